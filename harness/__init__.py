@@ -1,0 +1,3 @@
+"""Decides whether an AI platform may go to production."""
+
+__version__ = "0.1.0"

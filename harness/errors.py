@@ -1,0 +1,58 @@
+"""Every error the harness raises on purpose, and the exit code each one leads to.
+
+HarnessError
+├── BadInput            20  a file, an option or a name of the user's is wrong
+├── TargetError         21  the platform, a child or a service did not do what was asked; all is cleaned up
+├── CleanUpNotProven    22  something that was started or broken may still be there
+└── Interrupted        130  the user stopped the run; all is cleaned up
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class HarnessError(Exception):
+    """Base of all: a message for the user, never a traceback."""
+
+    exit_code = 21
+
+
+class BadInput(HarnessError):
+    """Wrong input. Says where, what and how to mend it: `slos/api.yaml:14: spec.objectives[0].target: must be < 1`."""
+
+    exit_code = 20
+
+    def __init__(
+        self, cause: str, *, file: Path | str | None = None, line: int | None = None, key: str = "", fix: str = ""
+    ) -> None:
+        self.cause, self.file, self.line, self.key, self.fix = cause, file, line, key, fix
+        place = f"{file}:{line}" if file and line else str(file or "")
+        message = ": ".join(part for part in (place, key, cause) if part)
+        super().__init__(f"{message}\n  fix: {fix}" if fix else message)
+
+
+class BadInputs(BadInput):
+    """Several mistakes at once, all told."""
+
+    def __init__(self, mistakes: list[BadInput]) -> None:
+        self.mistakes = mistakes
+        Exception.__init__(self, "\n".join(str(mistake) for mistake in mistakes))
+
+
+class TargetError(HarnessError):
+    """The platform, a child process or a service did not do what it was asked to."""
+
+    exit_code = 21
+
+
+class CleanUpNotProven(HarnessError):
+    """Something that was started or broken may still be there."""
+
+    exit_code = 22
+
+
+class Interrupted(HarnessError):
+    """Stopped by the user, everything cleaned up."""
+
+    exit_code = 130

@@ -1,0 +1,55 @@
+"""Append-only JSON lines, shared by every process of a run.
+
+A line is written by one write() to a descriptor opened with O_APPEND, which Linux makes whole lines in some order; then
+fsynced, because an intent must be on disk before its effect.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.model.events import EVENT, AnyEvent, Problem
+
+
+def append(journal: Path, event: AnyEvent) -> AnyEvent:
+    """Stamps the event with time and pid, writes and fsyncs it, and returns it as written."""
+    stamped = event.model_copy(
+        update={
+            "mono_ns": event.mono_ns or time.monotonic_ns(),
+            "wall_ns": event.wall_ns or time.time_ns(),
+            "pid": os.getpid(),
+        }
+    )
+    line = stamped.model_dump_json().encode() + b"\n"
+    descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        written = os.write(descriptor, line)
+        if written != len(line):
+            raise OSError(28, "No space left on device", str(journal))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return stamped
+
+
+def read(journal: Path) -> tuple[AnyEvent, ...]:
+    """All events in the order of the file. A torn or foreign line becomes a Problem event, never an exception."""
+    return tuple(_events(journal))
+
+
+def _events(journal: Path) -> Iterator[AnyEvent]:
+    if not journal.exists():
+        yield Problem(where=journal.name, text="the journal is missing")
+        return
+    for number, line in enumerate(journal.read_bytes().split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            yield EVENT.validate_json(line)
+        except ValidationError as error:
+            yield Problem(where=f"{journal.name}:{number}", text=f"unreadable line: {error.errors()[0]['msg']}")

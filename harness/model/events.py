@@ -1,0 +1,306 @@
+"""What stands in a run's journal. Each event has its own type; times are the host's monotonic and wall nanoseconds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, TypeAdapter
+
+from harness.model.base import Frozen
+
+
+class Event(Frozen):
+    """Base of all: when, and which process wrote it."""
+
+    mono_ns: int = 0
+    wall_ns: int = 0
+    pid: int = 0
+
+
+class RunOpened(Event):
+    event: Literal["run.opened"] = "run.opened"
+    run_id: str
+    scenario: str
+    profile: str = ""
+    user: str
+    host: str
+    version: str
+    commit: str
+    seed: int
+    python: str
+    machine: str
+    argv: tuple[str, ...]
+    release: str = ""
+
+
+class RunClosed(Event):
+    event: Literal["run.closed"] = "run.closed"
+    reason: str
+    clean: bool
+
+
+class Digest(Event):
+    """A file or program that the run depended on, by SHA-256."""
+
+    event: Literal["digest"] = "digest"
+    name: str
+    sha256: str
+    version: str = ""
+
+
+class StandIn(Event):
+    """A part of the platform that was not the real one; the report says so first."""
+
+    event: Literal["stand-in"] = "stand-in"
+    service: str
+    text: str
+
+
+class Stage(Event):
+    """The run goes into a stage: deploy, checks, warm-up, steady, fault, quiet, read-back, collect, down."""
+
+    event: Literal["stage"] = "stage"
+    name: str
+    title: str = ""
+
+
+class PhaseDeployed(Event):
+    event: Literal["phase.deployed"] = "phase.deployed"
+    phase: str
+    strategy: str
+    seconds: float
+    services: tuple[str, ...]
+
+
+class PhaseTakenBack(Event):
+    event: Literal["phase.taken-back"] = "phase.taken-back"
+    phase: str
+    reason: str
+    verified: bool
+
+
+class GateChecked(Event):
+    event: Literal["gate.checked"] = "gate.checked"
+    phase: str
+    gate: str
+    ok: bool
+    attempts: int
+    seconds: float
+    evidence: str = ""
+
+
+class Deployed(Event):
+    event: Literal["deployed"] = "deployed"
+    release: str
+    seconds: float
+    instances: int
+    endpoints: dict[str, str]
+
+
+class CheckDone(Event):
+    """A readiness or post-deployment check; `of` counts what was looked at, `passed` what was right."""
+
+    event: Literal["check"] = "check"
+    name: str
+    passed: int
+    of: int
+    detail: str = ""
+
+
+class ChildStarted(Event):
+    event: Literal["child.started"] = "child.started"
+    name: str
+    child_pid: int
+    started_at: float
+
+
+class ChildEnded(Event):
+    event: Literal["child.ended"] = "child.ended"
+    name: str
+    child_pid: int
+    code: int | None
+    expected: bool
+
+
+class Window(Event):
+    """A stretch of the run, [start_ns, end_ns) monotonic. Fault windows carry their experiment's id (name#n)."""
+
+    event: Literal["window"] = "window"
+    kind: Literal["warm-up", "steady", "fault", "quiet"]
+    experiment: str = ""
+    start_ns: int
+    end_ns: int
+
+
+class ScheduleFixed(Event):
+    """The exact schedule that the load had to keep: arrivals are recomputed from it."""
+
+    event: Literal["schedule"] = "schedule"
+    origin_ns: int
+    seed: int
+    duration_s: float
+    arrivals: dict[str, JsonValue]
+    expected: int
+
+
+class FaultIntended(Event):
+    event: Literal["fault.intended"] = "fault.intended"
+    experiment: str
+    fault: str
+    kind: str
+    selection: tuple[str, ...]
+    token: str
+
+
+class FaultInjected(Event):
+    """The injector's effect was made between these two times."""
+
+    event: Literal["fault.injected"] = "fault.injected"
+    experiment: str
+    fault: str
+    from_ns: int
+    to_ns: int
+
+
+class FaultLanded(Event):
+    """An observation independent of the injector; landed is None when it was never seen."""
+
+    event: Literal["fault.landed"] = "fault.landed"
+    experiment: str
+    fault: str
+    landed: bool
+    observer: str
+    detail: str = ""
+
+
+class FaultGone(Event):
+    event: Literal["fault.gone"] = "fault.gone"
+    experiment: str
+    fault: str
+    gone: bool
+    observer: str
+    by: str
+    detail: str = ""
+
+
+class ExperimentEnded(Event):
+    """What the Chaos Toolkit journal said, read by our rules. `mistakes` is empty when all went as declared."""
+
+    event: Literal["experiment.ended"] = "experiment.ended"
+    experiment: str
+    title: str
+    status: str
+    deviated: bool
+    mistakes: tuple[str, ...]
+
+
+class ExperimentSkipped(Event):
+    event: Literal["experiment.skipped"] = "experiment.skipped"
+    experiment: str
+    reason: str
+
+
+class AlertSeen(Event):
+    """An alert as Prometheus showed it; `active_ns` is wall time (its activeAt), `firing_ns` when it was first seen firing."""
+
+    event: Literal["alert"] = "alert"
+    name: str
+    severity: str
+    labels: dict[str, str]
+    active_wall_ns: int
+    firing_wall_ns: int
+
+
+class ClockRead(Event):
+    """Monotonic against wall clock, and the offset of another clock to ours with its error bound."""
+
+    event: Literal["clock"] = "clock"
+    clock: str
+    offset_ns: int
+    error_ns: int
+
+
+class GuardTripped(Event):
+    event: Literal["guard"] = "guard"
+    guard: str
+    detail: str
+
+
+class ShareSet(Event):
+    event: Literal["share.set"] = "share.set"
+    share: float
+    actuator: str
+
+
+class ShareSeen(Event):
+    event: Literal["share.seen"] = "share.seen"
+    share: float
+    canary: int
+    total: int
+    ok: bool
+
+
+class Decided(Event):
+    event: Literal["decision"] = "decision"
+    step: int
+    decision: str
+    reason: str
+
+
+class RolledBack(Event):
+    event: Literal["rolled-back"] = "rolled-back"
+    seconds: float
+    seen: bool
+
+
+class Problem(Event):
+    """Something that went wrong with the harness's own observing; it can only move the verdict away from PASS."""
+
+    event: Literal["problem"] = "problem"
+    where: str
+    text: str
+
+
+class Recovered(Event):
+    """`harness recover`, the watchdog or `finally` undid what a run left; `by` tells which."""
+
+    event: Literal["recovered"] = "recovered"
+    by: str
+    undone: tuple[str, ...]
+    ended: tuple[str, ...]
+    clean: bool
+
+
+AnyEvent = Annotated[
+    RunOpened
+    | RunClosed
+    | Digest
+    | StandIn
+    | Stage
+    | PhaseDeployed
+    | PhaseTakenBack
+    | GateChecked
+    | Deployed
+    | CheckDone
+    | ChildStarted
+    | ChildEnded
+    | Window
+    | ScheduleFixed
+    | FaultIntended
+    | FaultInjected
+    | FaultLanded
+    | FaultGone
+    | ExperimentEnded
+    | ExperimentSkipped
+    | AlertSeen
+    | ClockRead
+    | GuardTripped
+    | ShareSet
+    | ShareSeen
+    | Decided
+    | RolledBack
+    | Problem
+    | Recovered,
+    Field(discriminator="event"),
+]
+EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -1,0 +1,118 @@
+"""Verdicts and what they rest on."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from harness.model.base import Frozen
+
+
+class Verdict(StrEnum):
+    """PASS < INCONCLUSIVE < FAIL; the worst of several counts."""
+
+    PASS = "PASS"  # noqa: S105
+    INCONCLUSIVE = "INCONCLUSIVE"
+    FAIL = "FAIL"
+
+    @property
+    def rank(self) -> int:
+        return list(Verdict).index(self)
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """The maximum in the order PASS < INCONCLUSIVE < FAIL; nothing judged is INCONCLUSIVE."""
+    return max(verdicts, key=lambda verdict: verdict.rank, default=Verdict.INCONCLUSIVE)
+
+
+class Interval(Frozen):
+    """A closed interval; None is an open end (unknown)."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+WindowKind = Literal["steady", "fault", "run"]
+
+
+class ObjectiveResult(Frozen):
+    """One objective of one SLO over one window (or over all windows of a kind).
+
+    `measured` and `interval` are in `unit` ("ratio", "s", "count", "usd", "bool"); `target` and `comparison` ("<=", "<",
+    ">=", ">") say what was required. Ratios count good/total events; `unknown` events count as good at one end of the
+    interval and as bad at the other.
+    """
+
+    slo: str
+    service: str
+    title: str
+    objective: str = ""
+    window: WindowKind
+    experiment: str = ""
+    source: str
+    claim: Literal["run", "system"] = "run"
+    confidence: float | None = None
+    target: float | None = None
+    comparison: str = ">="
+    unit: str = "ratio"
+    measured: float | None = None
+    interval: Interval = Interval()
+    events: int = 0
+    bad: int = 0
+    unknown: int = 0
+    verdict: Verdict
+    reason: str
+    notes: tuple[str, ...] = ()
+
+
+class Recovery(Frozen):
+    """What a fault did to the user. Seconds since the fault landed, as [earliest, latest]; None: did not happen."""
+
+    experiment: str
+    fault: str
+    landed_ns: Interval
+    first_failure_s: Interval | None = None
+    detected_s: Interval | None = None
+    served_s: Interval | None = None
+    full_service_s: Interval | None = None
+    recovered: bool
+    visible: bool
+    probes: int = 0
+    lost_probes: int = 0
+    reason: str = ""
+
+
+class DataLoss(Frozen):
+    """Acknowledged writes after healing, counted per region."""
+
+    after: str
+    region: str
+    acknowledged: int
+    present: int
+    lost: int
+    stale: int
+    duplicated: int
+    diverged: int
+    indeterminate: int
+
+
+class Finding(Frozen):
+    """Something that bears on the verdict beside the objectives. `cap`: the verdict is at least this bad."""
+
+    name: str
+    cap: Verdict
+    reason: str
+    detail: tuple[str, ...] = ()
+
+
+class Judgement(Frozen):
+    """The word on a run, recomputable from its folder."""
+
+    run_id: str
+    rules: str
+    verdict: Verdict
+    sentence: str
+    objectives: tuple[ObjectiveResult, ...]
+    findings: tuple[Finding, ...] = ()
+    recoveries: tuple[Recovery, ...] = ()
+    data_loss: tuple[DataLoss, ...] = ()

@@ -1,0 +1,152 @@
+"""The top document: what to run, against what, judged by what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from harness.model.base import Duration, Frozen
+from harness.model.platform import Metadata
+
+
+class Constant(Frozen):
+    """Arrivals at equal distances."""
+
+    kind: Literal["constant"]
+    rate: float = Field(gt=0, description="arrivals per second")
+
+
+class Poisson(Frozen):
+    """Independent arrivals: exponential distances, seeded."""
+
+    kind: Literal["poisson"]
+    rate: float = Field(gt=0, description="mean arrivals per second")
+
+
+class Ramp(Frozen):
+    """A rate that grows linearly, then stays."""
+
+    kind: Literal["ramp"]
+    rate: float = Field(gt=0, description="arrivals per second at the start")
+    to: float = Field(gt=0, description="arrivals per second after `over`")
+    over: Duration
+
+
+class Step(Frozen):
+    """A rate that jumps at a time and stays."""
+
+    kind: Literal["step"]
+    rate: float = Field(gt=0)
+    to: float = Field(gt=0)
+    at: Duration
+
+
+Arrivals = Annotated[Constant | Poisson | Ramp | Step, Field(discriminator="kind")]
+
+
+class Load(Frozen):
+    """An open workload: a schedule of arrivals, the journeys they are drawn from, and the connection policy."""
+
+    locustfile: str
+    arrivals: Arrivals
+    mix: dict[str, float] = Field(min_length=1, description="journey → weight")
+    warm_up: Duration = 5.0
+    timeout: Duration = 5.0
+    max_in_flight: int = Field(default=1000, ge=1)
+    connections: Literal["kept", "new"] = "kept"
+    drain: Duration = 6.0
+    settings: dict[str, JsonValue] = {}
+
+
+class Validity(Frozen):
+    """When the load was not what was declared, the verdict is capped at INCONCLUSIVE."""
+
+    late_p99: Duration = Field(default=0.05, description="start lateness in a second that still counts as on time")
+    late_seconds: float = Field(default=0.05, ge=0, le=1, description="share of seconds that may be late")
+    dropped: float = Field(default=0.0, ge=0, le=1, description="share of arrivals that may be dropped")
+    cpu: float = Field(default=0.85, gt=0, le=1, description="share of a core above which the generator is saturated")
+
+
+class Beacon(Frozen):
+    """A light probe on its own, through the same edge, a new connection each time: it times recovery."""
+
+    path: str = "/"
+    every: Duration = 0.02
+    timeout: Duration = 2.0
+
+
+class Guard(Frozen):
+    """Ends the run early: when the user-visible error share over `over` is above `errors`, outside what is expected."""
+
+    name: str
+    errors: float = Field(gt=0, le=1)
+    over: Duration = 10.0
+    windows: tuple[Literal["steady", "fault"], ...] = ("steady",)
+
+
+class ExperimentRef(Frozen):
+    """One experiment file and how often it is run."""
+
+    file: str
+    repeat: int = Field(default=1, ge=1)
+    gap: Duration = Field(default=2.0, description="quiet time before each injection, drawn from [gap, 2·gap] by seed")
+    within: Duration = Field(default=120.0, description="time after the fault within which all must be healed")
+    blast_radius: int = Field(default=1, ge=1, description="instances that the fault may touch")
+
+
+class Rollout(Frozen):
+    """The canary's steps and the rules by which it goes on or back."""
+
+    service: str
+    baseline: str
+    canary: str
+    instances: int = Field(default=1, ge=1)
+    actuator: str = "haproxy"
+    steps: tuple[RolloutStep, ...] = Field(min_length=1)
+    share_tolerance: float = Field(default=0.05, gt=0, lt=1)
+    shift_within: Duration = 10.0
+    rollback_within: Duration = 30.0
+
+
+class RolloutStep(Frozen):
+    """A share of the traffic and how long it is watched."""
+
+    share: float = Field(gt=0, le=1)
+    bake: Duration
+
+
+class TargetRef(Frozen):
+    """Which target, and which platform on it. `state` attaches to a platform that is already up."""
+
+    kind: str = "local"
+    platform: str
+    release: str = ""
+    state: str = ""
+
+
+class ScenarioSpec(Frozen):
+    """Everything that decides what a run does."""
+
+    target: TargetRef
+    seed: int = 1
+    load: Load
+    beacon: Beacon = Beacon()
+    validity: Validity = Validity()
+    steady: Duration = 30.0
+    experiments: tuple[ExperimentRef, ...] = ()
+    rollout: Rollout | None = None
+    quiet: Duration = Field(default=3.0, description="time without fault before the final read-back")
+    guards: tuple[Guard, ...] = ()
+    slos: tuple[str, ...] = Field(min_length=1, description="OpenSLO files or folders")
+    claim: Literal["run", "system"] = "run"
+    sustained: Duration = Field(default=2.0, description="a recovery counts once service stayed good for so long")
+
+
+class Scenario(Frozen):
+    """A scenario document (`kind: Scenario`)."""
+
+    api_version: Literal["harness/v1"] = Field(alias="apiVersion")
+    kind: Literal["Scenario"]
+    metadata: Metadata
+    spec: ScenarioSpec

@@ -1,0 +1,231 @@
+"""The seams: everything the harness meets outside of itself, one page.
+
+Each Protocol has a real adapter and an equal fake in harness/testing/, both under the same contract test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from harness.model.events import AnyEvent
+
+if TYPE_CHECKING:
+    from harness.model.evidence import MetricAnswer
+
+Report = Callable[[AnyEvent], None]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process, told apart from a later one with the same pid by its start time (clock ticks since boot)."""
+
+    pid: int
+    start_time: int
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One running (or dead) copy of a service."""
+
+    name: str
+    service: str
+    region: str
+    index: int
+    release: str
+    host: str
+    ports: Mapping[str, int]
+    state: Path
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the platform is met: URLs and database addresses, resolved."""
+
+    edge: str
+    prometheus: str
+    alertmanager: str
+    databases: Mapping[str, str]
+    regions: Mapping[str, str]
+    extra: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What was still there after `down`; clean when empty."""
+
+    processes: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    files: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        return not (self.processes or self.ports or self.files)
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """What the target knows of an instance's process; `exit_code` is negative for a signal."""
+
+    process: Process | None
+    alive: bool
+    exit_code: int | None = None
+    restarts: int = 0
+
+
+@runtime_checkable
+class Target(Protocol):
+    """Where the platform runs. Its handle (`reference`) is enough to attach to it from another, cold process."""
+
+    @property
+    def reference(self) -> str: ...
+
+    def up(self, release: str, report: Report) -> None:
+        """Deploys the platform phase by phase; raises TargetError, with the phase taken back, when a gate fails."""
+
+    def check(self, report: Report) -> None:
+        """Reports one CheckDone for each post-deployment check."""
+
+    def ready(self) -> Sequence[str]:
+        """Names of the instances that should serve and do not; empty when all is ready."""
+
+    def endpoints(self) -> Endpoints: ...
+
+    def instances(self, service: str | None = None, region: str | None = None) -> Sequence[Instance]: ...
+
+    def down(self) -> Leftovers:
+        """Ends exactly what `up` started."""
+
+
+@runtime_checkable
+class Processes(Protocol):
+    """Capability: instances are processes that can be ended and looked at."""
+
+    def status(self, instance: Instance) -> ProcessStatus: ...
+
+    def kill(self, instance: Instance, signal: str = "KILL") -> Process:
+        """Signals the process that now runs the instance and returns it. Restarts are the platform's business."""
+
+    def stop(self, instance: Instance) -> None:
+        """Ends the instance; it stays dead (no restart) until `start`."""
+
+    def kill_and_hold(self, instance: Instance) -> None:
+        """SIGKILL, and no restart until `start`."""
+
+    def start(self, instance: Instance) -> None:
+        """Starts the instance unless it runs; idempotent."""
+
+
+@runtime_checkable
+class Devices(Protocol):
+    """Capability: devices that can go away and come back."""
+
+    def devices(self, region: str | None = None) -> Sequence[str]: ...
+
+    def device_present(self, name: str) -> bool: ...
+
+    def detach_device(self, name: str) -> None: ...
+
+    def attach_device(self, name: str) -> None: ...
+
+
+@runtime_checkable
+class Releases(Protocol):
+    """Capability: more than one release side by side."""
+
+    def add_instances(
+        self, service: str, region: str, count: int, release: str, report: Report
+    ) -> Sequence[Instance]: ...
+
+    def remove_instances(self, instances: Sequence[Instance]) -> None: ...
+
+    def deploy(self, release: str, report: Report) -> None:
+        """Replaces the released services while they serve."""
+
+
+@dataclass(frozen=True)
+class LoadState:
+    """How the load is doing."""
+
+    alive: bool
+    scheduled: int
+    recorded: int
+    exit_code: int | None = None
+
+
+class LoadEngine(Protocol):
+    """Drives the declared schedule in a child process and records every arrival."""
+
+    def start(self) -> None: ...
+
+    def poll(self) -> LoadState: ...
+
+    def stop(self) -> LoadState:
+        """Lets requests in flight finish within the declared drain, then ends the child; idempotent."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen, by whom; `seen` False is an observation too."""
+
+    seen: bool
+    observer: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a fault is going to touch, by name; the blast radius is its length."""
+
+    names: tuple[str, ...]
+
+
+class FaultInjector(Protocol):
+    """One kind of fault. The modules of harness/faults/ are the adapters; the file's name is the kind.
+
+    `parameters` is the model of the fault's own arguments. `recover` is idempotent and works from a cold process with
+    nothing but the token's selection and parameters.
+    """
+
+    Parameters: type[Any]
+
+    def select(self, target: Target, parameters: Any) -> Selection: ...
+
+    def inject(self, target: Target, selection: Selection, parameters: Any) -> None: ...
+
+    def landed(self, target: Target, selection: Selection, parameters: Any) -> Observation: ...
+
+    def gone(self, target: Target, selection: Selection, parameters: Any) -> Observation: ...
+
+    def recover(self, target: Target, selection: Selection, parameters: Any) -> None: ...
+
+
+class MetricSource(Protocol):
+    """Raw samples, as scraped."""
+
+    def samples(self, selector: str, from_wall_s: float, to_wall_s: float) -> tuple[Any, MetricAnswer]:
+        """(pyarrow Table with SAMPLE_COLUMNS, how it was answered). Errors are in the answer, not raised."""
+
+
+class Actuator(Protocol):
+    """Splits traffic between the stable release and the canary. Setting is not having: observe it."""
+
+    def observe(self) -> float:
+        """The share that the actuator is set to now, 0..1, as read back from it."""
+
+    def set_weight(self, share: float) -> None: ...
+
+    def promote(self) -> None: ...
+
+    def rollback(self) -> None: ...
+
+
+class Reporter(Protocol):
+    """A run's record and judgement as bytes."""
+
+    def __call__(self, run: Any) -> bytes: ...
+
+
+Stream = Literal["requests", "beacon"]
