@@ -38,9 +38,9 @@ WindowKind = Literal["steady", "fault", "run"]
 class ObjectiveResult(Frozen):
     """One objective of one SLO over one window (or over all windows of a kind).
 
-    `measured` and `interval` are in `unit` ("ratio", "s", "count", "usd", "bool"); `target` and `comparison` ("<=", "<",
-    ">=", ">") say what was required. Ratios count good/total events; `unknown` events count as good at one end of the
-    interval and as bad at the other.
+    `measured` and `interval` are in `unit` ("ratio", "s", "count", "usd", "bool"); `target` and `comparison`
+    ("<=", "<", ">=", ">") say what was required. Ratios count good/total events; `unknown` events count as good at one
+    end of the interval and as bad at the other.
     """
 
     slo: str

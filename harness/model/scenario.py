@@ -116,6 +116,20 @@ class RolloutStep(Frozen):
     bake: Duration
 
 
+class ReadBack(Frozen):
+    """How acknowledged writes are read again from each region's own endpoint.
+
+    GET `path`?`parameter`=k1,k2,… answers `{"memories": [{"key", "text", "version", "count"}]}` with what is there.
+    """
+
+    path: str
+    parameter: str = "keys"
+    batch: int = Field(default=200, ge=1)
+    within: Duration = Field(
+        default=15.0, description="time that a replica has to catch up before a write counts as lost"
+    )
+
+
 class TargetRef(Frozen):
     """Which target, and which platform on it. `state` attaches to a platform that is already up."""
 
@@ -136,6 +150,7 @@ class ScenarioSpec(Frozen):
     steady: Duration = 30.0
     experiments: tuple[ExperimentRef, ...] = ()
     rollout: Rollout | None = None
+    read_back: ReadBack | None = None
     quiet: Duration = Field(default=3.0, description="time without fault before the final read-back")
     guards: tuple[Guard, ...] = ()
     slos: tuple[str, ...] = Field(min_length=1, description="OpenSLO files or folders")

@@ -1,0 +1,33 @@
+# `make certify` certifies the reference platform on this machine; `make test` runs every test. Both set up all they need.
+.DEFAULT_GOAL := help
+HARNESS := .venv/bin/harness
+PROFILE ?= quick
+
+.PHONY: help setup setup-tests certify test test-unit lint docs clean
+
+help:            ## what can be done
+	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' $(MAKEFILE_LIST)
+
+setup:           ## install all that is needed to certify
+	@scripts/setup.sh
+
+setup-tests:     ## … and to run the tests
+	@scripts/setup.sh --tests
+
+certify: setup   ## deploy, load, break, judge; PROFILE=quick (2 minutes) or full
+	$(HARNESS) certify --profile $(PROFILE)
+
+lint: setup-tests ## style, types, layers
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test-unit: setup-tests ## the tests of pure code, under a minute
+	.venv/bin/python -m pytest tests/unit tests/properties tests/golden -q
+
+test: lint       ## every test, with coverage
+	scripts/test.sh
+
+clean:           ## remove what was built here (not the reports)
+	rm -rf .venv .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

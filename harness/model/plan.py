@@ -1,0 +1,43 @@
+"""What a run is going to do, printable before anything happens."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from harness.model.base import Frozen
+
+
+class PlannedFault(Frozen):
+    """One injection: which experiment, what it will touch, and how long before it the platform is left alone."""
+
+    experiment: str  # kill-weaviate#1
+    title: str
+    file: str
+    kind: str
+    parameters: dict[str, JsonValue]
+    selection: tuple[str, ...]
+    blast_radius: int
+    gap_s: float
+    within_s: float
+
+
+class Step(Frozen):
+    """A stretch of the timeline; seconds from the start of the load, earliest and latest."""
+
+    stage: str
+    title: str
+    starts_s: tuple[float, float]
+    ends_s: tuple[float, float]
+
+
+class Plan(Frozen):
+    """The exact timeline: every random choice is already made."""
+
+    scenario: str
+    seed: int
+    release: str
+    steps: tuple[Step, ...]
+    faults: tuple[PlannedFault, ...]
+    load_s: float  # the longest the load may go on
+    arrivals: int  # arrivals due by the earliest possible end
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,71 @@
+"""A scenario with everything it names: platform, experiments, objectives. All mistakes are found here, before a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import BadInput
+from harness.model.scenario import Scenario
+from harness.spec.yaml import Located, load_document
+
+
+@dataclass(frozen=True)
+class ScenarioFiles:
+    """A checked scenario and the files it names, as absolute paths."""
+
+    scenario: Located[Scenario]
+    platform: Path
+    locustfile: Path
+    experiments: tuple[Path, ...]  # as in spec.experiments
+    slos: tuple[Path, ...]
+
+    @property
+    def spec_file(self) -> Path:
+        return self.scenario.file
+
+
+def load_scenario(file: Path) -> ScenarioFiles:
+    """Reads a scenario; the paths in it count from its own folder. Raises BadInput when one of them is not there."""
+    scenario = load_document(file, Scenario)
+    spec = scenario.value.spec
+    base = file.resolve().parent
+
+    def there(path: tuple[str | int, ...], name: str) -> Path:
+        found = (base / name).resolve()
+        if not found.exists():
+            raise scenario.error(path, f"{name} does not exist", f"paths count from {file.parent or '.'}")
+        return found
+
+    if spec.rollout is None and not spec.experiments and spec.steady <= 0:
+        raise scenario.error(("spec",), "does nothing", "give it a steady time, experiments or a rollout")
+    total = sum(spec.load.mix.values())
+    for name, weight in spec.load.mix.items():
+        if weight < 0 or total <= 0:
+            raise scenario.error(("spec", "load", "mix", name), "weights must be positive", "remove the journey")
+    files = ScenarioFiles(
+        scenario,
+        platform=there(("spec", "target", "platform"), spec.target.platform),
+        locustfile=there(("spec", "load", "locustfile"), spec.load.locustfile),
+        experiments=tuple(
+            there(("spec", "experiments", i, "file"), experiment.file) for i, experiment in enumerate(spec.experiments)
+        ),
+        slos=tuple(there(("spec", "slos", i), slo) for i, slo in enumerate(spec.slos)),
+    )
+    names = [path.stem for path in files.experiments]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise scenario.error(
+                ("spec", "experiments", index, "file"), f"{name} stands here twice", "use `repeat` to run it more often"
+            )
+    return files
+
+
+def find_scenario(name: str, profile: str = "") -> Path:
+    """The file of a scenario given as path or name; BadInput with the known names when there is none."""
+    candidates = [Path(name), Path("scenarios") / f"{name}.yaml", Path("scenarios") / f"{name}-{profile}.yaml"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    known = ", ".join(sorted(path.stem for path in Path("scenarios").glob("*.yaml"))) or "none here"
+    raise BadInput(f"no scenario {name!r}", fix=f"give the path of a file, or one of: {known}")
