@@ -201,7 +201,7 @@ class ExperimentSkipped(Event):
 
 
 class AlertSeen(Event):
-    """An alert as Prometheus showed it; `active_ns` is wall time (its activeAt), `firing_ns` when it was first seen firing."""
+    """An alert as Prometheus showed it: since when its condition held, and when it was first seen firing (wall time)."""
 
     event: Literal["alert"] = "alert"
     name: str
