@@ -12,16 +12,20 @@ from __future__ import annotations
 from pathlib import Path
 
 
+EXIT_PASS, EXIT_FAIL, EXIT_INCONCLUSIVE = 0, 10, 11
+EXIT_BAD_INPUT, EXIT_HARNESS_ERROR, EXIT_NOT_CLEAN, EXIT_INTERRUPTED = 20, 21, 22, 130
+
+
 class HarnessError(Exception):
     """Base of all: a message for the user, never a traceback."""
 
-    exit_code = 21
+    exit_code = EXIT_HARNESS_ERROR
 
 
 class BadInput(HarnessError):
     """Wrong input. Says where, what and how to mend it: `slos/api.yaml:14: spec.objectives[0].target: must be < 1`."""
 
-    exit_code = 20
+    exit_code = EXIT_BAD_INPUT
 
     def __init__(
         self, cause: str, *, file: Path | str | None = None, line: int | None = None, key: str = "", fix: str = ""
@@ -43,16 +47,16 @@ class BadInputs(BadInput):
 class TargetError(HarnessError):
     """The platform, a child process or a service did not do what it was asked to."""
 
-    exit_code = 21
+    exit_code = EXIT_HARNESS_ERROR
 
 
 class CleanUpNotProven(HarnessError):
     """Something that was started or broken may still be there."""
 
-    exit_code = 22
+    exit_code = EXIT_NOT_CLEAN
 
 
 class Interrupted(HarnessError):
     """Stopped by the user, everything cleaned up."""
 
-    exit_code = 130
+    exit_code = EXIT_INTERRUPTED

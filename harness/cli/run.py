@@ -1,0 +1,22 @@
+"""harness run"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import as_json, reports, set_values
+
+
+@click.command()
+@click.argument("scenario")
+@set_values
+@reports
+@as_json
+def command(scenario: str, release: str, seed: int | None, state: str, reports: Path, as_json: bool) -> int:
+    """Carry out SCENARIO: a file, or the name of one in scenarios/."""
+    from harness.run.wire import Choices, carry_out
+    from harness.spec.scenario import find_scenario
+
+    return carry_out(find_scenario(scenario), Choices(release=release, seed=seed, state=state), reports, as_json)

@@ -1,0 +1,29 @@
+"""harness up"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import as_json, print_json
+
+
+@click.command()
+@click.argument("platform", type=click.Path(path_type=Path), default=Path("deploy/platform.yaml"))
+@click.option("--release", default="", help="Release to deploy.")
+@as_json
+def command(platform: Path, release: str, as_json: bool) -> None:
+    """Bring PLATFORM up on this machine, phase by phase behind its gates, and leave it up.
+
+    Prints the state folder: the handle for --state, `harness status` and `harness down`.
+    """
+    from harness.run.wire import bring_up
+
+    reference, endpoints = bring_up(platform, release, quiet=as_json)
+    if as_json:
+        print_json({"state": reference, "endpoints": endpoints})
+        return
+    click.echo(f"up: {reference}")
+    for name, url in endpoints.items():
+        click.echo(f"  {name:<12} {url}")

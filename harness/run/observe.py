@@ -1,0 +1,141 @@
+"""Watching a run from outside: the databases' roles, the clocks, the beacon."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.model.records import PRIMARY_COLUMNS, Outcome
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ASK_EVERY_S = 0.25
+ASK_TIMEOUT_S = 2.0
+
+
+class PrimaryWatch:
+    """Asks every database four times a second whether it takes writes; one thread and one file of JSON lines each.
+
+    "writable" is what the database says of itself (`pg_is_in_recovery() = false` and not read-only): two of them
+    writable at once would be a split brain, however short.
+    """
+
+    def __init__(self, databases: Mapping[str, str], folder: Path) -> None:
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._watch, args=(region, address, folder / f"primaries-{region}.jsonl"), daemon=True)
+            for region, address in databases.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _watch(self, region: str, address: str, file: Path) -> None:
+        with file.open("a", buffering=1) as out, _Database(address) as database:
+            while not self._stop.is_set():
+                asked = time.monotonic_ns()
+                state = database.state()
+                row = {"asked_ns": asked, "answered_ns": time.monotonic_ns(), "region": region, "state": state}
+                out.write(json.dumps(row) + "\n")
+                self._stop.wait(ASK_EVERY_S)
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(ASK_TIMEOUT_S + 1)
+
+
+class _Database:
+    """One connection, made again after each failure."""
+
+    def __init__(self, address: str) -> None:
+        self._address, self._connection = address, None
+
+    def __enter__(self) -> _Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def state(self) -> str:
+        import psycopg
+
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(
+                    self._address,
+                    autocommit=True,
+                    connect_timeout=int(ASK_TIMEOUT_S),
+                    options=f"-c statement_timeout={int(ASK_TIMEOUT_S * 1000)}",
+                    application_name="harness-primary-watch",
+                )
+            row = self._connection.execute(
+                "select pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool"
+            ).fetchone()
+        except psycopg.Error:
+            self._close()
+            return "unreachable"
+        return "standby" if row is None or row[0] else "writable"
+
+
+def collect_primaries(work: Path) -> pa.Table:
+    """The watch's files as one table with PRIMARY_COLUMNS; a torn last line is left out."""
+    import pyarrow as pa
+
+    rows: dict[str, list[object]] = {name: [] for name in PRIMARY_COLUMNS}
+    for file in sorted(work.glob("primaries-*.jsonl")):
+        for line in file.read_text().splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            for name, values in rows.items():
+                values.append(row[name])
+    types = {"int64": pa.int64(), "string": pa.string()}
+    return pa.table({name: pa.array(rows[name], types[kind]) for name, kind in PRIMARY_COLUMNS.items()})
+
+
+def healed_since(beacon: pa.Table, now_ns: int, sustained_s: float, slack_s: float = 0.5) -> bool:
+    """Whether each probe intended within the last `sustained_s` was answered at level 1, and there were any.
+
+    The newest `slack_s` are left out: their answers may not be written yet. This only decides when the run goes on;
+    the judge measures the recovery itself.
+    """
+    import numpy as np
+
+    intended = beacon["intended_ns"].to_numpy()
+    end = now_ns - int(slack_s * 1e9)
+    inside = (intended >= end - int(sustained_s * 1e9)) & (intended < end)
+    good = (
+        (beacon["outcome"].to_numpy() == Outcome.ANSWERED)
+        & (beacon["status"].to_numpy() == 200)
+        & (beacon["level"].to_numpy() == 1)
+    )
+    return bool(inside.any() and np.all(good[inside]))
+
+
+def monotonic_to_wall() -> tuple[int, int]:
+    """(wall − monotonic in ns, half the time it took to read both)."""
+    before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+    return wall - (before + after) // 2, (after - before) // 2 + 1
+
+
+def every(seconds: float, action: Callable[[], None]) -> Callable[[], None]:
+    """A watch that runs its action at most once in so many seconds."""
+    due = [0.0]
+
+    def watch() -> None:
+        if time.monotonic() >= due[0]:
+            due[0] = time.monotonic() + seconds
+            action()
+
+    return watch

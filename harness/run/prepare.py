@@ -1,0 +1,112 @@
+"""From a scenario's name to a plan: reads and checks every file, refuses what cannot work, touches nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import BadInput, BadInputs
+from harness.model.plan import Plan, PlannedFault
+from harness.model.platform import Platform
+from harness.model.scenario import Rollout
+from harness.plan import gaps, plan
+from harness.spec.scenario import ScenarioFiles, load_scenario
+from harness.spec.yaml import Located
+
+if TYPE_CHECKING:
+    from harness.model.scenario import ScenarioSpec
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What of a scenario was chosen on the command line; empty: as the scenario says."""
+
+    release: str = ""
+    seed: int | None = None
+    state: str = ""
+    profile: str = ""
+    canary: str = ""
+    gate: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run needs, checked."""
+
+    files: ScenarioFiles
+    platform: Located[Platform]
+    slos: Any
+    plan: Plan
+    spec: ScenarioSpec
+    choices: Choices
+
+
+def prepare(file: Path, choices: Choices) -> Prepared:
+    """Raises BadInput(s) with file and line for every mistake that can be found before a run."""
+    from harness.load.schedule import count
+    from harness.spec.openslo import load_slos
+    from harness.spec.platform import load_platform
+
+    files = load_scenario(file)
+    scenario = files.scenario.value
+    platform = load_platform(files.platform)
+    slos = load_slos(list(files.slos))
+    spec = scenario.spec
+    if choices.gate and spec.rollout is None:
+        raise files.scenario.error(("spec",), "has no `rollout`, so there is nothing to gate", "see docs/guides/gate.md")
+    if choices.canary and spec.rollout:
+        spec = spec.model_copy(update={"rollout": spec.rollout.model_copy(update={"canary": choices.canary})})
+    seed = spec.seed if choices.seed is None else choices.seed
+    known = [release.name for release in platform.value.spec.releases]
+    release = choices.release or spec.target.release or (known[0] if known else "")
+    for name in [release, *_releases(spec.rollout)]:
+        if name and known and name not in known:
+            raise BadInput(f"no release {name!r} in {files.platform.name}", fix=f"one of: {', '.join(known)}")
+    faults = _faults(files, platform.value, seed)
+    nominal = spec.load.warm_up + spec.steady
+    rate = count(spec.load.arrivals, seed, nominal) / nominal
+    drawn = plan(scenario.model_copy(update={"spec": spec}), release, seed, faults, rate)
+    return Prepared(files, platform, slos, drawn, spec, choices)
+
+
+def _releases(rollout: Rollout | None) -> list[str]:
+    return [rollout.baseline, rollout.canary] if rollout else []
+
+
+def _faults(files: ScenarioFiles, platform: Platform, seed: int) -> tuple[PlannedFault, ...]:
+    from harness.chaos.preview import preview
+
+    spec = files.scenario.value.spec
+    place = {experiment: index for index, experiment in enumerate(spec.experiments)}
+    planned: list[PlannedFault] = []
+    mistakes: list[BadInput] = []
+    for experiment, repetition, gap in gaps(spec.experiments, seed):
+        file = files.experiments[place[experiment]]
+        for injection in preview(file, platform):
+            where = ("spec", "experiments", place[experiment], "blast_radius")
+            if len(injection.selection) > experiment.blast_radius and repetition == 1:
+                mistakes.append(
+                    files.scenario.error(
+                        where,
+                        f"{file.stem} would touch {len(injection.selection)} ({', '.join(injection.selection)}), "
+                        f"more than blast_radius {experiment.blast_radius}",
+                        "raise blast_radius if that is meant, or narrow the selection in the experiment",
+                    )
+                )
+            planned.append(
+                PlannedFault(
+                    experiment=f"{file.stem}#{repetition}",
+                    title=injection.title,
+                    file=str(file),
+                    kind=injection.kind,
+                    parameters=injection.parameters,
+                    selection=injection.selection,
+                    blast_radius=experiment.blast_radius,
+                    gap_s=round(gap, 3),
+                    within_s=experiment.within,
+                )
+            )
+    if mistakes:
+        raise BadInputs(mistakes)
+    return tuple(planned)

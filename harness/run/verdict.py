@@ -1,0 +1,64 @@
+"""From a run's folder to its judgement, reports and exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS
+from harness.journal.layout import RunFolder
+from harness.model.judgement import Judgement, Verdict
+from harness.run.seal import write_whole
+
+if TYPE_CHECKING:
+    from harness.model.evidence import Evidence
+
+EXIT_CODES = {Verdict.PASS: EXIT_PASS, Verdict.FAIL: EXIT_FAIL, Verdict.INCONCLUSIVE: EXIT_INCONCLUSIVE}
+
+
+def exit_code(verdict: Verdict) -> int:
+    """0, 10 or 11."""
+    return EXIT_CODES[verdict]
+
+
+def judge_folder(folder: RunFolder, slos: Sequence[Path] = ()) -> Judgement:
+    """The judgement of a run's folder, by its own objectives or by others."""
+    from harness.judge import judge
+    from harness.metrics.evidence import load_evidence
+    from harness.spec.openslo import load_slos
+
+    return judge(load_evidence(folder), load_slos(list(slos) or [folder.inputs / "slos"]))
+
+
+def write_reports(folder: RunFolder, judgement: Judgement, to: Path) -> list[Path]:
+    """judgement.json, report.html, junit.xml and summary.md in `to`; returns what was written."""
+    from harness.metrics.evidence import load_evidence
+    from harness.render.html import html
+    from harness.render.junit import junit
+    from harness.render.markdown import summary
+
+    evidence: Evidence = load_evidence(folder)
+    target = RunFolder(to)
+    to.mkdir(parents=True, exist_ok=True)
+    contents = {
+        target.judgement: judgement.model_dump_json(indent=2).encode() + b"\n",
+        target.html: html(evidence, judgement),
+        target.junit: junit(judgement, evidence),
+        target.summary: summary(judgement, evidence).encode(),
+    }
+    for file, content in contents.items():
+        write_whole(file, content)
+    return list(contents)
+
+
+def show(judgement: Judgement, folder: RunFolder | None, as_json: bool) -> None:
+    """The result on standard output."""
+    if as_json:
+        sys.stdout.write(judgement.model_dump_json(indent=2) + "\n")
+        return
+    from harness.render.console import result
+
+    colour = sys.stdout.isatty()
+    sys.stdout.write(result(judgement, folder.html if folder else None, colour) + "\n")
