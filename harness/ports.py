@@ -6,7 +6,7 @@ Each Protocol has a real adapter and an equal fake in harness/testing/, both und
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -14,6 +14,7 @@ from harness.model.events import AnyEvent
 
 if TYPE_CHECKING:
     from harness.model.evidence import MetricAnswer
+    from harness.model.platform import PlatformSpec
 
 Report = Callable[[AnyEvent], None]
 
@@ -177,19 +178,28 @@ class Observation:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a fault is going to touch, by name; the blast radius is its length."""
+    """What a fault is going to touch, by name; the blast radius is its length.
+
+    `before` keeps what was true of a name when it was selected (the process that ran it), so that a cold process can
+    tell the old from the new.
+    """
 
     names: tuple[str, ...]
+    before: Mapping[str, str] = field(default_factory=dict)
 
 
 class FaultInjector(Protocol):
     """One kind of fault. The modules of harness/faults/ are the adapters; the file's name is the kind.
 
-    `parameters` is the model of the fault's own arguments. `recover` is idempotent and works from a cold process with
-    nothing but the token's selection and parameters.
+    `parameters` is the model of the fault's own arguments. `predict` says from the platform file alone which names
+    `select` is going to find. `recover` is idempotent and works from a cold process with nothing but the token's
+    selection and parameters.
     """
 
     Parameters: type[Any]
+    REQUIRES: tuple[type[Any], ...]
+
+    def predict(self, platform: PlatformSpec, parameters: Any) -> Selection: ...
 
     def select(self, target: Target, parameters: Any) -> Selection: ...
 
