@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.model.evidence import MetricAnswer
     from harness.model.platform import PlatformSpec
 
-Report = Callable[[AnyEvent], None]
+Report = Callable[[AnyEvent], object]
 
 
 @dataclass(frozen=True)

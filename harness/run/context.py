@@ -42,7 +42,7 @@ class RunContext:
         self.record(Problem(where=where, text=text))
 
     def wait(self, seconds: float) -> None:
-        """Sleeps, running every watch (children alive, guards) about four times a second; a watch may raise StopEarly."""
+        """Sleeps; every watch (children alive, guards) runs about four times a second and may raise StopEarly."""
         self.wait_for(lambda: False, seconds)
 
     def wait_for(self, condition: Callable[[], bool], seconds: float, every: float = 0.25) -> bool:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.model.records import PRIMARY_COLUMNS, Outcome
 
@@ -28,7 +28,9 @@ class PrimaryWatch:
     def __init__(self, databases: Mapping[str, str], folder: Path) -> None:
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._watch, args=(region, address, folder / f"primaries-{region}.jsonl"), daemon=True)
+            threading.Thread(
+                target=self._watch, args=(region, address, folder / f"primaries-{region}.jsonl"), daemon=True
+            )
             for region, address in databases.items()
         ]
         for thread in self._threads:
@@ -53,7 +55,8 @@ class _Database:
     """One connection, made again after each failure."""
 
     def __init__(self, address: str) -> None:
-        self._address, self._connection = address, None
+        self._address = address
+        self._connection: Any = None
 
     def __enter__(self) -> _Database:
         return self

@@ -54,7 +54,9 @@ def prepare(file: Path, choices: Choices) -> Prepared:
     slos = load_slos(list(files.slos))
     spec = scenario.spec
     if choices.gate and spec.rollout is None:
-        raise files.scenario.error(("spec",), "has no `rollout`, so there is nothing to gate", "see docs/guides/gate.md")
+        raise files.scenario.error(
+            ("spec",), "has no `rollout`, so there is nothing to gate", "see docs/guides/gate.md"
+        )
     if choices.canary and spec.rollout:
         spec = spec.model_copy(update={"rollout": spec.rollout.model_copy(update={"canary": choices.canary})})
     seed = spec.seed if choices.seed is None else choices.seed

@@ -1,0 +1,273 @@
+"""The line: deploy → check → load → steady → break and heal → quiet → read back → collect → clean up.
+
+All effects of a run happen here or below; what it returns is nothing but the journal and the files it leaves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError, Interrupted
+from harness.model.events import (
+    ClockRead,
+    ExperimentSkipped,
+    GuardTripped,
+    Recovered,
+    RunClosed,
+    ScheduleFixed,
+    Window,
+)
+from harness.model.plan import Plan, PlannedFault
+from harness.model.records import Outcome
+from harness.model.scenario import Guard
+from harness.run.context import RunContext, StopEarly
+from harness.run.observe import PrimaryWatch, collect_primaries, every, healed_since, monotonic_to_wall
+from harness.run.read_back import acknowledged, read_back, to_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from harness.ports import LoadEngine, Target
+
+ORIGIN_WITHIN_S = 30.0
+CLOCK_EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The real adapters, or their equals in harness/testing/; everything the line meets outside of itself."""
+
+    target: Target
+    owned: bool
+    release: str
+    load: LoadEngine
+    origin_ns: Callable[[], int | None]
+    stopped_ns: Callable[[], int | None]
+    beacon: LoadEngine
+    beacon_rows: Callable[[], pa.Table]
+    request_rows: Callable[[], pa.Table]
+    ledger_rows: Callable[[], pa.Table]
+    count_arrivals: Callable[[float], int]
+    run_experiment: Callable[[PlannedFault], None]
+    rollout: Callable[[], None] | None
+    collect: Callable[[], None]
+    recover: Callable[[str], Recovered]
+    prometheus_clock: Callable[[], ClockRead | None]
+
+
+def execute(context: RunContext, plan: Plan, parts: Parts) -> None:
+    """Carries out the plan and always cleans up; raises only after that.
+
+    A run that was stopped early (guard, lost child) is still collected: what was seen is evidence.
+    Raises Interrupted, TargetError, or CleanUpNotProven.
+    """
+    reason = "completed"
+    failure: BaseException | None = None
+    try:
+        _deploy(context, parts)
+        try:
+            _under_load(context, plan, parts)
+        except StopEarly as early:
+            reason = str(early)
+            context.problem("run", f"ended early: {early}")
+            _end_load(context, plan, parts)
+        parts.collect()
+    except KeyboardInterrupt:
+        reason, failure = "interrupted", Interrupted("interrupted; everything was cleaned up")
+    except HarnessError as error:
+        reason, failure = str(error), error
+        context.problem("run", str(error))
+    except BaseException as error:  # noqa: BLE001 — whatever it was, the platform must be healed first; raised again below
+        reason, failure = f"{type(error).__name__}: {error}", error
+        context.problem("run", reason)
+    context.stage("down", "cleaning up")
+    clean = False
+    try:
+        clean = parts.recover("finally").clean
+    finally:
+        context.record(RunClosed(reason=reason, clean=clean))
+    if failure is not None:
+        raise failure
+
+
+def _deploy(context: RunContext, parts: Parts) -> None:
+    if parts.owned:
+        context.stage("deploy", f"bringing up release {parts.release or 'of the platform file'}")
+        parts.target.up(parts.release, context.record)
+    context.stage("checks", "readiness and post-deployment checks")
+    parts.target.check(context.record)
+
+
+def _under_load(context: RunContext, plan: Plan, parts: Parts) -> None:
+    spec = context.spec
+    primaries = PrimaryWatch(parts.target.endpoints().databases, context.folder.work)
+    try:
+        parts.beacon.start()
+        parts.load.start()
+        context.watches.extend(_watches(context, parts))
+        if not context.wait_for(lambda: parts.origin_ns() is not None, ORIGIN_WITHIN_S, every=0.05):
+            raise StopEarly("the load did not start within 30 s; see logs/locust.log")
+        origin = parts.origin_ns()
+        assert origin is not None
+        context.stage("warm-up", "load is on, nothing is judged yet")
+        steady_from = origin + int(spec.load.warm_up * 1e9)
+        context.wait((steady_from - time.monotonic_ns()) / 1e9)
+        context.record(Window(kind="warm-up", start_ns=origin, end_ns=steady_from))
+        context.stage("steady", "undisturbed")
+        context.wait(spec.steady)
+        if parts.rollout is not None:
+            parts.rollout()
+        for fault in plan.faults:
+            steady_from = _break_and_heal(context, parts, fault, steady_from)
+        context.stage("quiet", "healed and quiet")
+        context.wait(spec.quiet)
+        _close_steady(context, steady_from, time.monotonic_ns())
+        _end_load(context, plan, parts)
+        _read_back(context, parts, "end", time.monotonic_ns())
+    finally:
+        context.watches.clear()
+        primaries.stop()
+        _write_table(context, "primaries", collect_primaries(context.folder.work))
+
+
+def _break_and_heal(context: RunContext, parts: Parts, fault: PlannedFault, steady_from: int) -> int:
+    """Runs one experiment; returns when the next steady stretch began."""
+    context.stage("steady", f"quiet before {fault.experiment}")
+    context.wait(fault.gap_s)
+    if not _healed(context, parts):
+        context.record(
+            ExperimentSkipped(
+                experiment=fault.experiment, reason="no steady state: the beacon saw bad answers just before"
+            )
+        )
+        return steady_from
+    context.stage("fault", fault.experiment)
+    begun = time.monotonic_ns()
+    _close_steady(context, steady_from, begun)
+    parts.run_experiment(fault)
+    left = fault.within_s - (time.monotonic_ns() - begun) / 1e9
+    if not context.wait_for(lambda: _healed(context, parts), max(left, context.spec.sustained + 1)):
+        context.problem(fault.experiment, f"not back at full service within {fault.within_s:g} s")
+    ended = time.monotonic_ns()
+    context.record(Window(kind="fault", experiment=fault.experiment, start_ns=begun, end_ns=ended))
+    _read_back(context, parts, fault.experiment, ended)
+    return ended
+
+
+def _healed(context: RunContext, parts: Parts) -> bool:
+    return healed_since(parts.beacon_rows(), time.monotonic_ns(), context.spec.sustained)
+
+
+def _close_steady(context: RunContext, start_ns: int, end_ns: int) -> None:
+    if end_ns > start_ns:
+        context.record(Window(kind="steady", start_ns=start_ns, end_ns=end_ns))
+
+
+def _end_load(context: RunContext, plan: Plan, parts: Parts) -> None:
+    """Stops load and beacon and fixes what the schedule was; safe to call when they never started."""
+    asked = time.monotonic_ns()
+    parts.load.stop()
+    parts.beacon.stop()
+    origin = parts.origin_ns()
+    if origin is None:
+        context.problem("load", "no arrival was ever due")
+        return
+    # A generator that died did not say when it stopped: all arrivals until we asked it to stop were expected.
+    duration = ((parts.stopped_ns() or asked) - origin) / 1e9
+    context.record(
+        ScheduleFixed(
+            origin_ns=origin,
+            seed=plan.seed,
+            duration_s=duration,
+            arrivals=context.spec.load.arrivals.model_dump(mode="json"),
+            expected=parts.count_arrivals(duration),
+        )
+    )
+
+
+def _read_back(context: RunContext, parts: Parts, after: str, before_ns: int) -> None:
+    how = context.spec.read_back
+    if how is None:
+        return
+    context.stage("read-back", f"reading every acknowledged write again ({after})")
+    writes = acknowledged(parts.ledger_rows(), before_ns)
+    rows = read_back(writes, parts.target.endpoints().regions, how, after)
+    file = context.folder.work / f"readback-{len(list(context.folder.work.glob('readback-*')))}.parquet"
+    _write_parquet(to_table(rows), file)
+
+
+def _watches(context: RunContext, parts: Parts) -> list[Callable[[], None]]:
+    def children() -> None:
+        for name, engine in (("load", parts.load), ("beacon", parts.beacon)):
+            state = engine.poll()
+            if not state.alive:
+                raise StopEarly(f"the {name} ended in mid-run (exit code {state.exit_code})")
+
+    def clocks() -> None:
+        offset, error = monotonic_to_wall()
+        context.record(ClockRead(clock="wall", offset_ns=offset, error_ns=error))
+        read = parts.prometheus_clock()
+        if read is not None:
+            context.record(read)
+
+    guards = [_guard_watch(context, parts, guard) for guard in context.spec.guards]
+    return [every(0.5, children), every(CLOCK_EVERY_S, clocks), *guards]
+
+
+def _guard_watch(context: RunContext, parts: Parts, guard: Guard) -> Callable[[], None]:
+    """Raises StopEarly when the share of failed requests over `guard.over` is above the limit, in its windows."""
+    stage = {"now": "warm-up"}
+
+    def follow(event: Any) -> None:
+        if event.event == "stage":
+            stage["now"] = event.name
+
+    context.listeners.append(follow)
+
+    def look() -> None:
+        if stage["now"] not in guard.windows:
+            return
+        share, count = error_share(parts.request_rows(), time.monotonic_ns(), guard.over)
+        if count and share > guard.errors:
+            detail = f"{share:.0%} of {count} requests failed within {guard.over:g} s (limit {guard.errors:.0%})"
+            context.record(GuardTripped(guard=guard.name, detail=detail))
+            raise StopEarly(f"guard {guard.name}: {detail}")
+
+    return every(1.0, look)
+
+
+def error_share(requests: pa.Table, now_ns: int, over_s: float) -> tuple[float, int]:
+    """(share of failed requests, number of requests) among those intended within the last `over_s` seconds."""
+    import numpy as np
+
+    intended = requests["intended_ns"].to_numpy()
+    inside = intended >= now_ns - int(over_s * 1e9)
+    count = int(np.count_nonzero(inside))
+    if not count:
+        return 0.0, 0
+    failed = (requests["outcome"].to_numpy() != Outcome.ANSWERED) | (requests["status"].to_numpy() >= 400)
+    return float(np.count_nonzero(failed & inside) / count), count
+
+
+def _write_table(context: RunContext, name: str, table: pa.Table) -> None:
+    _write_parquet(table, context.folder.table(name))
+
+
+def _write_parquet(table: pa.Table, file: Any) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, file, compression="zstd")
+
+
+def collect_readback(context: RunContext) -> None:
+    """The read-backs of the run as evidence/readback.parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = sorted(context.folder.work.glob("readback-*.parquet"))
+    _write_table(
+        context, "readback", pa.concat_tables([pq.read_table(file) for file in files]) if files else to_table([])
+    )
