@@ -183,7 +183,14 @@ def parse(node: Node, model: type[T]) -> Located[T]:
     try:
         return Located(model.model_validate(node.data), node)
     except ValidationError as invalid:
-        raise BadInputs([_mistake(node, dict(detail), model) for detail in invalid.errors()]) from None
+        details = invalid.errors()
+        # A list whose only item is wrong is also reported as too short: that mistake is a consequence, not told.
+        causes = [one for one in details if not any(_below(other["loc"], one["loc"]) for other in details)]
+        raise BadInputs([_mistake(node, dict(detail), model) for detail in causes]) from None
+
+
+def _below(path: tuple[int | str, ...], other: tuple[int | str, ...]) -> bool:
+    return len(path) > len(other) and path[: len(other)] == other
 
 
 def load_document(file: Path, model: type[T]) -> Located[T]:
@@ -214,6 +221,8 @@ def _mistake(node: Node, detail: dict[str, Any], model: type[BaseModel]) -> BadI
         )
     elif kind == "missing":
         cause, fix = f"{path[-1]!r} is missing", f"add {path[-1]!r}"
+    elif kind == "too_short":
+        cause, fix = "must not be empty", "see the reference of this file in docs/reference/"
     elif kind == "value_error":
         cause = cause.removeprefix("Value error, ")
         fix = "see the reference of this file in docs/reference/"

@@ -1,0 +1,23 @@
+"""JSON Schemas of our YAML, made from the models, for editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DOCUMENTS = ("scenario", "platform", "slo")
+
+
+def schema(document: str) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a document: "scenario", "platform" or "slo"."""
+    from harness.model.platform import Platform
+    from harness.model.scenario import Scenario
+
+    if document == "scenario":
+        found = Scenario.model_json_schema(by_alias=True)
+    elif document == "platform":
+        found = Platform.model_json_schema(by_alias=True)
+    else:
+        from harness.model.slo import SLO
+
+        found = SLO.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
