@@ -1,0 +1,104 @@
+"""The truth of the memories: PostgreSQL, through a pool of connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from sophia import metrics
+
+WRITE = """
+WITH written AS (
+    INSERT INTO memories AS m (key, text) VALUES (%(key)s, %(text)s)
+    ON CONFLICT (key) DO UPDATE SET text = excluded.text, version = m.version + 1, changed_at = clock_timestamp()
+    WHERE m.text <> excluded.text
+    RETURNING id::text, version
+)
+SELECT id, version, false FROM written
+UNION ALL
+SELECT id::text, version, true FROM memories WHERE key = %(key)s AND NOT EXISTS (SELECT 1 FROM written)
+"""
+
+
+class Unavailable(Exception):
+    """The database did not answer in time, or refused (it is read-only, starting or gone)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A memory that is committed."""
+
+    id: str
+    version: int
+    duplicate: bool
+
+
+class Memories:
+    """The table `memories`. Methods raise Unavailable."""
+
+    def __init__(self, conninfo: str, *, connections: int = 20, within: float = 2.0) -> None:
+        self._within = within
+        self._pool = AsyncConnectionPool(
+            conninfo,
+            min_size=2,
+            max_size=connections,
+            timeout=within,
+            max_idle=60.0,
+            reconnect_timeout=1e9,
+            open=False,
+            kwargs={"autocommit": True},
+        )
+
+    async def open(self) -> None:
+        """Starts connecting in the background; does not wait for the database."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._pool.close(timeout=1.0)
+
+    async def _query(self, sql: str, parameters: Any) -> list[Any]:
+        try:
+            async with asyncio.timeout(self._within), self._pool.connection() as connection:
+                metrics.DB_POOL.inc()
+                try:
+                    cursor = await connection.execute(sql, parameters)
+                    return await cursor.fetchall()
+                finally:
+                    metrics.DB_POOL.dec()
+        except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as problem:
+            raise Unavailable(f"{type(problem).__name__}: {problem}".strip()) from problem
+
+    async def _again(self, sql: str, parameters: Any) -> list[Any]:
+        """Twice at most: a pooled connection may have died with a database that is long back. All queries here may be
+        repeated without harm."""
+        try:
+            return await self._query(sql, parameters)
+        except Unavailable as first:
+            if not isinstance(first.__cause__, psycopg.OperationalError):
+                raise
+            await self._pool.check()
+            return await self._query(sql, parameters)
+
+    async def write(self, key: str, text: str) -> Written:
+        """Returns when it is committed. The same key and text again is a duplicate, another text a new version."""
+        rows = await self._again(WRITE, {"key": key, "text": text})
+        if not rows:  # a concurrent first write of this key was not yet visible to this statement
+            rows = await self._again(WRITE, {"key": key, "text": text})
+        id, version, duplicate = rows[0]
+        return Written(id, version, duplicate)
+
+    async def read(self, keys: Sequence[str]) -> list[dict[str, Any]]:
+        """Memories by key, each with how many rows have it (one, or something is badly wrong)."""
+        sql = """SELECT key, min(text), max(version), count(*) FROM memories WHERE key = ANY(%s) GROUP BY key"""
+        rows = await self._again(sql, (list(keys),))
+        return [{"key": k, "text": t, "version": v, "count": c} for k, t, v, c in rows]
+
+    async def writable(self) -> bool:
+        """True on a primary, False on a standby."""
+        return not (await self._query("SELECT pg_is_in_recovery()", None))[0][0]
