@@ -1,0 +1,327 @@
+"""The composition root: which real part goes into which seam. Nothing else knows them all."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import platform as host
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import __version__
+from harness.errors import EXIT_NOT_CLEAN, BadInput, TargetError
+from harness.journal.layout import RunFolder
+from harness.model.events import ClockRead, Digest, RunOpened, StandIn
+from harness.model.plan import PlannedFault
+from harness.run.context import RunContext, new_run_folder
+from harness.run.execute import Parts, collect_readback, execute
+from harness.run.prepare import Choices, Prepared, prepare
+from harness.run.seal import seal, sha256, write_whole
+from harness.run.verdict import exit_code, judge_folder, show, write_reports
+
+if TYPE_CHECKING:
+    from harness.ports import Target
+
+__all__ = ["Choices", "bring_up", "carry_out", "platforms", "take_down"]
+
+
+def carry_out(scenario: Path, choices: Choices, reports: Path, as_json: bool) -> int:
+    """Runs a scenario from its file to its reports; the verdict's exit code. Progress goes to standard error."""
+    from harness.render.live import progress
+
+    prepared = prepare(scenario, choices)
+    folder = new_run_folder(reports, prepared.plan.scenario)
+    context = RunContext(folder, prepared.spec, prepared.plan.seed)
+    with progress(prepared.plan, sys.stderr) as show_progress, _signals():
+        context.listeners.append(show_progress)
+        _open(context, prepared)
+        target, owned = _target(prepared)
+        write_whole(folder.work / "target.json", json.dumps({"target": target.reference, "owned": owned}).encode())
+        from harness.run.watchdog import start_watchdog
+
+        start_watchdog(folder)
+        execute(context, prepared.plan, _parts(context, prepared, target, owned))
+    return finish(folder, as_json)
+
+
+def finish(folder: RunFolder, as_json: bool) -> int:
+    """Judges, reports, seals; the exit code of the verdict."""
+    judgement = judge_folder(folder)
+    write_reports(folder, judgement, folder.root)
+    shutil.rmtree(folder.work)
+    root = seal(folder)
+    show(judgement, folder, as_json)
+    if not as_json:
+        sys.stdout.write(f"sealed: {root}\n")
+    return exit_code(judgement.verdict)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP stop the run once; a second one is told to wait; a third leaves it to the watchdog."""
+    count = 0
+
+    def stop(number: int, _frame: object) -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            raise KeyboardInterrupt
+        if count == 2:
+            sys.stderr.write("\ncleaning up; once more to leave that to the watchdog\n")
+            return
+        sys.stderr.write("\nleft to the watchdog; `harness recover last` does the same\n")
+        os._exit(EXIT_NOT_CLEAN)
+
+    chosen = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in chosen}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _open(context: RunContext, prepared: Prepared) -> None:
+    """Copies the inputs, and writes who runs what, with which versions, on which machine."""
+    files, inputs = prepared.files, context.folder.inputs
+    context.record(
+        RunOpened(
+            run_id=context.folder.run_id,
+            scenario=prepared.plan.scenario,
+            profile=prepared.choices.profile,
+            user=getpass.getuser(),
+            host=host.node(),
+            version=__version__,
+            commit=_commit(),
+            seed=prepared.plan.seed,
+            python=host.python_version(),
+            machine=f"{host.system()} {host.release()} {host.machine()}, {os.cpu_count()} cores",
+            argv=("harness", *sys.argv[1:]),
+            release=prepared.plan.release,
+        )
+    )
+    copies = [files.spec_file, files.platform, files.locustfile, *files.experiments]
+    for file in copies:
+        shutil.copy(file, inputs / file.name)
+    for path in files.slos:
+        found = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
+        for file in found:
+            target = inputs / "slos" / (file.relative_to(path) if path.is_dir() else file.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+    spec = prepared.spec.model_dump(mode="json", by_alias=True)
+    write_whole(inputs / "scenario.json", json.dumps(spec, indent=2, sort_keys=True).encode())
+    write_whole(inputs / "plan.json", prepared.plan.model_dump_json(indent=2).encode())
+    for file in sorted(path for path in inputs.rglob("*") if path.is_file()):
+        context.record(Digest(name=f"inputs/{file.relative_to(inputs)}", sha256=sha256(file)))
+    for service in prepared.platform.value.spec.services:
+        if service.stand_in:
+            context.record(StandIn(service=service.name, text=service.stand_in))
+
+
+def _commit() -> str:
+    """The commit this harness was run from, with "+changes" when the tree was not clean; "" outside of a checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    where = Path(__file__).resolve().parents[2]
+    head = subprocess.run([git, "-C", str(where), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if head.returncode:
+        return ""
+    dirty = subprocess.run(
+        [git, "-C", str(where), "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False
+    )
+    return head.stdout.strip()[:12] + ("+changes" if dirty.stdout.strip() else "")
+
+
+def _target(prepared: Prepared) -> tuple[Target, bool]:
+    """(the target, whether this run brings it up and takes it down)."""
+    from harness.targets import attach, create
+
+    state = prepared.choices.state or prepared.spec.target.state
+    if state:
+        return attach(state), False
+    return create(prepared.spec.target.kind, prepared.platform), True
+
+
+def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool) -> Parts:
+    from harness.load import engine
+    from harness.load.schedule import count
+    from harness.run.recover import recover
+
+    folder, spec = context.folder, prepared.spec
+    mark = str(folder.root.resolve())
+    load = _Late(
+        lambda: engine.locust_engine(
+            mark,
+            folder,
+            spec.load,
+            target.endpoints().edge,
+            seed=prepared.plan.seed,
+            duration_s=prepared.plan.load_s,
+            locustfile=prepared.files.locustfile,
+        )
+    )
+    beacon = _Late(lambda: engine.beacon_engine(mark, folder, spec.beacon, target.endpoints().edge))
+
+    def collect() -> None:
+        for problem in engine.collect(folder):
+            context.problem("record", problem)
+        collect_readback(context)
+        _collect_metrics(context, prepared, target)
+        _collect_logs(context, target)
+
+    return Parts(
+        target=target,
+        owned=owned,
+        release=prepared.plan.release,
+        load=load,
+        origin_ns=lambda: load.made.origin_ns(),
+        stopped_ns=lambda: load.made.stopped_ns(),
+        beacon=beacon,
+        beacon_rows=lambda: engine.rows(folder, "beacon"),
+        request_rows=lambda: engine.rows(folder, "requests"),
+        ledger_rows=lambda: engine.rows(folder, "ledger"),
+        count_arrivals=lambda seconds: count(spec.load.arrivals, prepared.plan.seed, seconds),
+        run_experiment=lambda fault: _experiment(context, fault, target),
+        rollout=None,
+        collect=collect,
+        recover=lambda by: recover(folder, by=by),
+        prometheus_clock=lambda: _prometheus_clock(target.endpoints().prometheus),
+    )
+
+
+class _Late:
+    """An engine that is made when it is started: the edge's address is known only after the deployment."""
+
+    def __init__(self, make: Any) -> None:
+        self._make, self._made = make, None
+
+    @property
+    def made(self) -> Any:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def start(self) -> None:
+        self.made.start()
+
+    def poll(self) -> Any:
+        return self.made.poll()
+
+    def stop(self) -> Any:
+        return self.made.stop()
+
+
+def _experiment(context: RunContext, fault: PlannedFault, target: Target) -> None:
+    from harness.chaos import runner
+
+    running = runner.start(
+        context.folder,
+        runner.ExperimentRun(
+            id=fault.experiment,
+            file=Path(fault.file),
+            target=target.reference,
+            edge=target.endpoints().edge,
+            seed=context.seed,
+            blast_radius=fault.blast_radius,
+            timeout_s=fault.within_s,
+        ),
+    )
+    try:
+        while running.poll() is None:
+            context.wait(0.25)
+    except BaseException as error:
+        running.stop(f"ended early: {error}")
+        raise
+
+
+def _prometheus_clock(url: str) -> ClockRead | None:
+    from harness.metrics.prometheus import clock_offset
+
+    return clock_offset(url) if url else None
+
+
+def _collect_metrics(context: RunContext, prepared: Prepared, target: Target) -> None:
+    from harness.judge import selectors
+    from harness.metrics.prometheus import collect
+
+    url = target.endpoints().prometheus
+    if url:
+        collect(url, selectors(prepared.slos), context.folder)
+    else:
+        context.problem("prometheus", "the platform names no Prometheus")
+
+
+def _collect_logs(context: RunContext, target: Target) -> None:
+    logs = getattr(target, "logs_folder", None)
+    if logs is not None and Path(logs).is_dir():
+        shutil.copytree(logs, context.folder.logs / "platform", dirs_exist_ok=True)
+
+
+def bring_up(file: Path, release: str, quiet: bool) -> tuple[str, dict[str, str]]:
+    """Brings a platform up and leaves it up; (its state folder, its endpoints)."""
+    from harness.render.live import lines
+    from harness.spec.platform import load_platform
+    from harness.targets import create
+
+    target = create("local", load_platform(file))
+    report = (lambda event: None) if quiet else lines(sys.stderr)
+    try:
+        target.up(release, report)
+        target.check(report)
+    except BaseException:
+        target.down()
+        raise
+    return target.reference, _endpoints(target)
+
+
+def _endpoints(target: Target) -> dict[str, str]:
+    endpoints = target.endpoints()
+    return {"edge": endpoints.edge, "prometheus": endpoints.prometheus, "alertmanager": endpoints.alertmanager}
+
+
+def platforms() -> list[dict[str, Any]]:
+    """The platforms that are up, for people and for JSON."""
+    from harness.targets import attach
+    from harness.targets.local import status
+
+    rows = []
+    for found in status():
+        target = attach(found.reference)
+        rows.append(
+            {
+                "state": found.reference,
+                "platform": found.platform,
+                "release": found.release,
+                "instances": len(target.instances()),
+                "not_ready": list(target.ready()),
+            }
+        )
+    return rows
+
+
+def take_down(state: str, every: bool) -> list[str]:
+    """Takes one or all platforms down; raises TargetError with what is left when something is."""
+    from harness.targets import attach
+    from harness.targets.local import status
+
+    up = [found.reference for found in status()]
+    if state:
+        chosen = [state]
+    elif every or len(up) <= 1:
+        chosen = up
+    else:
+        raise BadInput(f"{len(up)} platforms are up: {', '.join(up)}", fix="name one, or use --all")
+    for reference in chosen:
+        leftovers = attach(reference).down()
+        if not leftovers.clean:
+            raise TargetError(f"{reference}: left behind: {leftovers}")
+    return chosen
