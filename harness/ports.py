@@ -154,6 +154,10 @@ class LoadState:
     scheduled: int
     recorded: int
     exit_code: int | None = None
+    in_flight: int = 0
+    late_p99_ms: float = 0.0
+    cpu: float = 0.0
+    problem: str = ""  # what went wrong with the generator itself, "" when nothing is known
 
 
 class LoadEngine(Protocol):

@@ -1,0 +1,253 @@
+"""The one HTTP client of all journeys: raw sockets in the gevent hub.
+
+A connection's read watcher stays on for its whole life: no system call per request but send and recv, and a kept
+connection that the server closes is noticed before it is used again. `request` may be called from any greenlet.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from gevent import get_hub, getcurrent
+from gevent.monkey import get_original
+
+from harness.errors import BadInput
+from harness.load.http1 import Malformed, Reader, Response, request
+from harness.model.records import Outcome
+
+_socket = get_original("socket", "socket")  # gevent's own would start and stop a watcher for every read
+_monotonic = get_original("time", "monotonic")
+_READ, _WRITE = 1, 2
+_OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
+
+
+class NoAnswer(Exception):
+    """No response came; `outcome` tells how."""
+
+    def __init__(self, outcome: Outcome, detail: str = "") -> None:
+        super().__init__(outcome, detail)
+        self.outcome, self.detail = outcome, detail
+
+
+class Client:
+    """Sends requests to one origin (scheme, host, port). `keep` False opens a connection for each request."""
+
+    def __init__(self, url: str, *, timeout_s: float, keep: bool = True, idle_s: float = 4.0) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise BadInput(f"cannot load {url!r}", fix="give the edge as http://HOST:PORT")
+        self._where = (parts.hostname, parts.port or 80)
+        self._host = parts.netloc.rpartition("@")[2].encode()
+        self._family, self._address = _resolve(*self._where)
+        self._timeout, self._keep, self._idle_s = timeout_s, keep, idle_s
+        self._hub = get_hub()
+        self._idle: list[_Connection] = []
+        self._waiting: dict[
+            _Connection, float
+        ] = {}  # → its deadline; in the order of deadlines, for all wait equally long
+        self._alarm = self._hub.loop.timer(timeout_s)
+        self.opened = 0
+
+    def request(self, method: str, target: str, body: bytes | None = None) -> Response:
+        """The response, whatever its status. Raises NoAnswer: TIMEOUT, REFUSED, BROKEN, or DROPPED when this machine
+        has no descriptor or port left for it."""
+        data = request(method.encode(), target.encode(), self._host, body, close=not self._keep)
+        now = _monotonic()
+        connection = self._take(now)
+        connection.waiter = getcurrent()
+        self._waiting[connection] = now + self._timeout
+        if len(self._waiting) == 1:
+            self._arm(now)
+        try:
+            connection.send(data)
+            answer = self._hub.switch()
+        except BaseException:  # the send failed, or the waiting greenlet is being killed
+            connection.close()
+            raise
+        finally:
+            connection.waiter = None
+            self._waiting.pop(connection, None)
+        if not isinstance(answer, Response):
+            raise answer
+        if self._keep and answer.keep_alive and not connection.closed:
+            connection.idle_since = _monotonic()
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return answer
+
+    def refresh(self) -> None:
+        """Resolves the host again, for connections opened from now on; the old address stays when that fails."""
+        try:
+            self._family, self._address = _resolve(*self._where)
+        except BadInput:
+            return
+
+    def close(self) -> None:
+        """Closes what is idle; requests under way are not touched."""
+        self._alarm.stop()
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take(self, now: float) -> _Connection:
+        while self._idle:
+            connection = self._idle.pop()  # the one used last is the likeliest to be alive
+            if connection.closed:
+                continue
+            if now - connection.idle_since < self._idle_s:
+                return connection
+            connection.close()
+        self.opened += 1
+        return _Connection(self._hub, self._family, self._address)
+
+    def _arm(self, now: float) -> None:
+        deadline = next(iter(self._waiting.values()))
+        self._alarm.stop()
+        self._alarm = self._hub.loop.timer(max(deadline - now, 0.001))
+        self._alarm.start(self._expire)
+
+    def _expire(self) -> None:
+        now = _monotonic()
+        late = [connection for connection, deadline in self._waiting.items() if deadline <= now]
+        for connection in late:
+            connection.finish(NoAnswer(Outcome.TIMEOUT))
+        if self._waiting:
+            self._arm(now)
+
+
+class _Connection:
+    """One socket; `waiter` is the greenlet whose response is awaited on it."""
+
+    __slots__ = (
+        "_connecting",
+        "_hub",
+        "_reader",
+        "_sock",
+        "_unsent",
+        "_watcher",
+        "_writable",
+        "closed",
+        "idle_since",
+        "waiter",
+    )
+
+    def __init__(self, hub: Any, family: int, address: Any) -> None:
+        self.waiter: Any = None
+        self.closed, self._connecting, self.idle_since = False, False, 0.0
+        self._hub, self._unsent, self._reader = hub, b"", Reader()
+        self._writable: Any = None
+        try:
+            self._sock = _socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        except OSError as error:
+            raise _no_connection(error.errno or 0) from error
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = self._sock.connect_ex(address)
+        if code not in (0, errno.EINPROGRESS):
+            self._sock.close()
+            raise _no_connection(code)
+        self._connecting = code == errno.EINPROGRESS
+        self._watcher = hub.loop.io(self._sock.fileno(), _READ)
+        if not self._connecting:
+            self._watcher.start(self._readable)
+
+    def send(self, data: bytes) -> None:
+        if self._connecting:
+            self._unsent = data
+            self._when_writable(self._connected)
+            return
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise NoAnswer(Outcome.BROKEN, os.strerror(error.errno or 0)) from error
+        if sent < len(data):
+            self._unsent = data[sent:]
+            self._when_writable(self._send_rest)
+
+    def finish(self, answer: Response | NoAnswer) -> None:
+        """Gives the answer to the waiter, or closes a connection that nobody waits on. Called on the hub."""
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and isinstance(answer, Response):
+            waiter.switch(answer)
+            return
+        self.close()
+        if waiter is not None:
+            waiter.switch(answer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._watcher.stop()
+            self._watcher.close()
+            self._stop_writing()
+            self._sock.close()
+
+    def _readable(self) -> None:
+        try:
+            data = self._sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.finish(NoAnswer(Outcome.BROKEN, os.strerror(error.errno or 0)))
+            return
+        if self.waiter is None:  # the server ended an idle connection, or spoke unasked
+            self.close()
+            return
+        try:
+            answer = self._reader.feed(data) if data else self._reader.end()
+        except Malformed as error:
+            self.finish(NoAnswer(Outcome.BROKEN, f"malformed: {error}"))
+            return
+        if answer is not None:
+            self.finish(answer)
+        elif not data:
+            self.finish(NoAnswer(Outcome.BROKEN, "closed before the response was whole"))
+
+    def _when_writable(self, callback: Callable[[], None]) -> None:
+        self._writable = self._hub.loop.io(self._sock.fileno(), _WRITE)
+        self._writable.start(callback)
+
+    def _stop_writing(self) -> None:
+        if self._writable is not None:
+            self._writable.stop()
+            self._writable.close()
+            self._writable = None
+
+    def _connected(self) -> None:
+        self._stop_writing()
+        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self.finish(_no_connection(code))
+            return
+        self._connecting = False
+        self._watcher.start(self._readable)
+        self._continue()
+
+    def _send_rest(self) -> None:
+        self._stop_writing()
+        self._continue()
+
+    def _continue(self) -> None:
+        data, self._unsent = self._unsent, b""
+        try:
+            self.send(data)
+        except NoAnswer as failure:
+            self.finish(failure)
+
+
+def _no_connection(code: int) -> NoAnswer:
+    return NoAnswer(Outcome.DROPPED if code in _OURS else Outcome.REFUSED, os.strerror(code))
+
+
+def _resolve(host: str, port: int) -> tuple[int, Any]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise BadInput(f"cannot resolve {host!r}: {error}", fix="give the edge as http://HOST:PORT") from error
+    return family, address
