@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import JsonValue
-
 from harness.model.base import Frozen
 
 
@@ -13,8 +11,7 @@ class PlannedFault(Frozen):
     experiment: str  # kill-weaviate#1
     title: str
     file: str
-    kind: str
-    parameters: dict[str, JsonValue]
+    kinds: tuple[str, ...]
     selection: tuple[str, ...]
     blast_radius: int
     gap_s: float

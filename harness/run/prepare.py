@@ -77,7 +77,7 @@ def _releases(rollout: Rollout | None) -> list[str]:
 
 
 def _faults(files: ScenarioFiles, platform: Platform, seed: int) -> tuple[PlannedFault, ...]:
-    from harness.chaos.preview import preview
+    from harness.chaos.preview import load_experiment, preview
 
     spec = files.scenario.value.spec
     place = {experiment: index for index, experiment in enumerate(spec.experiments)}
@@ -85,30 +85,29 @@ def _faults(files: ScenarioFiles, platform: Platform, seed: int) -> tuple[Planne
     mistakes: list[BadInput] = []
     for experiment, repetition, gap in gaps(spec.experiments, seed):
         file = files.experiments[place[experiment]]
-        for injection in preview(file, platform):
-            where = ("spec", "experiments", place[experiment], "blast_radius")
-            if len(injection.selection) > experiment.blast_radius and repetition == 1:
-                mistakes.append(
-                    files.scenario.error(
-                        where,
-                        f"{file.stem} would touch {len(injection.selection)} ({', '.join(injection.selection)}), "
-                        f"more than blast_radius {experiment.blast_radius}",
-                        "raise blast_radius if that is meant, or narrow the selection in the experiment",
-                    )
-                )
-            planned.append(
-                PlannedFault(
-                    experiment=f"{file.stem}#{repetition}",
-                    title=injection.title,
-                    file=str(file),
-                    kind=injection.kind,
-                    parameters=injection.parameters,
-                    selection=injection.selection,
-                    blast_radius=experiment.blast_radius,
-                    gap_s=round(gap, 3),
-                    within_s=experiment.within,
+        foreseen = preview(file, platform)
+        selection = tuple(name for fault in foreseen for name in fault.selection)
+        if len(selection) > experiment.blast_radius and repetition == 1:
+            mistakes.append(
+                files.scenario.error(
+                    ("spec", "experiments", place[experiment], "blast_radius"),
+                    f"{file.stem} would touch {len(selection)} ({', '.join(selection)}), "
+                    f"more than blast_radius {experiment.blast_radius}",
+                    "raise blast_radius if that is meant, or narrow the selection in the experiment",
                 )
             )
+        planned.append(
+            PlannedFault(
+                experiment=f"{file.stem}#{repetition}",
+                title=load_experiment(file).title,
+                file=str(file),
+                kinds=tuple(fault.kind for fault in foreseen),
+                selection=selection,
+                blast_radius=experiment.blast_radius,
+                gap_s=round(gap, 3),
+                within_s=experiment.within,
+            )
+        )
     if mistakes:
         raise BadInputs(mistakes)
     return tuple(planned)

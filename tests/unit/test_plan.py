@@ -26,7 +26,6 @@ SCENARIO = Scenario.model_validate(
 
 def fault(gap: float) -> PlannedFault:
     return PlannedFault(
-        experiment="a#1", title="t", file="a.yaml", kind="process_kill", parameters={}, selection=("x",), blast_radius=1,
         gap_s=gap, within_s=60,
     )  # fmt: skip
 
