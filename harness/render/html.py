@@ -1,0 +1,144 @@
+"""The report: one HTML file that needs nothing else, for a release manager, a board, a printer and a screen reader."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup
+
+from harness.model import events as e
+from harness.model.evidence import Evidence
+from harness.model.judgement import Judgement, Verdict
+from harness.render import sections, words
+from harness.render.faults import Fault, faults
+from harness.render.page import TONES, Page, Tile, chip
+from harness.render.story import all_of, duration_s, first
+
+
+def html(evidence: Evidence, judgement: Judgement) -> bytes:
+    """UTF-8. The same evidence and judgement give the same bytes; nothing in it is fetched from anywhere."""
+    environment, style = _assets()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    page = _page(evidence, judgement)
+    text = environment.get_template("report").render(
+        page=page,
+        tone=TONES[judgement.verdict],
+        style=Markup(style),  # noqa: S704 (our own file)
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
+    )
+    return words.clean(text).encode()
+
+
+@cache
+def _assets() -> tuple[Environment, str]:
+    folder = resources.files("harness.render") / "assets"
+    template, style = ((folder / name).read_text(encoding="utf-8") for name in ("report.html.j2", "report.css"))
+    environment = Environment(
+        loader=DictLoader({"report": template}),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment, "\n".join(line.strip() for line in style.splitlines() if line.strip())
+
+
+def _page(evidence: Evidence, judgement: Judgement) -> Page:
+    opened = first(evidence.events, e.RunOpened)
+    found = faults(evidence, judgement)
+    gate = sections.decisions(evidence)
+    release = f"release {opened.release}" if opened and opened.release else f"run {judgement.run_id}"
+    stand_ins = all_of(evidence.events, e.StandIn)
+    parts = (
+        sections.objectives(evidence, judgement),
+        sections.findings(judgement),
+        gate,
+        sections.over_time(evidence, found),
+        sections.recoveries(evidence, judgement, found),
+        sections.data_loss(judgement),
+        sections.alerts(evidence, found),
+        sections.deployment(evidence),
+        sections.trust(evidence),
+        sections.facts(evidence, judgement),
+        sections.reproduce(evidence, judgement),
+        sections.journal(evidence),
+        sections.glossary(),
+    )
+    return Page(
+        title=words.line(f"{judgement.verdict}: {release}, {judgement.run_id}"),
+        heading=release,
+        verdict=judgement.verdict,
+        chip=chip(judgement.verdict),
+        sentence=judgement.sentence,
+        meaning=_meaning(judgement),
+        origin=_origin(evidence, judgement),
+        tiles=_tiles(evidence, judgement, found),
+        stand_ins=tuple((it.service, it.text) for it in stand_ins),
+        real=_real(len(stand_ins)),
+        sections=tuple(part for part in parts if part),
+        footer=f"Made from the evidence and judgement of run {judgement.run_id}. The tables behind the drawings are in the HTML file.",
+        missing=tuple(words.line(text) for text in evidence.problems),
+    )
+
+
+def _meaning(judgement: Judgement) -> str:
+    tally = words.tally(judgement.objectives)
+    if judgement.verdict is Verdict.PASS:
+        return f"{tally}."
+    return f"{tally}. {judgement.verdict} means: {words.MEANING[judgement.verdict]}."
+
+
+def _origin(evidence: Evidence, judgement: Judgement) -> str:
+    opened = first(evidence.events, e.RunOpened)
+    if not opened:
+        return f"Run {judgement.run_id}"
+    profile = f" ({opened.profile})" if opened.profile else ""
+    return words.line(
+        f"{opened.scenario}{profile} · {words.moment(opened.wall_ns)} · {opened.user} on {opened.host} · took {words.duration(duration_s(evidence))}"
+    )
+
+
+def _real(stand_ins: int) -> str:
+    if not stand_ins:
+        return "Every part of the platform was the real one: no stand-in was used."
+    return f"The platform ran for real except for {words.count(stand_ins, 'stand-in')}, so this report says nothing of the real one's own behaviour:" if stand_ins == 1 else (
+        f"The platform ran for real except for {stand_ins} stand-ins, so this report says nothing of the real ones' own behaviour:"
+    )  # fmt: skip
+
+
+def _tiles(evidence: Evidence, judgement: Judgement, found: tuple[Fault, ...]) -> tuple[Tile, ...]:
+    met = sum(item.verdict is Verdict.PASS for item in judgement.objectives)
+    tiles = [Tile(f"{met} of {len(judgement.objectives)}", "objectives met", TONES[judgement.verdict])]
+    if found:
+        recovered = sum(bool(it.recovery and it.recovery.recovered) for it in found)
+        tiles.append(
+            Tile(f"{recovered} of {len(found)}", "faults recovered from", "pass" if recovered == len(found) else "fail")
+        )
+        full = [
+            it.recovery.full_service_s.high
+            for it in found
+            if it.recovery and it.recovery.full_service_s and it.recovery.full_service_s.high
+        ]
+        if full:
+            tiles.append(Tile(words.duration(max(full)), "longest way back to full service"))
+    if judgement.data_loss:
+        lost = sum(it.lost for it in judgement.data_loss)
+        tiles.append(Tile(str(lost), "acknowledged memories lost", "fail" if lost else "pass"))
+    back = all_of(evidence.events, e.RolledBack)
+    if back:
+        tiles.append(
+            Tile(
+                words.duration(back[-1].seconds),
+                "rollback" + (" seen" if back[-1].seen else " not seen"),
+                "" if back[-1].seen else "fail",
+            )
+        )
+    if deployed := first(evidence.events, e.Deployed):
+        tiles.append(Tile(words.duration(deployed.seconds), "deployment"))
+    if evidence.requests is not None:
+        tiles.append(Tile(f"{evidence.requests.num_rows:,}".replace(",", words.NARROW), "requests measured"))
+    return tuple(tiles)
