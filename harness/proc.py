@@ -1,4 +1,4 @@
-"""Processes as the Linux kernel shows them in /proc: identity, state, marks and listeners. Nothing is signalled here."""
+"""Processes as Linux shows them in /proc: identity, state, marks and listeners. Nothing is signalled here."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ticks_now() -> int:
 
 
 def pids() -> Iterator[int]:
-    return (int(entry) for entry in os.listdir(PROC) if entry.isdigit())
+    return (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
 
 
 def environment(pid: int) -> dict[str, str]:
@@ -69,6 +69,16 @@ def with_mark(name: str, value: str) -> list[Process]:
     """All running processes that were started with NAME=VALUE in their environment."""
     found = (identify(pid) for pid in pids() if environment(pid).get(name) == value)
     return [process for process in found if process]
+
+
+def in_session(leader: int) -> list[Process]:
+    """All running processes of a session, named by its leader's pid."""
+    stats = ((pid, _stat(pid)) for pid in pids())
+    return [
+        Process(pid, int(fields[19]))
+        for pid, fields in stats
+        if fields and int(fields[3]) == leader and fields[0] not in "ZX"
+    ]
 
 
 def command(pid: int) -> str:
@@ -101,17 +111,18 @@ def _listening_inodes(port: int) -> Iterator[str]:
 
 
 def _open_files(pid: int) -> set[str]:
-    folder = PROC / str(pid) / "fd"
-    names: set[str] = set()
     try:
-        for descriptor in os.listdir(folder):
-            try:
-                names.add(os.readlink(folder / descriptor))
-            except OSError:  # closed since it was listed
-                continue
+        descriptors = list((PROC / str(pid) / "fd").iterdir())
     except OSError:
         return set()
-    return names
+    return {name for name in map(_link, descriptors) if name}
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:  # closed since it was listed
+        return ""
 
 
 def accepts(host: str, port: int, timeout_s: float = 0.5) -> bool:

@@ -29,6 +29,7 @@ def load(kind: str) -> FaultInjector:
     if kind not in kinds():
         close = difflib.get_close_matches(kind, kinds(), n=1)
         raise BadInput(
-            f"no fault is of kind {kind!r}", fix=f"did you mean {close[0]!r}?" if close else f"known: {', '.join(kinds())}"
+            f"no fault is of kind {kind!r}",
+            fix=f"did you mean {close[0]!r}?" if close else f"known: {', '.join(kinds())}",
         )
     return cast(FaultInjector, importlib.import_module(f"{__name__}.{kind}"))

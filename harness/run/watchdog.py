@@ -125,8 +125,6 @@ def main(arguments: list[str]) -> int:
         descriptor: int | None = os.pidfd_open(harness.pid)
     except ProcessLookupError:
         descriptor = None
-    import harness.run.recover
-
     _say(f"watching over process {harness.pid} for {folder.root}")
     if arguments[3:4] == ["--ready-fd"]:
         os.write(int(arguments[4]), ARMED)

@@ -1,0 +1,234 @@
+"""A fault from selection to seen gone. Each step is on disk before the next, so that any process can take over.
+
+select → blast radius → undo token and fault.intended → inject → fault.injected → fault.landed → … → fault.gone
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue, ValidationError
+
+from harness import faults
+from harness.chaos import undo
+from harness.chaos.undo import UndoToken
+from harness.errors import BadInput, TargetError
+from harness.journal import log
+from harness.journal.layout import RunFolder
+from harness.model.clock import Clock, SystemClock
+from harness.model.events import AnyEvent, FaultGone, FaultInjected, FaultIntended, FaultLanded
+from harness.ports import FaultInjector, Observation, Target
+
+LOOK_EVERY_S = 0.05
+
+
+class NotSeen(TargetError):
+    """An effect that had to be seen was not: a fault that did not land, or one that did not go."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Where an experiment writes and what it acts on; `attach` turns the target's reference into the target."""
+
+    folder: RunFolder
+    experiment: str
+    reference: str
+    attach: Callable[[str], Target]
+    clock: Clock = field(default_factory=SystemClock)
+
+    @property
+    def target(self) -> Target:
+        return self.attach(self.reference)
+
+    def record(self, event: AnyEvent) -> AnyEvent:
+        return log.append(self.folder.journal, event)
+
+
+def inject(
+    session: Session,
+    name: str,
+    kind: str,
+    parameters: dict[str, JsonValue],
+    blast_radius: int,
+    deadline_s: float,
+) -> UndoToken:
+    """Makes the fault. Raises BadInput or TargetError, with nothing touched, when it must not be made.
+
+    `deadline_s`: the time in which it should be undone; the token keeps it for whoever finds it.
+    """
+    injector = faults.load(kind)
+    checked = check_parameters(injector, kind, parameters)
+    target = session.target
+    check_capabilities(injector, kind, target)
+    fault = f"{session.experiment}/{name}"
+    token, done = undo.find(session.folder, fault)
+    if token and not done:
+        raise TargetError(f"{fault} is already active\n  fix: harness recover {session.folder.root}")
+    selection = injector.select(target, checked)
+    check_blast_radius(kind, selection.names, blast_radius)
+    now = session.clock.wall_ns()
+    token = UndoToken(
+        fault=fault,
+        kind=kind,
+        experiment=session.experiment,
+        target=session.reference,
+        selection=selection.names,
+        before=dict(selection.before),
+        parameters=parameters,
+        created_wall_ns=now,
+        deadline_wall_ns=now + int(deadline_s * 1e9),
+    )
+    file = undo.write(session.folder, token)
+    session.record(
+        FaultIntended(
+            experiment=session.experiment,
+            fault=fault,
+            kind=kind,
+            selection=selection.names,
+            token=str(file.relative_to(session.folder.root)),
+        )
+    )
+    began = session.clock.mono_ns()
+    injector.inject(target, selection, checked)
+    session.record(
+        FaultInjected(experiment=session.experiment, fault=fault, from_ns=began, to_ns=session.clock.mono_ns())
+    )
+    return token
+
+
+def await_landed(session: Session, name: str, within_s: float) -> Observation:
+    """Waits until an independent observer sees the fault's effect, and records it. Raises NotSeen after `within_s`."""
+    token, done = _token(session, name)
+    if done:
+        raise NotSeen(f"{token.fault} was undone before it was seen to land")
+    injector, parameters, target = _resolve(session, token)
+    seen = _poll(session.clock, within_s, lambda: injector.landed(target, token.selected, parameters))
+    session.record(
+        FaultLanded(
+            experiment=session.experiment,
+            fault=token.fault,
+            landed=seen.seen,
+            observer=seen.observer,
+            detail=seen.detail,
+        )
+    )
+    if not seen.seen:
+        raise NotSeen(f"{token.fault} was not seen to land within {within_s:g} s: {seen.detail}")
+    return seen
+
+
+def check_holds(session: Session, name: str) -> Observation:
+    """The fault's effect is still seen now. Raises NotSeen when it is not."""
+    token, done = _token(session, name)
+    injector, parameters, target = _resolve(session, token)
+    seen = injector.landed(target, token.selected, parameters)
+    if done or not seen.seen:
+        raise NotSeen(f"{token.fault} does not hold any more: {seen.detail}")
+    return seen
+
+
+def await_gone(session: Session, name: str, within_s: float, by: str = "platform") -> Observation:
+    """Waits until the fault is seen gone without undoing it, and records it. Raises NotSeen after `within_s`."""
+    token, done = _token(session, name)
+    if done:
+        return Observation(True, "undo token", "seen gone before")
+    return see_gone(session, token, within_s, by)
+
+
+def recover(session: Session, name: str, within_s: float, by: str = "experiment") -> Observation:
+    """Undoes a fault by its name in the experiment; nothing to do when it was never intended or is already gone."""
+    token, done = undo.find(session.folder, f"{session.experiment}/{name}")
+    if token is None:
+        return Observation(True, "undo token", "nothing was injected")
+    if done:
+        return Observation(True, "undo token", "seen gone before")
+    return carry_out(session, token, within_s, by)
+
+
+def carry_out(session: Session, token: UndoToken, within_s: float, by: str) -> Observation:
+    """Undoes what a token stands for and sees it gone. Idempotent. Raises NotSeen when it does not go."""
+    lift(session, token)
+    return see_gone(session, token, within_s, by)
+
+
+def lift(session: Session, token: UndoToken) -> None:
+    """Undoes what a token stands for, without waiting for its effect to be gone."""
+    injector, parameters, target = _resolve(session, token)
+    injector.recover(target, token.selected, parameters)
+
+
+def see_gone(session: Session, token: UndoToken, within_s: float, by: str) -> Observation:
+    """Waits until a token's fault is seen gone, records it and marks the token done; NotSeen after `within_s`."""
+    injector, parameters, target = _resolve(session, token)
+    seen = _poll(session.clock, within_s, lambda: injector.gone(target, token.selected, parameters))
+    session.record(
+        FaultGone(
+            experiment=token.experiment,
+            fault=token.fault,
+            gone=seen.seen,
+            observer=seen.observer,
+            by=by,
+            detail=seen.detail,
+        )
+    )
+    if not seen.seen:
+        raise NotSeen(f"{token.fault} was not seen gone within {within_s:g} s: {seen.detail}")
+    undo.mark_done(session.folder, token)
+    return seen
+
+
+def check_parameters(injector: FaultInjector, kind: str, parameters: dict[str, JsonValue]) -> object:
+    """The parameters as the fault's own model; BadInput with each mistake otherwise."""
+    try:
+        return injector.Parameters.model_validate(parameters)
+    except ValidationError as invalid:
+        mistakes = "; ".join(
+            f"{'.'.join(map(str, detail['loc'])) or 'parameters'}: {detail['msg']}" for detail in invalid.errors()
+        )
+        raise BadInput(
+            f"{kind}: {mistakes}", fix=f"parameters: {', '.join(injector.Parameters.model_fields)}"
+        ) from None
+
+
+def check_capabilities(injector: FaultInjector, kind: str, target: Target) -> None:
+    """BadInput when the target cannot do what the fault needs."""
+    for capability in injector.REQUIRES:
+        if not isinstance(target, capability):
+            raise BadInput(
+                f"{kind} needs the capability {capability.__name__}, which {type(target).__name__} does not have",
+                fix="use another fault or another target",
+            )
+
+
+def check_blast_radius(kind: str, names: tuple[str, ...], blast_radius: int) -> None:
+    """BadInput when a fault selects nothing, or more than was declared."""
+    if not names:
+        raise BadInput(f"{kind} selects nothing", fix="name a service, a region or a device that the platform has")
+    if len(names) > blast_radius:
+        shown = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
+        raise BadInput(
+            f"{kind} would touch {len(names)} ({shown}), but the blast radius is {blast_radius}",
+            fix="select less, or declare a larger blast radius",
+        )
+
+
+def _token(session: Session, name: str) -> tuple[UndoToken, bool]:
+    token, done = undo.find(session.folder, f"{session.experiment}/{name}")
+    if token is None:
+        raise NotSeen(f"{session.experiment}/{name} was never injected")
+    return token, done
+
+
+def _resolve(session: Session, token: UndoToken) -> tuple[FaultInjector, object, Target]:
+    injector = faults.load(token.kind)
+    return injector, check_parameters(injector, token.kind, token.parameters), session.attach(token.target)
+
+
+def _poll(clock: Clock, within_s: float, look: Callable[[], Observation]) -> Observation:
+    end = clock.mono_ns() + int(within_s * 1e9)
+    while True:
+        seen = look()
+        if seen.seen or clock.mono_ns() >= end:
+            return seen
+        clock.sleep(LOOK_EVERY_S)

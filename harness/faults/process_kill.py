@@ -1,0 +1,61 @@
+"""SIGKILL of a service's instances: no warning, no clean-up, as when the kernel is out of memory.
+
+    provider:
+      type: python
+      module: harness.chaos.actions
+      func: inject
+      arguments: {fault: process_kill, parameters: {service: weaviate, region: sjc}, blast_radius: 1}
+
+Restarting is the platform's business. Landed: each old process (pid and start time) is gone from /proc, and no port of
+the instance is served by anything as old as that. Gone: a new process runs each instance and its health check passes.
+Undone by starting what is still down; an instance that runs is left alone.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from harness.faults import _shared as shared
+from harness.model.base import Frozen
+from harness.model.platform import PlatformSpec
+from harness.ports import Observation, Processes, Selection, Target
+
+REQUIRES = (Processes,)
+
+
+class Parameters(Frozen):
+    """Which instances: of this service, in this region (every region when left out), the first `count` of them."""
+
+    service: str
+    region: str | None = None
+    count: int | None = Field(default=None, ge=1)
+
+
+def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
+    return Selection(shared.predicted(platform, parameters.service, parameters.region)[: parameters.count])
+
+
+def select(target: Target, parameters: Parameters) -> Selection:
+    return shared.select(target, target.instances(parameters.service, parameters.region)[: parameters.count])
+
+
+def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
+    for instance in shared.named(target, selection):
+        shared.processes(target).kill(instance)
+
+
+def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
+    return shared.observation(
+        shared.survivors(target, selection), "/proc and TCP", "the old processes are gone and serve no port"
+    )
+
+
+def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
+    return shared.observation(
+        shared.replaced(target, selection), "/proc and health checks", "new processes run and are ready"
+    )
+
+
+def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
+    for instance in shared.named(target, selection):
+        shared.processes(target).start(instance)
