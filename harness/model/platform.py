@@ -70,6 +70,25 @@ class Stop(Frozen):
 
     signal: Literal["TERM", "INT", "QUIT"] = "TERM"
     timeout: Duration = 5.0
+    drain: Duration = Field(default=0.5, description="in a rollout: time without new traffic before the signal")
+
+
+class Reload(Frozen):
+    """How a running instance takes up re-rendered files without ending: exactly one of a signal to its process, a
+    command (same placeholders as `command`) that exits 0 once they are in use, or `watched` (it notices by itself).
+    Except after a command, `settle` passes before they count as in use."""
+
+    signal: Literal["HUP", "USR1", "USR2"] | None = None
+    command: tuple[str, ...] = ()
+    watched: bool = False
+    settle: Duration = 1.0
+
+
+class Needs(Frozen):
+    """What the machine must have free before anything is started, in MiB."""
+
+    memory_mib: int = Field(default=256, ge=0)
+    disk_mib: int = Field(default=256, ge=0)
 
 
 class LogPatterns(Frozen):
@@ -115,6 +134,7 @@ class Service(Frozen):
     ready_within: Duration = 30.0
     restart: Restart = Restart()
     stop: Stop = Stop()
+    reload: Reload | None = None
     logs: LogPatterns = LogPatterns()
     metrics: Metrics | None = None
     released: bool = False
@@ -167,6 +187,7 @@ class PlatformSpec(Frozen):
     logs: LogPatterns = LogPatterns()
     checks: tuple[Gate, ...] = ()
     releases: tuple[Release, ...] = ()
+    needs: Needs = Needs()
 
 
 class Platform(Frozen):

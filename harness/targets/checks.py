@@ -1,0 +1,138 @@
+"""Post-deployment checks (of those that make sense for processes)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from harness.model.events import CheckDone
+from harness.targets import instances as inst
+from harness.targets import restart_policy
+from harness.targets.folder import PlatformFolder
+from harness.targets.gates import gate_look, keep_attempts
+from harness.targets.preflight import free_disk_mib, free_memory_mib
+from harness.targets.probe import poll
+from harness.targets.render import render
+from harness.targets.state import ANSWERING, PlatformState
+
+# A secret that somebody forgot to replace: the whole value, or a word of it between separators.
+PLACEHOLDER_SECRET = re.compile(r"(?i)(?<![a-z0-9])(changeme|change-me|your-[a-z0-9_-]+|sk-x{3,}|xxx+)(?![a-z0-9])")
+ADDRESS = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
+
+
+def post_deployment(folder: PlatformFolder, state: PlatformState) -> Iterator[CheckDone]:
+    """One CheckDone per check, in words and counts."""
+    yield _health(folder, state)
+    yield _restarts(folder, state)
+    yield _log_success(folder, state)
+    yield _log_failure(folder, state)
+    yield _secrets(folder, state)
+    yield _public_addresses(state)
+    yield _room(folder, state)
+    yield from _declared(folder, state)
+
+
+def done(name: str, wrong: list[str], of: int) -> CheckDone:
+    return CheckDone(name=name, passed=of - len(wrong), of=of, detail="; ".join(wrong)[:2000])
+
+
+def _health(folder: PlatformFolder, state: PlatformState) -> CheckDone:
+    serving = state.of(roles=ANSWERING)
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        looks = list(pool.map(lambda each: inst.look(folder, state, each), serving))
+    wrong = [f"{each.name}: {look.evidence}" for each, look in zip(serving, looks, strict=True) if not look.ok]
+    return done("every health endpoint answers", wrong, len(serving))
+
+
+def _restarts(folder: PlatformFolder, state: PlatformState) -> CheckDone:
+    serving = state.of(roles=ANSWERING)
+    ended = [
+        line["instance"] for line in restart_policy.read_lines(folder) if line["what"] == "exited" and not line["held"]
+    ]
+    wrong = [f"{each.name}: ended {ended.count(each.name)} times by itself" for each in serving if each.name in ended]
+    return done("no instance is restarting", wrong, len(serving))
+
+
+def _log_success(folder: PlatformFolder, state: PlatformState) -> CheckDone:
+    wrong, of = [], 0
+    for each in state.of(roles=ANSWERING):
+        patterns = state.service(each.service).logs.success or state.spec.logs.success
+        if not patterns:
+            continue
+        of += 1
+        text = read_log(folder.log(each.name))
+        if not any(re.search(pattern, text, re.MULTILINE) for pattern in patterns):
+            wrong.append(f"{each.name}: its log has none of {', '.join(patterns)}")
+    return done("logs show success", wrong, of)
+
+
+def _log_failure(folder: PlatformFolder, state: PlatformState) -> CheckDone:
+    wrong, serving = [], state.of(roles=ANSWERING)
+    for each in serving:
+        patterns = (*state.service(each.service).logs.failure, *state.spec.logs.failure)
+        text = read_log(folder.log(each.name))
+        found = next((hit for pattern in patterns if (hit := re.search(pattern, text, re.MULTILINE))), None)
+        if found:
+            line = text[text.rfind("\n", 0, found.start()) + 1 :].split("\n", 1)[0]
+            wrong.append(f"{each.name}: {line[:200]}")
+    return done("logs show no failure", wrong, len(serving))
+
+
+def read_log(file: Path, limit: int = 4 * 1024 * 1024) -> str:
+    """The last 4 MiB of a log, empty when there is none."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - limit))
+            return stream.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _secrets(folder: PlatformFolder, state: PlatformState) -> CheckDone:
+    wrong, serving = [], state.of(roles=ANSWERING)
+    for each in serving:
+        environment = render(folder, state, each).environment
+        names = sorted(key for key, value in environment.items() if PLACEHOLDER_SECRET.search(value))
+        if names:
+            wrong.append(f"{each.name}: {', '.join(names)}")
+    return done("no placeholder secret", wrong, len(serving))
+
+
+def _public_addresses(state: PlatformState) -> CheckDone:
+    files = [Path(state.platform_file)]
+    files += [Path(state.source) / file.template for service in state.spec.services for file in service.files]
+    files = [file for file in dict.fromkeys(files) if file.exists()]
+    wrong = [f"{file.name}: {', '.join(found)}" for file in files if (found := public_addresses(file.read_text()))]
+    return done("no hard-coded public address", wrong, len(files))
+
+
+def public_addresses(text: str) -> list[str]:
+    """IPv4 addresses of the public Internet in a text."""
+    found = []
+    for word in ADDRESS.findall(text):
+        try:
+            if ipaddress.IPv4Address(word).is_global:
+                found.append(word)
+        except ValueError:
+            continue
+    return found
+
+
+def _room(folder: PlatformFolder, state: PlatformState) -> CheckDone:
+    needs, wrong = state.spec.needs, []
+    if (memory := free_memory_mib()) < needs.memory_mib // 4:
+        wrong.append(f"{memory} MiB of memory left")
+    if (disk := free_disk_mib(folder.root)) < needs.disk_mib // 4:
+        wrong.append(f"{disk} MiB of disk left")
+    return done("memory and disk are left", wrong, 2)
+
+
+def _declared(folder: PlatformFolder, state: PlatformState) -> Iterator[CheckDone]:
+    for gate in state.spec.checks:
+        ok, attempts = poll(lambda gate=gate: gate_look(folder, state, gate), gate.within, gate.every)  # type: ignore[misc]
+        keep_attempts(folder, "checks", gate.name, attempts)
+        detail = "" if ok else attempts[-1].look.evidence[:500]
+        yield CheckDone(name=gate.name, passed=int(ok), of=1, detail=detail)

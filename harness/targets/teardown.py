@@ -1,0 +1,112 @@
+"""Ends exactly what a platform started, and looks again until it is proven.
+
+Needs neither supervisord nor the attach file.
+
+A process belongs to a platform when it carries its mark in the environment (inherited from supervisord), or descends
+from one that does, or is of a session that one of them leads, or works below the platform's folder without a terminal
+(servers that overwrite their environment to set a title), or runs a program from there. The caller and what it descends
+from are never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from harness.ports import Leftovers
+from harness.targets import procfs
+from harness.targets.folder import PlatformFolder
+from harness.targets.render import MARK
+from harness.targets.restart_policy import ALL
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one instance is asked to end."""
+
+    name: str
+    signal: str
+    timeout: float
+
+
+def members(folder: PlatformFolder, spare: Collection[int] = ()) -> list[procfs.Seen]:
+    """All live processes of the platform."""
+    processes = [seen for seen in procfs.every() if seen.alive]
+    untouchable = {*procfs.ancestors(os.getpid()), *spare}
+    mark = folder.id.encode()
+    marked = {
+        seen.pid
+        for seen in processes
+        if seen.pid not in untouchable and procfs.environment(seen.pid).get(MARK.encode()) == mark
+    }
+    own = marked | procfs.descendants(marked, processes)
+    sessions = {seen.session for seen in processes if seen.pid in marked and seen.session == seen.pid}
+    inside = f"{folder.root}{os.sep}"
+    for seen in processes:
+        if seen.pid in own or seen.pid in untouchable:
+            continue
+        stray = not seen.terminal and f"{procfs.working_directory(seen.pid)}{os.sep}".startswith(inside)
+        if seen.session in sessions or stray or procfs.executable(seen.pid).startswith(inside):
+            own.add(seen.pid)
+    return [seen for seen in processes if seen.pid in own - untouchable]
+
+
+def end(folder: PlatformFolder, groups: list[list[Ending]], ports: Collection[int]) -> Leftovers:
+    """Ends the groups one after another (instances of a group at once), then supervisord, then whatever is left.
+
+    Returns what is still there after all that: a process that could not be ended, or one of `ports` that still listens.
+    """
+    if not folder.root.is_dir():
+        return Leftovers()
+    folder.held.mkdir(exist_ok=True)
+    with folder.locked("hold"):
+        folder.hold(ALL).touch()
+    for group in groups:
+        _end_group(folder, group)
+    rest = members(folder)
+    roots = [seen for seen in rest if seen.parent not in {other.pid for other in rest}]
+    _signal(roots, signal.SIGTERM)
+    procfs.wait_gone(lambda: _alive(rest), 1.5)
+    return _kill_and_prove(folder, ports)
+
+
+def _end_group(folder: PlatformFolder, group: list[Ending]) -> None:
+    from harness.targets.instances import running
+
+    waiting: list[tuple[procfs.Seen, float]] = []
+    for ending in group:
+        seen = running(folder, ending.name)
+        if seen is not None:
+            procfs.send(seen.pid, seen.start_time, signal.Signals[f"SIG{ending.signal}"])
+            if seen.state in "Tt":
+                procfs.send(seen.pid, seen.start_time, signal.SIGCONT)  # a paused process cannot end itself
+            waiting.append((seen, time.monotonic() + ending.timeout))
+    while waiting := [(seen, until) for seen, until in waiting if procfs.alive(seen.pid, seen.start_time)]:
+        for seen, until in waiting:
+            if time.monotonic() >= until:
+                procfs.send(seen.pid, seen.start_time, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _kill_and_prove(folder: PlatformFolder, ports: Collection[int]) -> Leftovers:
+    deadline = time.monotonic() + 5
+    while True:
+        left = members(folder)
+        listening = [port for port in ports if procfs.listeners(port)]
+        if not (left or listening) or time.monotonic() > deadline:
+            processes = tuple(f"{seen.pid} {procfs.command_line(seen.pid)}" for seen in left)
+            return Leftovers(processes=processes, ports=tuple(listening))
+        _signal(left, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _signal(processes: list[procfs.Seen], number: signal.Signals) -> None:
+    for seen in processes:
+        procfs.send(seen.pid, seen.start_time, number)
+
+
+def _alive(processes: list[procfs.Seen]) -> list[procfs.Seen]:
+    return [seen for seen in processes if procfs.alive(seen.pid, seen.start_time)]
