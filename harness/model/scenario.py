@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from harness.model.base import Duration, Frozen
 from harness.model.platform import Metadata
@@ -95,25 +96,108 @@ class ExperimentRef(Frozen):
     blast_radius: int = Field(default=1, ge=1, description="instances that the fault may touch")
 
 
+class _CountingTrigger(Frozen):
+    """Takes a bad release off whatever else is said: its condition in `consecutive` windows of the canary's responses.
+
+    A window with fewer than `minimum` responses says nothing; nothing is promoted while it could have been a hit.
+    """
+
+    window: Duration = Field(gt=0)
+    consecutive: int = Field(ge=1)
+    minimum: int = Field(default=1, ge=1, description="responses below which a window says nothing")
+
+
+class ErrorTrigger(_CountingTrigger):
+    """The share of failed responses is above a limit."""
+
+    kind: Literal["errors"]
+    above: float = Field(ge=0, lt=1)
+
+
+class LatencyTrigger(_CountingTrigger):
+    """The quantile of the latency is above a limit, counted: more than 1 − quantile of the responses are slower."""
+
+    kind: Literal["latency"]
+    quantile: float = Field(default=0.95, gt=0, lt=1)
+    above: Duration
+
+
+class AccuracyTrigger(_CountingTrigger):
+    """The share of right answers among those whose content was checked is below a limit."""
+
+    kind: Literal["accuracy"]
+    below: float = Field(gt=0, le=1)
+    journey: str = Field(default="", description="only this journey's answers; empty: all")
+
+
+class HealthTrigger(Frozen):
+    """An instance of the canary fails so many health checks in a row."""
+
+    kind: Literal["health"]
+    consecutive: int = Field(ge=1)
+    path: str = "/health"
+    port: str = "http"
+    every: Duration = Field(default=1.0, gt=0)
+    timeout: Duration = Field(default=1.0, gt=0)
+
+
+Trigger = Annotated[ErrorTrigger | LatencyTrigger | AccuracyTrigger | HealthTrigger, Field(discriminator="kind")]
+
+
+class Hold(Frozen):
+    """How long a step may be held before the rollout is halted and the traffic goes back."""
+
+    times: int = Field(
+        default=2, ge=0, description="bakes of one step that may be inconclusive, drift or lose evidence"
+    )
+    silence: Duration = Field(default=3.0, gt=0, description="the record is lost when it is older than this")
+    patience: Duration = Field(default=30.0, gt=0, description="time that lost evidence has to come back")
+
+
+class RolloutStep(Frozen):
+    """A share of the traffic and how long it is watched. The last step may be 100 % without a bake: the promotion."""
+
+    share: float = Field(gt=0, le=1)
+    bake: Duration = 0.0
+
+
 class Rollout(Frozen):
     """The canary's steps and the rules by which it goes on or back."""
 
     service: str
+    region: str = ""
     baseline: str
     canary: str
     instances: int = Field(default=1, ge=1)
     actuator: str = "haproxy"
+    settings: dict[str, JsonValue] = Field(default={}, description="what the actuator needs; see its reference page")
     steps: tuple[RolloutStep, ...] = Field(min_length=1)
     share_tolerance: float = Field(default=0.05, gt=0, lt=1)
+    share_minimum: int = Field(default=40, ge=1, description="responses needed to see a share")
     shift_within: Duration = 10.0
     rollback_within: Duration = 30.0
+    sustained: Duration = Field(default=2.0, gt=0, description="time without the other release until it counts as gone")
+    hold: Hold = Hold()
+    triggers: tuple[Trigger, ...] = ()
 
+    @property
+    def judged(self) -> tuple[RolloutStep, ...]:
+        """The steps with a bake; 100 % without one is the promotion itself."""
+        return tuple(step for step in self.steps if step.bake > 0)
 
-class RolloutStep(Frozen):
-    """A share of the traffic and how long it is watched."""
-
-    share: float = Field(gt=0, le=1)
-    bake: Duration
+    @model_validator(mode="after")
+    def _ordered(self) -> Rollout:
+        if self.baseline == self.canary:
+            raise ValueError("baseline and canary are the same release: their responses could not be told apart")
+        if not self.judged:
+            raise ValueError("no step has a bake, so nothing would be judged")
+        for before, after in pairwise(self.steps):
+            if after.share <= before.share:
+                raise ValueError("the shares of the steps must rise")
+        for step in self.steps:
+            if step.bake == 0 and step.share < 1:
+                raise ValueError(f"the step with share {step.share:g} has no bake; only 100 % may go without")
+        return self
 
 
 class ReadBack(Frozen):

@@ -1,0 +1,27 @@
+"""The undo of a rollout, in the form in which every undo token is carried out: a fault's `recover` and `gone`.
+
+The token's `before` names the instances that served when the rollout began: they stay.
+"""
+
+from __future__ import annotations
+
+from harness import actuators
+from harness.model.scenario import Rollout as Parameters
+from harness.ports import Observation, Releases, Selection, Target
+
+__all__ = ["KIND", "REQUIRES", "Parameters", "gone", "recover"]
+
+KIND = __name__
+REQUIRES = (Releases,)
+
+
+def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
+    actuators.take_back(target, parameters, selection.before)
+
+
+def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
+    share = actuators.connect(target, parameters).observe()
+    left = [one.name for one in actuators.leftovers(target, parameters, selection.before)]
+    seen = share == 0 and not left
+    detail = f"share {share:.0%}, instances of {parameters.canary}: {', '.join(left) or 'none'}"
+    return Observation(seen, f"{parameters.actuator} and the target", detail)
