@@ -241,10 +241,14 @@ class ShareSeen(Event):
 
 
 class Decided(Event):
+    """What the gate was told (`seen`), what it decided, and the state it is in since."""
+
     event: Literal["decision"] = "decision"
     step: int
     decision: str
     reason: str
+    seen: str = ""
+    state: str = ""
 
 
 class RolledBack(Event):
