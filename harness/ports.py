@@ -133,6 +133,13 @@ class Devices(Protocol):
 
 
 @runtime_checkable
+class Logs(Protocol):
+    """Capability: what the platform's instances and their supervisor have written."""
+
+    def logs(self) -> Sequence[Path]: ...
+
+
+@runtime_checkable
 class Releases(Protocol):
     """Capability: more than one release side by side."""
 

@@ -56,6 +56,7 @@ class Parts:
     collect: Callable[[], None]
     recover: Callable[[str], Recovered]
     prometheus_clock: Callable[[], ClockRead | None]
+    show_load: Callable[[], None]
 
 
 def execute(context: RunContext, plan: Plan, parts: Parts) -> None:
@@ -214,7 +215,7 @@ def _watches(context: RunContext, parts: Parts) -> list[Callable[[], None]]:
             context.record(read)
 
     guards = [_guard_watch(context, parts, guard) for guard in context.spec.guards]
-    return [every(0.5, children), every(CLOCK_EVERY_S, clocks), *guards]
+    return [every(0.5, children), every(CLOCK_EVERY_S, clocks), every(1.0, parts.show_load), *guards]
 
 
 def _guard_watch(context: RunContext, parts: Parts, guard: Guard) -> Callable[[], None]:

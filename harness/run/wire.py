@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from harness.errors import EXIT_NOT_CLEAN, BadInput, TargetError
 from harness.journal.layout import RunFolder
 from harness.model.events import ClockRead, Digest, RunOpened, StandIn
 from harness.model.plan import PlannedFault
+from harness.ports import Logs
 from harness.run.context import RunContext, new_run_folder
 from harness.run.execute import Parts, collect_readback, execute
 from harness.run.prepare import Choices, Prepared, prepare
@@ -27,27 +29,32 @@ from harness.run.seal import seal, sha256, write_whole
 from harness.run.verdict import exit_code, judge_folder, show, write_reports
 
 if TYPE_CHECKING:
-    from harness.ports import Target
+    import pyarrow as pa
+
+    from harness.model.platform import Platform
+    from harness.ports import LoadEngine, Report, Target
+    from harness.render.live import View
+    from harness.spec.yaml import Located
 
 __all__ = ["Choices", "bring_up", "carry_out", "platforms", "take_down"]
 
 
 def carry_out(scenario: Path, choices: Choices, reports: Path, as_json: bool) -> int:
     """Runs a scenario from its file to its reports; the verdict's exit code. Progress goes to standard error."""
-    from harness.render.live import progress
+    from harness.render.live import view
+    from harness.run.recover import note_target
+    from harness.run.watchdog import start_watchdog
 
     prepared = prepare(scenario, choices)
     folder = new_run_folder(reports, prepared.plan.scenario)
     context = RunContext(folder, prepared.spec, prepared.plan.seed)
-    with progress(prepared.plan, sys.stderr) as show_progress, _signals():
-        context.listeners.append(show_progress)
+    with view(sys.stderr, time.monotonic_ns, live=sys.stderr.isatty()) as shown, _signals():
+        context.listeners.append(shown.event)
         _open(context, prepared)
         target, owned = _target(prepared)
-        write_whole(folder.work / "target.json", json.dumps({"target": target.reference, "owned": owned}).encode())
-        from harness.run.watchdog import start_watchdog
-
+        note_target(folder, target.reference, owned)
         start_watchdog(folder)
-        execute(context, prepared.plan, _parts(context, prepared, target, owned))
+        execute(context, prepared.plan, _parts(context, prepared, target, owned, shown))
     return finish(folder, as_json)
 
 
@@ -143,15 +150,15 @@ def _commit() -> str:
 
 def _target(prepared: Prepared) -> tuple[Target, bool]:
     """(the target, whether this run brings it up and takes it down)."""
-    from harness.targets import attach, create
+    from harness.chaos.attach import attach
 
     state = prepared.choices.state or prepared.spec.target.state
     if state:
         return attach(state), False
-    return create(prepared.spec.target.kind, prepared.platform), True
+    return create(prepared.platform), True
 
 
-def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool) -> Parts:
+def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool, shown: View) -> Parts:
     from harness.load import engine
     from harness.load.schedule import count
     from harness.run.recover import recover
@@ -195,6 +202,21 @@ def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool)
         collect=collect,
         recover=lambda by: recover(folder, by=by),
         prometheus_clock=lambda: _prometheus_clock(target.endpoints().prometheus),
+        show_load=lambda: _show_load(shown, load, engine.rows(folder, "requests"), engine.rows(folder, "beacon")),
+    )
+
+
+def _show_load(shown: View, load: LoadEngine, requests: pa.Table, beacon: pa.Table) -> None:
+    import numpy as np
+
+    state = load.poll()
+    failed = (requests["outcome"].to_numpy() != 0) | (requests["status"].to_numpy() >= 400)
+    shown.load(
+        scheduled=state.scheduled,
+        recorded=state.recorded,
+        errors=int(np.count_nonzero(failed)),
+        late_p99_s=state.late_p99_ms / 1000,
+        level=int(beacon["level"][-1].as_py()) if beacon.num_rows else 0,
     )
 
 
@@ -261,25 +283,34 @@ def _collect_metrics(context: RunContext, prepared: Prepared, target: Target) ->
 
 
 def _collect_logs(context: RunContext, target: Target) -> None:
-    logs = getattr(target, "logs_folder", None)
-    if logs is not None and Path(logs).is_dir():
-        shutil.copytree(logs, context.folder.logs / "platform", dirs_exist_ok=True)
+    if isinstance(target, Logs):
+        to = context.folder.logs / "platform"
+        to.mkdir(exist_ok=True)
+        for file in target.logs():
+            shutil.copy(file, to / file.name)
+
+
+def create(platform: Located[Platform]) -> Target:
+    """A new target for this platform; nothing is started."""
+    from harness.targets.local import local
+
+    return local(platform)
 
 
 def bring_up(file: Path, release: str, quiet: bool) -> tuple[str, dict[str, str]]:
     """Brings a platform up and leaves it up; (its state folder, its endpoints)."""
-    from harness.render.live import lines
+    from harness.render.live import view
     from harness.spec.platform import load_platform
-    from harness.targets import create
 
-    target = create("local", load_platform(file))
-    report = (lambda event: None) if quiet else lines(sys.stderr)
-    try:
-        target.up(release, report)
-        target.check(report)
-    except BaseException:
-        target.down()
-        raise
+    target = create(load_platform(file))
+    with view(sys.stderr, time.monotonic_ns, live=False) as shown:
+        report: Report = (lambda _event: None) if quiet else shown.event
+        try:
+            target.up(release, report)
+            target.check(report)
+        except BaseException:
+            target.down()
+            raise
     return target.reference, _endpoints(target)
 
 
@@ -290,27 +321,26 @@ def _endpoints(target: Target) -> dict[str, str]:
 
 def platforms() -> list[dict[str, Any]]:
     """The platforms that are up, for people and for JSON."""
-    from harness.targets import attach
     from harness.targets.local import status
 
-    rows = []
-    for found in status():
-        target = attach(found.reference)
-        rows.append(
-            {
-                "state": found.reference,
-                "platform": found.platform,
-                "release": found.release,
-                "instances": len(target.instances()),
-                "not_ready": list(target.ready()),
-            }
-        )
-    return rows
+    return [
+        {
+            "state": found.reference,
+            "platform": found.name,
+            "release": found.release,
+            "status": found.status,
+            "edge": found.edge,
+            "instances": found.instances,
+            "not_ready": list(found.not_ready),
+            "supervised": found.supervised,
+        }
+        for found in status()
+    ]
 
 
 def take_down(state: str, every: bool) -> list[str]:
     """Takes one or all platforms down; raises TargetError with what is left when something is."""
-    from harness.targets import attach
+    from harness.chaos.attach import attach
     from harness.targets.local import status
 
     up = [found.reference for found in status()]

@@ -26,8 +26,15 @@ SCENARIO = Scenario.model_validate(
 
 def fault(gap: float) -> PlannedFault:
     return PlannedFault(
-        gap_s=gap, within_s=60,
-    )  # fmt: skip
+        experiment="a#1",
+        title="t",
+        file="a.yaml",
+        kinds=("process_kill",),
+        selection=("x",),
+        blast_radius=1,
+        gap_s=gap,
+        within_s=60,
+    )
 
 
 def test_gaps_are_seeded_and_within_their_bounds() -> None:
