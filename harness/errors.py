@@ -50,6 +50,10 @@ class TargetError(HarnessError):
     exit_code = EXIT_HARNESS_ERROR
 
 
+class PlatformAbsent(TargetError):
+    """There is no such platform: it was never brought up, or is down already."""
+
+
 class CleanUpNotProven(HarnessError):
     """Something that was started or broken may still be there."""
 

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import BadInput, HarnessError, TargetError
+from harness.errors import BadInput, HarnessError, PlatformAbsent, TargetError
 from harness.model.events import Deployed, GateChecked, PhaseDeployed, PhaseTakenBack, StandIn
 from harness.model.platform import Gate, Phase, Platform
 from harness.ports import Endpoints, Instance, Leftovers, Process, ProcessStatus, Report
@@ -668,7 +668,7 @@ def attach(state: Path | str) -> LocalTarget:
     path = Path(str(state).removeprefix("local:")).absolute()
     target = LocalTarget(PlatformFolder(path))
     if not path.is_dir():
-        raise TargetError(f"no platform at {path}\n  fix: `harness status` lists the platforms that are up")
+        raise PlatformAbsent(f"no platform at {path}\n  fix: `harness status` lists the platforms that are up")
     return target
 
 
