@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness import __version__
 from harness.errors import EXIT_NOT_CLEAN, BadInput, TargetError
 from harness.journal.layout import RunFolder
-from harness.model.events import ClockRead, Digest, RunOpened, StandIn
+from harness.model.events import AnyEvent, ClockRead, Digest, RunOpened, Stage, StandIn
 from harness.model.plan import PlannedFault
 from harness.ports import Logs
 from harness.run.context import RunContext, new_run_folder
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from harness.model.platform import Platform
-    from harness.ports import LoadEngine, Report, Target
+    from harness.ports import LoadEngine, Target
     from harness.render.live import View
     from harness.spec.yaml import Located
 
@@ -304,7 +304,13 @@ def bring_up(file: Path, release: str, quiet: bool) -> tuple[str, dict[str, str]
 
     target = create(load_platform(file))
     with view(sys.stderr, time.monotonic_ns, live=False) as shown:
-        report: Report = (lambda _event: None) if quiet else shown.event
+        opened = time.monotonic_ns()
+        shown.event(Stage(mono_ns=opened, name="deploy", title=f"bringing up {file}"))
+
+        def report(event: AnyEvent) -> None:
+            if not quiet:
+                shown.event(event.model_copy(update={"mono_ns": time.monotonic_ns()}))
+
         try:
             target.up(release, report)
             target.check(report)
