@@ -83,7 +83,7 @@ class Prober:
             if not self.stopping:
                 self._send_due()
             elif self.until_ns < 0:
-                self.until_ns = time.monotonic_ns()
+                self.until_ns = min(time.monotonic_ns(), self._due())  # every probe intended before was sent
             self._expire()
             now = time.monotonic_ns()
             if now >= flush_at:
@@ -97,7 +97,7 @@ class Prober:
                 if descriptor != self._timer.fd:
                     self._progress(self._flying[descriptor])
         if self.until_ns < 0:
-            self.until_ns = time.monotonic_ns()
+            self.until_ns = min(time.monotonic_ns(), self._due())
 
     def _due(self) -> int:
         return self.origin_ns + self.scheduled * self._every

@@ -41,16 +41,15 @@ class Client:
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
             raise BadInput(f"cannot load {url!r}", fix="give the edge as http://HOST:PORT")
-        self._where = (parts.hostname, parts.port or 80)
         self._host = parts.netloc.rpartition("@")[2].encode()
-        self._family, self._address = _resolve(*self._where)
+        self._family, self._address = _resolve(parts.hostname, parts.port or 80)
         self._timeout, self._keep, self._idle_s = timeout_s, keep, idle_s
         self._hub = get_hub()
         self._idle: list[_Connection] = []
         self._waiting: dict[
             _Connection, float
         ] = {}  # → its deadline; in the order of deadlines, for all wait equally long
-        self._alarm = self._hub.loop.timer(timeout_s)
+        self._alarm: Any = None
         self.opened = 0
 
     def request(self, method: str, target: str, body: bytes | None = None) -> Response:
@@ -61,8 +60,8 @@ class Client:
         connection = self._take(now)
         connection.waiter = getcurrent()
         self._waiting[connection] = now + self._timeout
-        if len(self._waiting) == 1:
-            self._arm(now)
+        if self._alarm is None:
+            self._set_alarm(now + self._timeout, now)
         try:
             connection.send(data)
             answer = self._hub.switch()
@@ -81,16 +80,11 @@ class Client:
             connection.close()
         return answer
 
-    def refresh(self) -> None:
-        """Resolves the host again, for connections opened from now on; the old address stays when that fails."""
-        try:
-            self._family, self._address = _resolve(*self._where)
-        except BadInput:
-            return
-
     def close(self) -> None:
         """Closes what is idle; requests under way are not touched."""
-        self._alarm.stop()
+        if self._alarm is not None:
+            self._alarm.close()
+            self._alarm = None
         while self._idle:
             self._idle.pop().close()
 
@@ -105,19 +99,20 @@ class Client:
         self.opened += 1
         return _Connection(self._hub, self._family, self._address)
 
-    def _arm(self, now: float) -> None:
-        deadline = next(iter(self._waiting.values()))
-        self._alarm.stop()
+    def _set_alarm(self, deadline: float, now: float) -> None:
         self._alarm = self._hub.loop.timer(max(deadline - now, 0.001))
         self._alarm.start(self._expire)
 
     def _expire(self) -> None:
+        """The alarm rings at the deadline of a request that may have ended since: one timer for all, rarely set."""
         now = _monotonic()
+        self._alarm.close()
+        self._alarm = None
         late = [connection for connection, deadline in self._waiting.items() if deadline <= now]
         for connection in late:
             connection.finish(NoAnswer(Outcome.TIMEOUT))
-        if self._waiting:
-            self._arm(now)
+        if self._waiting and self._alarm is None:
+            self._set_alarm(next(iter(self._waiting.values())), now)
 
 
 class _Connection:

@@ -24,7 +24,7 @@ COLUMNS = dict(zip(STREAMS, (REQUEST_COLUMNS, GENERATOR_COLUMNS, LEDGER_COLUMNS,
 
 
 def locust_engine(
-    run_id: str,
+    mark: str,
     folder: RunFolder,
     load: Load,
     url: str,
@@ -35,14 +35,15 @@ def locust_engine(
 ) -> Child:
     """The load as a Locust child, not yet started. Without a duration it goes on until `stop`.
 
-    `locustfile` overrides the one of the load, which is taken as a path from the current directory.
+    `mark` is the value of HARNESS_RUN by which every process of the run is found again. `locustfile` overrides the one
+    of the load, which is taken as a path from the current directory.
     """
     file = (locustfile or Path(load.locustfile)).resolve()
     if not file.is_file():
         raise BadInput("no such locustfile", file=file, key="load.locustfile")
     folder.work.mkdir(parents=True, exist_ok=True)
     order = Order(
-        run_id=run_id, url=url, seed=seed, duration_s=duration_s, load=load, record=str(folder.work.resolve())
+        run_id=folder.run_id, url=url, seed=seed, duration_s=duration_s, load=load, record=str(folder.work.resolve())
     )
     order_file = folder.work.resolve() / "load.json"
     order_file.write_text(order.model_dump_json(indent=1))
@@ -51,18 +52,18 @@ def locust_engine(
     argv += ["--loglevel", "INFO"]
     # Settings of the user's own Locust must not change a run: no LOCUST_… variables, no ./locust.conf.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "LOAD_"))}
-    env |= {"HARNESS_RUN": run_id, "HARNESS_LOAD": str(order_file)}
+    env |= {"HARNESS_RUN": mark, "HARNESS_LOAD": str(order_file)}
     status = status_file(folder.work, "load")
     return Child("load", argv, env, folder.work.resolve(), folder.logs / "locust.log", status, load.drain)
 
 
-def beacon_engine(run_id: str, folder: RunFolder, beacon: Beacon, url: str) -> Child:
+def beacon_engine(mark: str, folder: RunFolder, beacon: Beacon, url: str) -> Child:
     """The beacon as a child, not yet started."""
     folder.work.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "harness.load.beacon", "--url", url.rstrip("/") + beacon.path]
     argv += ["--every", format_duration(beacon.every), "--timeout", format_duration(beacon.timeout)]
     argv += ["--record", str(folder.work.resolve())]
-    env = dict(os.environ) | {"HARNESS_RUN": run_id}
+    env = dict(os.environ) | {"HARNESS_RUN": mark}
     status = status_file(folder.work, "beacon")
     return Child("beacon", argv, env, folder.work, folder.logs / "beacon.log", status, beacon.timeout)
 

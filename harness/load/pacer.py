@@ -8,7 +8,8 @@ declared number is in flight, an arrival is dropped and recorded: an honest, cou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gevent
@@ -98,15 +99,17 @@ class Pacer:
         client: Client,
         offsets: Iterator[float],
         pick: Callable[[int], str],
-        journeys: dict[str, Journey],
+        journeys: Mapping[str, Journey],
         record: Stream | None,
         *,
         seed: int,
         max_in_flight: int,
+        duration_s: float = math.inf,
         on_end: Callable[[Arrival], None] | None = None,
     ) -> None:
         self._client, self._offsets, self._pick, self._journeys = client, offsets, pick, journeys
         self._record, self._seed, self._on_end, self._max = record, seed, on_end, max_in_flight
+        self._duration_s = duration_s
         self._hub = get_hub()
         self._idle: list[Any] = []
         self._flying: dict[int, Arrival] = {}
@@ -119,7 +122,7 @@ class Pacer:
         self._workers = Group()
         self.origin_ns = self.until_ns = -1
         self.scheduled = self.recorded = self.dropped = 0
-        self.mistakes: list[str] = []
+        self.mistakes, self.mistake = 0, ""
         self.exhausted = Event()
 
     @property
@@ -138,12 +141,14 @@ class Pacer:
             self._timer.set(self._next)
 
     def stop(self) -> None:
-        """No further arrivals: the schedule was followed up to `until_ns`. Idempotent; called from a greenlet."""
+        """No further arrivals: every one intended before `until_ns` was taken. Idempotent; called from a greenlet."""
         if self.until_ns >= 0:
             return
         self._hub.loop.run_callback(self._tick)  # what is due by now counts, even if the timer had no chance to say so
         gevent.sleep(0)
-        self.until_ns, self._next = self._looked_ns, None
+        self.until_ns, self._next = self._looked_ns + 1, None
+        if self._duration_s < math.inf:  # the schedule has an end: nothing was due after it
+            self.until_ns = min(self.until_ns, self.origin_ns + round(self._duration_s * 1e9))
         self._watcher.stop()
         self._timer.close()
         self.exhausted.set()
@@ -190,6 +195,7 @@ class Pacer:
             arrival = self._take(due)
             if len(self._flying) > self._max:
                 arrival.outcome = Outcome.DROPPED
+                self.dropped += 1
                 self._end(arrival)
             elif self._idle:
                 self._idle.pop().switch(arrival)  # comes back once the worker waits for its response
@@ -230,7 +236,8 @@ class Pacer:
     def _mistaken(self, arrival: Arrival, text: str) -> None:
         arrival.content = Content.WRONG
         arrival.outcome = Outcome.SKIPPED if arrival.started_ns < 0 else arrival.outcome
-        self.mistakes.append(f"journey {arrival.journey}: {text}")
+        self.mistakes += 1
+        self.mistake = self.mistake or f"journey {arrival.journey}: {text}"
 
     def _end(self, arrival: Arrival) -> None:
         if self._flying.pop(arrival.index, None) is None:
