@@ -40,7 +40,8 @@ class ObjectiveResult(Frozen):
 
     `measured` and `interval` are in `unit` ("ratio", "s", "count", "usd", "bool"); `target` and `comparison`
     ("<=", "<", ">=", ">") say what was required. Ratios count good/total events; `unknown` events count as good at one
-    end of the interval and as bad at the other.
+    end of the interval and as bad at the other. `observed` is what happened in this run, exactly but for the unknown;
+    `interval` what that says of the platform: one-sided exact binomial bounds, each at `confidence`.
     """
 
     slo: str
@@ -57,6 +58,7 @@ class ObjectiveResult(Frozen):
     unit: str = "ratio"
     measured: float | None = None
     interval: Interval = Interval()
+    observed: Interval = Interval()
     events: int = 0
     bad: int = 0
     unknown: int = 0

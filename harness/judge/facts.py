@@ -1,0 +1,160 @@
+"""What many objectives need of the evidence, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
+
+from harness.judge.rows import Rows, read_rows
+from harness.judge.windows import Span, choose, spans_of
+from harness.model.events import (
+    ClockRead,
+    ExperimentEnded,
+    ExperimentSkipped,
+    FaultInjected,
+    FaultIntended,
+    FaultLanded,
+    ScheduleFixed,
+)
+from harness.model.evidence import Evidence
+from harness.model.slo import Slo
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One injection: its effect was made in [from_ns, to_ns]; `landed` False when nobody saw it."""
+
+    experiment: str
+    fault: str
+    from_ns: int
+    to_ns: int
+    landed: bool
+    span: Span | None
+
+    @property
+    def name(self) -> str:
+        return self.experiment.partition("#")[0]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """wall = monotonic + offset_ns, give or take error_ns."""
+
+    offset_ns: int
+    error_ns: int
+
+
+class Facts:
+    """Derived from evidence and objectives alone; every property is computed when first asked for."""
+
+    def __init__(self, evidence: Evidence, slos: Sequence[Slo]) -> None:
+        self.evidence = evidence
+        self.slos = tuple(slos)
+        self.spans = spans_of(evidence.events)
+        self.promises = {
+            slo.annotations.experiment: frozenset(slo.annotations.levels) for slo in slos if slo.annotations.levels
+        }
+
+    def of(self, kind: type, /) -> list:  # type: ignore[type-arg]
+        """All events of a type, in order."""
+        return [event for event in self.evidence.events if isinstance(event, kind)]
+
+    def judged(self, slo: Slo) -> tuple[Span, ...]:
+        """The spans of this SLO."""
+        return choose(self.spans, slo.annotations.window, slo.annotations.experiment)
+
+    @cached_property
+    def schedule(self) -> ScheduleFixed | None:
+        """The last word on what the load had to do."""
+        found: list[ScheduleFixed] = self.of(ScheduleFixed)
+        return found[-1] if found else None
+
+    @cached_property
+    def requests(self) -> Rows | None:
+        """Every arrival that the schedule holds; those without a record are in `missing`."""
+        if self.evidence.requests is None:
+            return None
+        schedule = self.schedule
+        until = schedule.origin_ns + round(schedule.duration_s * 1e9) if schedule else None
+        return read_rows(
+            self.evidence.requests,
+            expected=schedule.expected if schedule else None,
+            from_ns=schedule.origin_ns if schedule else None,
+            until_ns=until,
+        )
+
+    @cached_property
+    def beacon(self) -> Rows | None:
+        """Every probe; those without a record are in `missing`."""
+        if self.evidence.beacon is None:
+            return None
+        ends = [span.end_ns for span in self.spans]
+        return read_rows(
+            self.evidence.beacon,
+            expected=None,
+            from_ns=None,
+            until_ns=max(ends, default=None),
+            every_ns=round(self.evidence.scenario.beacon.every * 1e9),
+        )
+
+    @cached_property
+    def experiments(self) -> frozenset[str]:
+        """The experiments that this run was to do, or did."""
+        declared = {entry.file.rsplit("/", 1)[-1].rsplit(".", 1)[0] for entry in self.evidence.scenario.experiments}
+        kinds = (FaultIntended, ExperimentEnded, ExperimentSkipped)
+        seen = {event.experiment.partition("#")[0] for event in self.evidence.events if isinstance(event, kinds)}
+        return frozenset(declared | seen | {span.name for span in self.spans if span.kind == "fault"})
+
+    @cached_property
+    def faults(self) -> tuple[Fault, ...]:
+        """Every injection that was begun, in order of time."""
+        found = []
+        for intent in self.of(FaultIntended):
+            key = (intent.experiment, intent.fault)
+            made = [event for event in self.of(FaultInjected) if (event.experiment, event.fault) == key]
+            seen = [event for event in self.of(FaultLanded) if (event.experiment, event.fault) == key]
+            landed = any(event.landed for event in seen)
+            span = next((s for s in self.spans if s.kind == "fault" and s.experiment == intent.experiment), None)
+            begun = min((event.from_ns for event in made), default=intent.mono_ns)
+            ended = max(
+                [event.to_ns for event in made] or [event.mono_ns for event in seen if event.landed] or [intent.mono_ns]
+            )
+            found.append(Fault(intent.experiment, intent.fault, begun, ended, landed, span))
+        return tuple(sorted(found, key=lambda fault: (fault.from_ns, fault.experiment, fault.fault)))
+
+    def faults_of(self, slo: Slo) -> tuple[Fault, ...]:
+        """The injections an SLO is about."""
+        name = slo.annotations.experiment
+        return tuple(fault for fault in self.faults if not name or fault.name == name)
+
+    def horizon_ns(self, fault: Fault) -> int:
+        """Until when the users' side of a fault may be looked at: the next injection, or the end of the last window."""
+        later = [other.from_ns for other in self.faults if other.from_ns > fault.to_ns]
+        return min([*later, max((span.end_ns for span in self.spans), default=fault.to_ns)])
+
+    @cached_property
+    def clock(self) -> Clock | None:
+        """Wall against monotonic time of this host."""
+        reads: list[ClockRead] = [read for read in self.of(ClockRead) if read.clock == "wall"]
+        if reads:
+            offset = round(median(read.offset_ns for read in reads))
+            return Clock(offset, max(abs(read.offset_ns - offset) + read.error_ns for read in reads))
+        stamps = [event.wall_ns - event.mono_ns for event in self.evidence.events if event.mono_ns and event.wall_ns]
+        if not stamps:
+            return None
+        offset = round(median(stamps))
+        return Clock(offset, max(abs(stamp - offset) for stamp in stamps))
+
+    @cached_property
+    def prometheus_clock(self) -> Clock | None:
+        """Prometheus' clock against this host's monotonic one; an unread offset is taken as none on one host."""
+        if self.clock is None:
+            return None
+        reads: list[ClockRead] = [read for read in self.of(ClockRead) if read.clock == "prometheus"]
+        if not reads:
+            return self.clock
+        offset = round(median(read.offset_ns for read in reads))
+        error = max(abs(read.offset_ns - offset) + read.error_ns for read in reads)
+        return Clock(self.clock.offset_ns + offset, self.clock.error_ns + error)

@@ -1,0 +1,308 @@
+"""Each objective by the kind of its indicator, and all of them together."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from harness.judge import loss as losses
+from harness.judge.decide import Claim, Counts, compare, count, decide
+from harness.judge.facts import Facts
+from harness.judge.recovery import recovery
+from harness.judge.requests import count_requests
+from harness.judge.validity import findings
+from harness.judge.verdict import merge, sentence
+from harness.model import slo as model
+from harness.model.evidence import Evidence
+from harness.model.judgement import Finding, Interval, Judgement, ObjectiveResult, Recovery, Verdict
+from harness.model.slo import Objective, Slo
+
+RULES = "1"
+ALWAYS = ("up", "ALERTS", "process_start_time_seconds")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One objective of one SLO, and the facts to answer it from."""
+
+    facts: Facts
+    slo: Slo
+    objective: Objective
+
+    @property
+    def claim(self) -> Claim:
+        """As annotated; else what the scenario claims for steady windows, and the run elsewhere."""
+        notes = self.slo.annotations
+        if notes.claim:
+            return notes.claim
+        return self.facts.evidence.scenario.claim if notes.window == "steady" else "run"
+
+    def result(self, verdict: Verdict, reason: str, **more: Any) -> ObjectiveResult:
+        """A result with everything that the SLO itself says filled in."""
+        slo, objective = self.slo, self.objective
+        ratio = objective.op is None
+        values: dict[str, Any] = {
+            "target": objective.target if ratio else objective.value,
+            "comparison": ">=" if ratio else model.SYMBOLS[objective.op or "gte"],
+            **more,
+        }
+        return ObjectiveResult(
+            slo=slo.name,
+            service=slo.service,
+            title=slo.title,
+            objective=objective.title,
+            window=slo.annotations.window,
+            experiment=slo.annotations.experiment,
+            source=slo.source,
+            claim=self.claim,
+            confidence=slo.annotations.confidence,
+            verdict=verdict,
+            reason=reason,
+            **values,
+        )
+
+    def missing(self, reason: str, *notes: str) -> ObjectiveResult:
+        """Nothing to judge by."""
+        return self.result(Verdict.INCONCLUSIVE, reason, notes=notes)
+
+    def ratio(self, counts: Counts, noun: str, notes: tuple[str, ...] = (), **more: Any) -> ObjectiveResult:
+        """The result of good and bad events."""
+        notes_of = self.slo.annotations
+        told = decide(counts, self.objective.target, self.claim, notes_of.confidence, notes_of.minimum_events, noun)
+        return self.result(
+            told.verdict,
+            told.reason,
+            measured=told.measured,
+            interval=told.interval,
+            observed=told.observed,
+            events=counts.events,
+            bad=counts.bad,
+            unknown=counts.unknown,
+            notes=notes,
+            **more,
+        )
+
+    def values(self, found: Sequence[Value], noun: str, unit: str, notes: tuple[str, ...] = ()) -> ObjectiveResult:
+        """The result of a few measured values, one event each: shown is the worst of them."""
+        if not found:
+            return self.missing(f"there was no {noun} to judge by", *notes)
+        op, value = self.objective.op, self.objective.value
+        assert op is not None and value is not None
+        verdicts = [compare(item.interval, op, value) for item in found]
+        counts = Counts(
+            verdicts.count(Verdict.PASS), verdicts.count(Verdict.FAIL), verdicts.count(Verdict.INCONCLUSIVE)
+        )
+        told = decide(
+            counts, self.objective.target, self.claim, self.slo.annotations.confidence,
+            self.slo.annotations.minimum_events, noun,
+        )  # fmt: skip
+        sign = 1.0 if op in ("lte", "lt") else -1.0
+        shown = max(
+            zip(verdicts, found, strict=True), key=lambda pair: (pair[0].rank, sign * _end(pair[1].interval, sign))
+        )[1]
+        reason = shown.reason
+        if len(found) > 1:
+            reason = f"{counts.good} of {count(len(found), noun)} within {_amount(value, unit)}; worst: {shown.reason}"
+        elif told.verdict is not Verdict.PASS or len(found) < self.slo.annotations.minimum_events:
+            reason += f"; {model.SYMBOLS[op]} {_amount(value, unit)} is required"
+        if told.verdict is Verdict.INCONCLUSIVE and not counts.unknown:
+            reason += f" ({told.reason})"
+        low, high = shown.interval.low, shown.interval.high
+        measured = (low + high) / 2 if low is not None and high is not None else None
+        return self.result(
+            told.verdict,
+            reason,
+            unit=unit,
+            measured=measured,
+            interval=shown.interval,
+            observed=shown.interval,
+            events=counts.events,
+            bad=counts.bad,
+            unknown=counts.unknown,
+            notes=(*notes, *(item.reason for item in found if item is not shown)),
+        )
+
+
+@dataclass(frozen=True)
+class Value:
+    """One measured value as an interval, with what happened in words."""
+
+    interval: Interval
+    reason: str
+
+
+def _end(interval: Interval, sign: float) -> float:
+    end = interval.high if sign > 0 else interval.low
+    return sign * float("inf") if end is None else end
+
+
+def _amount(value: float, unit: str) -> str:
+    from harness.model.base import format_duration
+
+    if unit == "s":
+        return format_duration(value)
+    return f"{value:g} {unit}" if unit not in ("ratio", "count", "") else f"{value:g}"
+
+
+# ---- one judge for each kind of indicator ---------------------------------------------------------------------------
+
+
+def _requests(ask: Question, indicator: model.RequestRatio) -> ObjectiveResult:
+    rows = ask.facts.requests if indicator.table == "requests" else ask.facts.beacon
+    if rows is None:
+        return ask.missing(f"there is no record of the {indicator.table}")
+    spans = ask.facts.judged(ask.slo)
+    if not spans:
+        return ask.missing(_no_window(ask.slo))
+    counts, notes = count_requests(rows, indicator, spans, ask.facts)
+    return ask.ratio(counts, "request" if indicator.table == "requests" else "probe", notes)
+
+
+def _no_window(slo: Slo) -> str:
+    notes = slo.annotations
+    about = f" of {notes.experiment}" if notes.experiment else ""
+    return f"the run has no {notes.window} window{about}"
+
+
+def _recovery(ask: Question, indicator: model.RecoveryTime) -> ObjectiveResult:
+    found = []
+    for fault in ask.facts.faults_of(ask.slo):
+        seen = recovery(ask.facts, fault, indicator.until, indicator.regions)
+        found.append(Value(_recovery_time(seen, indicator) if fault.landed else Interval(), seen.reason))
+    return ask.values(found, "fault", "s")
+
+
+def _recovery_time(seen: Recovery, indicator: model.RecoveryTime) -> Interval:
+    if not seen.probes:
+        return Interval()
+    back = seen.full_service_s if indicator.until == "full-service" else seen.served_s
+    return back if back is not None else Interval(low=0.0, high=0.0)
+
+
+def _loss(ask: Question, indicator: model.DataLossMeasure) -> ObjectiveResult:
+    fates = losses.fates_of(ask.facts)
+    if fates is None:
+        return ask.missing("there is no ledger of acknowledged writes, or no read-back of them")
+    name = ask.slo.annotations.experiment
+    regions = set(indicator.regions)
+    chosen = [
+        fate
+        for fate in fates.all
+        if (not name or fate.after.partition("#")[0] == name) and (not regions or fate.region in regions)
+    ]
+    absent = regions - {fate.region for fate in chosen}
+    if not chosen or absent:
+        where = f" from {', '.join(sorted(absent))}" if absent else ""
+        return ask.missing(f"not one acknowledged write was read back{where}")
+    bad = [fate for fate in chosen if fate.state in indicator.states]
+    open_ = [fate for fate in chosen if fate.state == "indeterminate"]
+    kinds = tuple(
+        f"{count(sum(fate.state == state for fate in chosen))} {state}"
+        for state in losses.STATES
+        if any(fate.state == state for fate in chosen)
+    )
+    if indicator.measure == "writes":
+        counts = Counts(len(chosen) - len(bad) - len(open_), len(bad), len(open_))
+        return ask.ratio(counts, "acknowledged write", kinds, target=ask.objective.target, comparison=">=")
+    found = []
+    for fault in ask.facts.faults_of(ask.slo):
+        mine = [fate for fate in chosen if fate.after == fault.experiment]
+        if not mine:
+            found.append(Value(Interval(), f"after {fault.experiment} nothing was read back"))
+            continue
+        lost = [fate.acknowledged_ns for fate in mine if fate.state in indicator.states]
+        maybe = [fate.acknowledged_ns for fate in mine if fate.state in (*indicator.states, "indeterminate")]
+        low = max([0.0, *((fault.from_ns - at) / 1e9 for at in lost)])
+        high = max([0.0, *((fault.to_ns - at) / 1e9 for at in maybe)])
+        text = (
+            f"the oldest of {count(len(lost), 'lost write')} was acknowledged {low:.2f} s before the fault"
+            if lost
+            else f"none of {count(len({fate.key for fate in mine}), 'acknowledged write')} was lost"
+        )
+        if len(maybe) > len(lost):
+            text += f"; of {count(len(maybe) - len(lost))} nothing is known"
+        found.append(Value(Interval(low=low, high=high), text))
+    return ask.values(found, "fault", "s", kinds)
+
+
+JUDGES: dict[type, Callable[[Question, Any], ObjectiveResult]] = {
+    model.RequestRatio: _requests,
+    model.RecoveryTime: _recovery,
+    model.DataLossMeasure: _loss,
+}
+
+
+# ---- all together ---------------------------------------------------------------------------------------------------
+
+
+def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
+    """The word on a run. The same values give the same judgement; a mistake of ours is INCONCLUSIVE, never a crash."""
+    facts = Facts(evidence, slos)
+    asked = [
+        Question(facts, slo, objective)
+        for slo in slos
+        if not slo.annotations.experiment or slo.annotations.experiment in facts.experiments
+        for objective in slo.objectives
+    ]
+    results = tuple(_safely(question) for question in asked)
+    crashes: list[Finding] = []
+    notes = [*_guarded("findings", lambda: findings(facts), crashes)]
+    recoveries = _guarded("recovery", lambda: tuple(recovery(facts, fault) for fault in facts.faults), crashes)
+    data_loss = _guarded("data loss", lambda: losses.summary(losses.fates_of(facts)), crashes)
+    notes.extend(crashes)
+    verdict = merge(results, notes)
+    return Judgement(
+        run_id=evidence.run_id,
+        rules=RULES,
+        verdict=verdict,
+        sentence=sentence(verdict, results, notes),
+        objectives=results,
+        findings=tuple(notes),
+        recoveries=recoveries,
+        data_loss=data_loss,
+    )
+
+
+def _safely(ask: Question) -> ObjectiveResult:
+    try:
+        return JUDGES[type(ask.slo.indicator)](ask, ask.slo.indicator)
+    except Exception as error:  # noqa: BLE001 — a mistake of ours must not hide the other objectives
+        lines = traceback.format_exception(error)
+        return ask.missing(f"the judge itself failed: {lines[-1].strip()}", *"".join(lines).splitlines())
+
+
+T = TypeVar("T")
+
+
+def _guarded(name: str, work: Callable[[], tuple[T, ...]], crashes: list[Finding]) -> tuple[T, ...]:
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 — as above
+        lines = traceback.format_exception(error)
+        crashes.append(
+            Finding(
+                name="judge failed",
+                cap=Verdict.INCONCLUSIVE,
+                reason=f"{name} could not be worked out: {lines[-1].strip()}",
+                detail=tuple("".join(lines).splitlines()),
+            )
+        )
+        return ()
+
+
+def selectors(slos: Sequence[Slo]) -> list[str]:
+    """The Prometheus series that these objectives need, raw, sorted; always with scrape health, alerts and restarts."""
+    found = set(ALWAYS)
+    for slo in slos:
+        match slo.indicator:
+            case model.CounterRatio() as ratio:
+                found.update(query for query in (ratio.total, ratio.good, ratio.bad) if query)
+            case model.IncreasePer() as increase:
+                found.update((increase.query, increase.per))
+            case model.GaugeShare() | model.ReactionTime() as gauge:
+                found.add(gauge.query)
+            case _:
+                pass
+    return sorted(found)

@@ -1,0 +1,113 @@
+"""A run's folder → Evidence. What is missing or cannot be read becomes a problem, never an exception."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from harness.journal import log
+from harness.journal.layout import RunFolder
+from harness.model.evidence import Evidence, MetricAnswer
+from harness.model.records import (
+    GENERATOR_COLUMNS,
+    LEDGER_COLUMNS,
+    PRIMARY_COLUMNS,
+    READBACK_COLUMNS,
+    REQUEST_COLUMNS,
+    SAMPLE_COLUMNS,
+)
+from harness.model.scenario import Constant, Load, ScenarioSpec, TargetRef
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TABLES: dict[str, dict[str, str]] = {
+    "requests": REQUEST_COLUMNS,
+    "beacon": REQUEST_COLUMNS,
+    "generator": GENERATOR_COLUMNS,
+    "ledger": LEDGER_COLUMNS,
+    "readback": READBACK_COLUMNS,
+    "samples": SAMPLE_COLUMNS,
+    "primaries": PRIMARY_COLUMNS,
+}
+
+
+def load_evidence(folder: RunFolder) -> Evidence:
+    """Everything the judge looks at, from the folder alone."""
+    problems: list[str] = []
+    tables = {name: _table(folder, name, columns, problems) for name, columns in TABLES.items()}
+    return Evidence(
+        run_id=folder.run_id,
+        scenario=_scenario(folder, problems),
+        events=log.read(folder.journal),
+        metrics=load_answers(folder, problems),
+        problems=tuple(problems),
+        **tables,
+    )
+
+
+def _table(folder: RunFolder, name: str, columns: dict[str, str], problems: list[str]) -> pa.Table | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = folder.table(name)
+    place = f"evidence/{file.name}"
+    if not file.exists():
+        problems.append(f"{place} is missing")
+        return None
+    try:
+        table = pq.read_table(file, columns=list(columns), read_dictionary=_texts(columns))
+        table = table.cast(pa.schema([(name, _type(kind)) for name, kind in columns.items()]))
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        problems.append(f"{place} cannot be read: {str(error).splitlines()[0][:200]}")
+        return None
+    empty = [name for name in columns if table.column(name).null_count]
+    if empty:
+        problems.append(f"{place} cannot be used: empty cells in {', '.join(empty)}")
+        return None
+    return table
+
+
+def _texts(columns: dict[str, str]) -> list[str]:
+    return [name for name, kind in columns.items() if kind == "string"]
+
+
+def _type(kind: str) -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.dictionary(pa.int32(), pa.string()) if kind == "string" else pa.type_for_alias(kind)
+
+
+def _scenario(folder: RunFolder, problems: list[str]) -> ScenarioSpec:
+    file = folder.inputs / "scenario.json"
+    try:
+        return ScenarioSpec.model_validate_json(file.read_text())
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        text = str(error).splitlines()[0] if not isinstance(error, OSError) else error.strerror
+        problems.append(f"inputs/scenario.json cannot be read, so its limits are unknown: {text}")
+    return ScenarioSpec(
+        target=TargetRef(platform="unknown"),
+        load=Load(locustfile="unknown", arrivals=Constant(kind="constant", rate=1.0), mix={"unknown": 1.0}),
+        slos=("slos",),
+    )
+
+
+def save_answers(folder: RunFolder, answers: Iterable[MetricAnswer]) -> None:
+    """Writes how Prometheus answered each selector to evidence/metrics.json."""
+    text = json.dumps([asdict(answer) for answer in answers], indent=2)
+    (folder.evidence / "metrics.json").write_text(text + "\n")
+
+
+def load_answers(folder: RunFolder, problems: list[str]) -> tuple[MetricAnswer, ...]:
+    """What save_answers wrote; a file that is missing or damaged is a problem."""
+    file = folder.evidence / "metrics.json"
+    try:
+        rows = json.loads(file.read_text())
+        return tuple(MetricAnswer(**{**row, "warnings": tuple(row["warnings"])}) for row in rows)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        problems.append(f"evidence/metrics.json cannot be read: {str(error).splitlines()[0][:200]}")
+        return ()

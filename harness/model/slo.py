@@ -1,0 +1,497 @@
+"""Service level objectives: OpenSLO v1 documents as they stand in files, and `Slo`, what the judge evaluates.
+
+OpenSLO v1: https://github.com/OpenSLO/OpenSLO. What v1 cannot say stands in annotations under the prefix `harness/`
+(see `Annotations`), so every file stays a valid OpenSLO file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
+
+from harness.model.base import Duration, Frozen
+from harness.model.judgement import WindowKind
+
+API_VERSION = "openslo/v1"
+PREFIX = "harness/"
+Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9.|/\\-]{0,253}[a-zA-Z0-9])?$")]
+Shorthand = Annotated[str, Field(pattern=r"^[1-9]\d*[mhdwMQY]$")]
+Description = Annotated[str, Field(max_length=1050)]
+Operator = Literal["lte", "gte", "lt", "gt"]
+SYMBOLS: dict[str, str] = {"lte": "<=", "gte": ">=", "lt": "<", "gt": ">"}
+
+
+def _text(value: object) -> object:
+    if isinstance(value, bool | int | float):
+        raise ValueError(f'annotations are strings: write "{str(value).lower()}" in quotes')
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+class ObjectMetadata(Frozen):
+    """Name, title and annotations of a document."""
+
+    name: Name
+    display_name: str = Field(default="", alias="displayName")
+    labels: dict[str, str | tuple[str, ...]] = {}
+    annotations: dict[str, Text] = {}
+
+
+class MetricSource(Frozen):
+    """Where a metric comes from; the fields of `spec` belong to the type."""
+
+    metric_source_ref: str = Field(default="", alias="metricSourceRef")
+    type: str = ""
+    spec: dict[str, JsonValue] = {}
+
+
+class Metric(Frozen):
+    """One query."""
+
+    metric_source: MetricSource = Field(alias="metricSource")
+
+
+class RatioMetric(Frozen):
+    """good/total, bad/total, or a ratio that somebody else computed (raw)."""
+
+    counter: bool = True
+    good: Metric | None = None
+    bad: Metric | None = None
+    total: Metric | None = None
+    raw: Metric | None = None
+    raw_type: Literal["success", "failure"] | None = Field(default=None, alias="rawType")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> RatioMetric:
+        if self.raw is not None:
+            if self.good or self.bad or self.total:
+                raise ValueError("raw cannot stand beside good, bad or total")
+            if self.raw_type is None:
+                raise ValueError("raw needs rawType: success or failure")
+        elif self.total is None or (self.good is None) == (self.bad is None):
+            raise ValueError("a ratio needs total and exactly one of good and bad")
+        return self
+
+
+class SLISpec(Frozen):
+    """What is measured."""
+
+    description: Description = ""
+    threshold_metric: Metric | None = Field(default=None, alias="thresholdMetric")
+    ratio_metric: RatioMetric | None = Field(default=None, alias="ratioMetric")
+
+    @model_validator(mode="after")
+    def _one_metric(self) -> SLISpec:
+        if (self.threshold_metric is None) == (self.ratio_metric is None):
+            raise ValueError("an SLI needs exactly one of thresholdMetric and ratioMetric")
+        return self
+
+
+class Calendar(Frozen):
+    """A calendar-aligned window."""
+
+    start_time: str = Field(alias="startTime")
+    time_zone: str = Field(alias="timeZone")
+
+
+class TimeWindow(Frozen):
+    """Over how long the budget counts."""
+
+    duration: Shorthand
+    is_rolling: bool = Field(default=False, alias="isRolling")
+    calendar: Calendar | None = None
+
+
+class ObjectiveSpec(Frozen):
+    """A target, and for threshold metrics the value to compare with."""
+
+    display_name: str = Field(default="", alias="displayName")
+    op: Operator | None = None
+    value: float | None = None
+    target: float | None = Field(default=None, ge=0, lt=1)
+    target_percent: float | None = Field(default=None, ge=0, lt=100, alias="targetPercent")
+    time_slice_target: float | None = Field(default=None, gt=0, le=1, alias="timeSliceTarget")
+    time_slice_window: Shorthand | int | None = Field(default=None, alias="timeSliceWindow")
+    composite_weight: float | None = Field(default=None, gt=0, alias="compositeWeight")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> ObjectiveSpec:
+        if (self.target is None) == (self.target_percent is None):
+            raise ValueError("an objective needs exactly one of target and targetPercent")
+        return self
+
+    @property
+    def share(self) -> float:
+        """The target as a share, 0..1."""
+        return self.target if self.target is not None else round((self.target_percent or 0.0) / 100, 12)
+
+
+class InlineSLI(Frozen):
+    """An SLI inside an SLO."""
+
+    api_version: Literal["openslo/v1"] = Field(default="openslo/v1", alias="apiVersion")
+    kind: Literal["SLI"] = "SLI"
+    metadata: ObjectMetadata | None = None
+    spec: SLISpec
+
+
+class SLOSpec(Frozen):
+    """Indicator, window and objectives of an SLO."""
+
+    description: Description = ""
+    service: str
+    indicator: InlineSLI | None = None
+    indicator_ref: str = Field(default="", alias="indicatorRef")
+    time_window: tuple[TimeWindow, ...] = Field(default=(), max_length=1, alias="timeWindow")
+    budgeting_method: Literal["Occurrences", "Timeslices", "RatioTimeslices"] = Field(alias="budgetingMethod")
+    objectives: tuple[ObjectiveSpec, ...] = Field(min_length=1)
+    alert_policies: tuple[AlertPolicyRef | AlertPolicy, ...] = Field(default=(), alias="alertPolicies")
+
+    @model_validator(mode="after")
+    def _one_indicator(self) -> SLOSpec:
+        if (self.indicator is None) == (not self.indicator_ref):
+            raise ValueError("an SLO needs exactly one of indicator and indicatorRef")
+        return self
+
+
+class Document(Frozen):
+    """Base of the seven kinds."""
+
+    api_version: Literal["openslo/v1"] = Field(alias="apiVersion")
+    metadata: ObjectMetadata
+
+
+class SLO(Document):
+    kind: Literal["SLO"]
+    spec: SLOSpec
+
+
+class SLI(Document):
+    kind: Literal["SLI"]
+    spec: SLISpec
+
+
+class DataSourceSpec(Frozen):
+    description: Description = ""
+    type: str
+    connection_details: JsonValue = Field(default=None, alias="connectionDetails")
+
+
+class DataSource(Document):
+    kind: Literal["DataSource"]
+    spec: DataSourceSpec
+
+
+class ServiceSpec(Frozen):
+    description: Description = ""
+
+
+class Service(Document):
+    kind: Literal["Service"]
+    spec: ServiceSpec = ServiceSpec()
+
+
+class Condition(Frozen):
+    """A burn rate above `threshold` over `lookbackWindow`."""
+
+    kind: Literal["burnrate"] = "burnrate"
+    op: Operator = "gte"
+    threshold: float
+    lookback_window: Shorthand = Field(alias="lookbackWindow")
+    alert_after: str = Field(default="0m", pattern=r"^\d+[mhdwMQY]$", alias="alertAfter")
+
+
+class AlertConditionSpec(Frozen):
+    description: Description = ""
+    severity: str
+    condition: Condition
+
+
+class AlertCondition(Frozen):
+    api_version: Literal["openslo/v1"] = Field(default="openslo/v1", alias="apiVersion")
+    kind: Literal["AlertCondition"]
+    metadata: ObjectMetadata
+    spec: AlertConditionSpec
+
+
+class ConditionRef(Frozen):
+    condition_ref: str = Field(alias="conditionRef")
+
+
+class AlertNotificationTargetSpec(Frozen):
+    description: Description = ""
+    target: str
+
+
+class AlertNotificationTarget(Frozen):
+    api_version: Literal["openslo/v1"] = Field(default="openslo/v1", alias="apiVersion")
+    kind: Literal["AlertNotificationTarget"]
+    metadata: ObjectMetadata
+    spec: AlertNotificationTargetSpec
+
+
+class TargetRef(Frozen):
+    target_ref: str = Field(alias="targetRef")
+
+
+class AlertPolicySpec(Frozen):
+    description: Description = ""
+    alert_when_no_data: bool = Field(default=False, alias="alertWhenNoData")
+    alert_when_resolved: bool = Field(default=False, alias="alertWhenResolved")
+    alert_when_breaching: bool = Field(default=False, alias="alertWhenBreaching")
+    conditions: tuple[ConditionRef | AlertCondition, ...] = Field(min_length=1, max_length=1)
+    notification_targets: tuple[TargetRef | AlertNotificationTarget, ...] = Field(
+        min_length=1, alias="notificationTargets"
+    )
+
+
+class AlertPolicy(Frozen):
+    api_version: Literal["openslo/v1"] = Field(default="openslo/v1", alias="apiVersion")
+    kind: Literal["AlertPolicy"]
+    metadata: ObjectMetadata
+    spec: AlertPolicySpec
+
+
+class AlertPolicyRef(Frozen):
+    alert_policy_ref: str = Field(alias="alertPolicyRef")
+
+
+SLOSpec.model_rebuild()
+KINDS: dict[str, type[Frozen]] = {
+    "SLO": SLO,
+    "SLI": SLI,
+    "DataSource": DataSource,
+    "Service": Service,
+    "AlertPolicy": AlertPolicy,
+    "AlertCondition": AlertCondition,
+    "AlertNotificationTarget": AlertNotificationTarget,
+}
+
+
+# ---- our own fields -------------------------------------------------------------------------------------------------
+
+
+def _share(value: object) -> object:
+    if isinstance(value, str):
+        number = value.removesuffix("%").strip()
+        if re.fullmatch(r"\d+(\.\d+)?", number):
+            return float(number) / 100 if value.endswith("%") else float(number)
+        raise ValueError(f"{value!r} is not a share: write it as in 99.9% or 0.999")
+    return value
+
+
+def _number(value: object) -> object:
+    if isinstance(value, str):
+        if re.fullmatch(r"\d+", value):
+            return int(value)
+        raise ValueError(f"{value!r} is not a whole number")
+    return value
+
+
+def _levels(value: object) -> object:
+    if isinstance(value, str):
+        if re.fullmatch(r"[1-9](\s*,\s*[1-9])*", value):
+            return tuple(int(part) for part in value.split(","))
+        raise ValueError(f'{value!r} does not list degradation levels: write them as in "1,3"')
+    return value
+
+
+Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
+Levels = Annotated[tuple[int, ...], BeforeValidator(_levels)]
+
+
+class Annotations(Frozen):
+    """What OpenSLO v1 cannot say; each field is an annotation `harness/<name>` with a string as its value."""
+
+    window: WindowKind = Field(default="steady", alias="harness/window", description="the stretch that is judged")
+    experiment: str = Field(
+        default="", alias="harness/experiment", description="only the fault windows of this experiment"
+    )
+    claim: Literal["run", "system"] | None = Field(
+        default=None,
+        alias="harness/claim",
+        description="run: in this window this happened; system: the platform does so, inferred. "
+        "Default: what the scenario claims for steady windows, run for the others",
+    )
+    confidence: Share = Field(
+        default=0.95, lt=1, alias="harness/confidence", description="of the one-sided bounds on each side"
+    )
+    minimum_events: Count = Field(
+        default=1, alias="harness/minimum-events", description="with fewer events the objective is INCONCLUSIVE"
+    )
+    target: Share | None = Field(
+        default=None,
+        alias="harness/target",
+        description='replaces the target where OpenSLO\'s "< 1" is not enough, as in "100%"',
+    )
+    recovery_time: Duration | None = Field(
+        default=None, alias="harness/recovery-time", description="RTO with its unit; must agree with `value`"
+    )
+    data_loss: str = Field(
+        default="",
+        pattern=r"^(|0|\d+(\.\d+)?(ms|s|m|h|d|w))$",
+        alias="harness/data-loss",
+        description='RPO: "0" for not one acknowledged write lost, or a time before the fault; must agree with `value`',
+    )
+    levels: Levels = Field(
+        default=(),
+        alias="harness/levels",
+        description="degradation levels promised while this experiment's fault lasts: they count as served",
+    )
+
+    @model_validator(mode="after")
+    def _levels_of_something(self) -> Annotations:
+        if self.levels and not self.experiment:
+            raise ValueError("harness/levels promises levels during a fault: say of which with harness/experiment")
+        if self.experiment and self.window != "fault":
+            raise ValueError("harness/experiment needs harness/window: fault")
+        return self
+
+
+# ---- indicators: what the judge can count ---------------------------------------------------------------------------
+
+
+class RequestFilter(Frozen):
+    """Which requests: all conditions must hold; an empty one holds always.
+
+    `served`: answered with a status below 400 and no wrong content, at a degradation level that counts in its window
+    (1, or those promised for the fault). `error`: everything else that was tried.
+    """
+
+    journeys: tuple[str, ...] = ()
+    outcome: Literal["any", "served", "error"] = "any"
+    faster_than: Duration | None = Field(default=None, alias="fasterThan")
+    content: Literal["any", "right", "wrong"] = "any"
+    levels: tuple[int, ...] = ()
+    regions: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
+
+
+class RequestRatio(Frozen):
+    """Share of requests, counted one by one in the load's record or the beacon's."""
+
+    table: Literal["requests", "beacon"]
+    total: RequestFilter
+    good: RequestFilter | None = None
+    bad: RequestFilter | None = None
+
+
+class CounterRatio(Frozen):
+    """Share of events counted by the platform itself: increases of Prometheus counters.
+
+    What was counted between the last scrape and a crash was never seen; `per_arrival` (at most so many for one arrival
+    of the load) or `max_rate` (per second) bound it.
+    """
+
+    total: str
+    good: str = ""
+    bad: str = ""
+    per_arrival: float | None = None
+    max_rate: float | None = None
+
+
+class GaugeShare(Frozen):
+    """Share of scrapes at which every series of a Prometheus gauge met the objective's value."""
+
+    query: str
+
+
+class IncreasePer(Frozen):
+    """The increase of one counter divided by the increase of another, as in dollars per call."""
+
+    query: str
+    per: str
+    unit: str = "ratio"
+
+
+class CheckRatio(Frozen):
+    """Share of what the platform's checks looked at that was right; `checks` are their names, none means all."""
+
+    checks: tuple[str, ...] = ()
+
+
+class RecoveryTime(Frozen):
+    """Seconds from the fault until the users were served again and it stayed so.
+
+    until `served`: at a promised level; `full-service`: at level 1. `regions`: by one of these.
+    """
+
+    until: Literal["served", "full-service"] = "full-service"
+    regions: tuple[str, ...] = ()
+
+
+class ReactionTime(Frozen):
+    """Seconds from the fault until a Prometheus gauge was seen at a value."""
+
+    query: str
+    equals: float
+
+
+class DataLossMeasure(Frozen):
+    """Acknowledged writes that did not survive, by the ledger and the read-back.
+
+    `writes`: each acknowledged write in each region is an event, bad in one of `states`. `seconds`: how long before the
+    fault the oldest lost write was acknowledged.
+    """
+
+    measure: Literal["writes", "seconds"] = "writes"
+    states: tuple[Literal["lost", "stale", "duplicated", "diverged"], ...] = ("lost", "stale", "duplicated", "diverged")
+    regions: tuple[str, ...] = ()
+
+
+class AlertTime(Frozen):
+    """Seconds from the fault until the alert fired at its severity."""
+
+    name: str
+    severity: str
+
+
+class DeploymentTime(Frozen):
+    """Seconds the deployment of all services took."""
+
+
+class WritablePrimaries(Frozen):
+    """How many databases were writable at the same time."""
+
+
+Indicator = (
+    RequestRatio
+    | CounterRatio
+    | GaugeShare
+    | IncreasePer
+    | CheckRatio
+    | RecoveryTime
+    | ReactionTime
+    | DataLossMeasure
+    | AlertTime
+    | DeploymentTime
+    | WritablePrimaries
+)
+
+
+class Objective(Frozen):
+    """`target` is the least share of good events; for thresholds an event is good when its value meets op and value."""
+
+    title: str = ""
+    target: float = Field(gt=0, le=1)
+    op: Operator | None = None
+    value: float | None = None
+
+
+class Slo(Frozen):
+    """A resolved SLO, ready to be judged; `origin` is file:line."""
+
+    name: str
+    title: str
+    description: str = ""
+    service: str
+    origin: str = ""
+    source: str
+    annotations: Annotations = Annotations()
+    indicator: Indicator
+    objectives: tuple[Objective, ...]
