@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -19,16 +20,25 @@ from harness import children
 from harness.chaos import lifecycle, undo
 from harness.chaos.attach import attach
 from harness.chaos.lifecycle import Session
-from harness.errors import CleanUpNotProven, HarnessError, TargetError
+from harness.chaos.undo import UndoToken
+from harness.errors import CleanUpNotProven, HarnessError, PlatformAbsent, TargetError
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.base import Frozen
 from harness.model.events import FaultGone, Recovered
-from harness.ports import Target
+from harness.ports import Leftovers, Target
 
-GONE_WITHIN_S = 60.0
-READY_WITHIN_S = 120.0
 LOCK_WITHIN_S = 300.0
+
+
+class Patience(NamedTuple):
+    """Seconds that a lifted fault may take to be gone, and that a platform may then take to be ready."""
+
+    gone_s: float = 60.0
+    ready_s: float = 120.0
+
+
+PATIENCE = Patience()
 
 
 class OnTarget(Frozen):
@@ -54,7 +64,7 @@ def note_target(folder: RunFolder, reference: str, owned: bool) -> None:
     temporary.replace(file)
 
 
-def recover(folder: RunFolder, by: str, attach: Callable[[str], Target] = attach) -> Recovered:
+def recover(folder: RunFolder, by: str, patience: Patience = PATIENCE) -> Recovered:
     """Ends the run's processes, lifts its faults, and takes its platform down (or waits until one that was up before is
     ready). Returns what it did, as recorded in the journal; nothing is recorded when nothing was left.
 
@@ -63,13 +73,12 @@ def recover(folder: RunFolder, by: str, attach: Callable[[str], Target] = attach
     if not folder.work.is_dir():  # sealed: whatever there was is proven gone, and the journal is closed
         return Recovered(by=by, undone=(), ended=(), clean=True)
     with _locked(folder):
-        doubts: list[str] = []
         ended, alive = children.end_all(folder)
-        doubts += [f"process {process.pid} ({name}) still runs" for process, name in alive.items()]
+        doubts = [f"process {process.pid} ({name}) still runs" for process, name in alive.items()]
         on = _on_target(folder)
-        undone = [*_lift(folder, on, by, attach, doubts)]
+        undone = list(_undo(folder, on, by, patience, doubts))
         if on:
-            undone += _settle(folder, on, by, attach, doubts)
+            undone += _settle(folder, on, by, patience, doubts)
         event = Recovered(by=by, undone=tuple(undone), ended=tuple(ended.values()), clean=not doubts)
         if undone or ended or doubts:
             log.append(folder.journal, event)
@@ -78,40 +87,42 @@ def recover(folder: RunFolder, by: str, attach: Callable[[str], Target] = attach
     return event
 
 
-def _lift(
-    folder: RunFolder, on: OnTarget | None, by: str, attach: Callable[[str], Target], doubts: list[str]
-) -> Iterator[str]:
-    """Undoes every pending token. All are lifted before any is waited for: lifting is urgent, waiting is not."""
+def _undo(folder: RunFolder, on: OnTarget | None, by: str, patience: Patience, doubts: list[str]) -> Iterator[str]:
+    """Undoes every pending token. All are lifted before any is waited for: lifting is urgent, waiting is not.
+
+    Faults on a platform that is about to go down are lifted, but seen gone only with it.
+    """
     session = Session(folder, "", on.target if on else "", attach)
     lifted = []
     for token in undo.pending(folder):
+        goes_down = on is not None and on.owned and on.target == token.target
         try:
             lifecycle.lift(session, token)
-            lifted.append(token)
+            lifted += [] if goes_down else [token]
+        except PlatformAbsent:
+            yield _gone_with_platform(folder, token, by)
         except HarnessError as error:
-            if not (on and on.owned and on.target == token.target):  # else going down mends it
+            if not goes_down:
                 doubts.append(f"{token.fault} ({token.kind} of {', '.join(token.selection)}) is not undone: {error}")
     for token in lifted:
-        if on and on.owned and on.target == token.target:
-            continue
         try:
-            lifecycle.see_gone(session, token, GONE_WITHIN_S, by)
+            lifecycle.see_gone(session, token, patience.gone_s, by)
             yield token.fault
         except HarnessError as error:
             doubts.append(str(error))
 
 
-def _settle(
-    folder: RunFolder, on: OnTarget, by: str, attach: Callable[[str], Target], doubts: list[str]
-) -> Iterator[str]:
+def _settle(folder: RunFolder, on: OnTarget, by: str, patience: Patience, doubts: list[str]) -> Iterator[str]:
     """A platform of the run's own goes down; one that was up before must become ready."""
     try:
         target = attach(on.target)
         if not on.owned:
-            if unready := _not_ready(target):
-                doubts.append(f"{on.target}: not ready after {READY_WITHIN_S:g} s: {', '.join(unready)}")
+            if unready := _not_ready(target, patience.ready_s):
+                doubts.append(f"{on.target}: not ready after {patience.ready_s:g} s: {', '.join(unready)}")
             return
         left = target.down()
+    except PlatformAbsent:
+        left = Leftovers()
     except HarnessError as error:
         doubts.append(f"{on.target}: {error}")
         return
@@ -120,18 +131,21 @@ def _settle(
         return
     for token in undo.pending(folder):
         if token.target == on.target:
-            gone = FaultGone(
-                experiment=token.experiment, fault=token.fault, gone=True, observer="platform down, nothing left", by=by
-            )
-            log.append(folder.journal, gone)
-            undo.mark_done(folder, token)
-            yield token.fault
+            yield _gone_with_platform(folder, token, by)
     target_file(folder).replace(target_file(folder).with_suffix(".down"))
-    yield f"platform {on.target}"
+    if on.owned:
+        yield f"platform {on.target}"
 
 
-def _not_ready(target: Target) -> list[str]:
-    deadline = time.monotonic() + READY_WITHIN_S
+def _gone_with_platform(folder: RunFolder, token: UndoToken, by: str) -> str:
+    gone = FaultGone(experiment=token.experiment, fault=token.fault, gone=True, observer="the platform is down", by=by)
+    log.append(folder.journal, gone)
+    undo.mark_done(folder, token)
+    return token.fault
+
+
+def _not_ready(target: Target, within_s: float) -> list[str]:
+    deadline = time.monotonic() + within_s
     while unready := list(target.ready()):
         if time.monotonic() > deadline:
             return unready

@@ -28,6 +28,7 @@ ARMED = b"armed\n"
 ARMED_WITHIN_S = 20.0
 LOOK_EVERY_S = 1.0
 ATTEMPTS = 5
+PAUSE_S = 2.0
 CLOSED = b'"event":"run.closed"'
 TAIL_BYTES = 1 << 16
 
@@ -101,15 +102,15 @@ def watch(folder: RunFolder, harness: Process, descriptor: int | None) -> bool:
         select.select([descriptor], [], [], LOOK_EVERY_S)
 
 
-def clean_up(folder: RunFolder) -> int:
+def clean_up(folder: RunFolder, attempts: int = ATTEMPTS, pause_s: float = PAUSE_S) -> int:
     """Recovers the run, again and again when it does not succeed; an exit code."""
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         try:
             done = recover(folder, by="watchdog")
         except HarnessError as error:
             _say(f"attempt {attempt}: {error}")
             log.append(folder.journal, Problem(where="watchdog", text=f"attempt {attempt}: {error}"))
-            time.sleep(2.0)
+            time.sleep(pause_s)
             continue
         _say(f"undone: {', '.join(done.undone) or '-'}; ended: {', '.join(done.ended) or '-'}")
         return 0
@@ -130,8 +131,7 @@ def main(arguments: list[str]) -> int:
         os.write(int(arguments[4]), ARMED)
         os.close(int(arguments[4]))
     if watch(folder, harness, descriptor):
-        _say("the run was closed")
-        return 0
+        return 0  # silently: the logs may be sealed by now
     _say(f"process {harness.pid} died before it closed the run")
     return clean_up(folder)
 

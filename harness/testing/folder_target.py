@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import TargetError
+from harness.errors import PlatformAbsent
 from harness.ports import Endpoints, Instance, Leftovers, Report
 
 
@@ -19,7 +19,7 @@ class FolderTarget:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise TargetError(f"no platform at {folder}")
+            raise PlatformAbsent(f"no platform at {folder}")
         self.folder = folder
 
     @property
@@ -54,6 +54,8 @@ class FolderTarget:
 
     def down(self) -> Leftovers:
         (self.folder / "down").touch()
+        for name in self.names():
+            self.mend(name)
         return Leftovers()
 
     def break_instance(self, name: str) -> None:
@@ -65,5 +67,5 @@ class FolderTarget:
 
 
 def attach(reference: str) -> FolderTarget:
-    """Raises TargetError when the folder is not there."""
+    """Raises PlatformAbsent when the folder is not there."""
     return FolderTarget(Path(reference))
