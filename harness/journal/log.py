@@ -39,17 +39,24 @@ def append(journal: Path, event: AnyEvent) -> AnyEvent:
 
 def read(journal: Path) -> tuple[AnyEvent, ...]:
     """All events in the order of the file. A torn or foreign line becomes a Problem event, never an exception."""
-    return tuple(_events(journal))
-
-
-def _events(journal: Path) -> Iterator[AnyEvent]:
     if not journal.exists():
-        yield Problem(where=journal.name, text="the journal is missing")
-        return
-    for number, line in enumerate(journal.read_bytes().split(b"\n"), 1):
+        return (Problem(where=journal.name, text="the journal is missing"),)
+    return tuple(_events(journal.read_bytes(), journal.name))
+
+
+def read_from(journal: Path, offset: int) -> tuple[tuple[AnyEvent, ...], int]:
+    """The events of the whole lines after a byte offset, and the offset behind them: for following a growing journal."""
+    with journal.open("rb") as stream:
+        stream.seek(offset)
+        whole = stream.read().rpartition(b"\n")[0]
+    return tuple(_events(whole, journal.name)), offset + len(whole) + bool(whole)
+
+
+def _events(content: bytes, name: str) -> Iterator[AnyEvent]:
+    for number, line in enumerate(content.split(b"\n"), 1):
         if not line.strip():
             continue
         try:
             yield EVENT.validate_json(line)
         except ValidationError as error:
-            yield Problem(where=f"{journal.name}:{number}", text=f"unreadable line: {error.errors()[0]['msg']}")
+            yield Problem(where=f"{name}:{number}", text=f"unreadable line: {error.errors()[0]['msg']}")

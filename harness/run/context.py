@@ -27,13 +27,20 @@ class RunContext:
     seed: int
     listeners: list[Callable[[AnyEvent], None]] = field(default_factory=list)
     watches: list[Callable[[], None]] = field(default_factory=list)
+    _told: int = 0
 
     def record(self, event: AnyEvent) -> AnyEvent:
         """Appends to the journal (fsynced), then tells the listeners; a listener must not fail the run."""
         written = log.append(self.folder.journal, event)
-        for listener in self.listeners:
-            listener(written)
+        self.follow()
         return written
+
+    def follow(self) -> None:
+        """Tells the listeners what has come into the journal, whichever process of the run wrote it."""
+        events, self._told = log.read_from(self.folder.journal, self._told)
+        for event in events:
+            for listener in self.listeners:
+                listener(event)
 
     def stage(self, name: str, title: str = "") -> None:
         self.record(Stage(name=name, title=title))
@@ -54,6 +61,7 @@ class RunContext:
             left = end - time.monotonic()
             if left <= 0:
                 return False
+            self.follow()
             for watch in self.watches:
                 watch()
             time.sleep(min(every, left))

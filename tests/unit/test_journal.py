@@ -81,3 +81,17 @@ def test_foreign_lines_are_problems(tmp_path: Path, line: bytes) -> None:
     journal.write_bytes(line + b"\n")
     (event,) = log.read(journal)
     assert isinstance(event, Problem)
+
+
+def test_following_tells_each_whole_line_once(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    first = log.append(journal, Stage(name="a"))
+    with journal.open("ab") as stream:
+        stream.write(b'{"event":"sta')
+    events, offset = log.read_from(journal, 0)
+    assert events == (first,)
+    with journal.open("ab") as stream:
+        stream.write(b'ge","name":"b"}\n')
+    events, offset = log.read_from(journal, offset)
+    assert [event.name for event in events if isinstance(event, Stage)] == ["b"]
+    assert log.read_from(journal, offset) == ((), offset)
