@@ -45,7 +45,7 @@ def read(journal: Path) -> tuple[AnyEvent, ...]:
 
 
 def read_from(journal: Path, offset: int) -> tuple[tuple[AnyEvent, ...], int]:
-    """The events of the whole lines after a byte offset, and the offset behind them: for following a growing journal."""
+    """(the events of the whole lines after a byte offset, the offset behind them): to follow a growing journal."""
     with journal.open("rb") as stream:
         stream.seek(offset)
         whole = stream.read().rpartition(b"\n")[0]
