@@ -68,10 +68,10 @@ class RunContext:
 
 
 def new_run_folder(reports: Path, name: str) -> RunFolder:
-    """reports/<UTC time>-<name>/ with its sub-folders; never one that exists."""
+    """reports/<UTC time>-<name>/ with its sub-folders, absolute; never one that exists."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for suffix in ["", *(f"-{n}" for n in range(2, 100))]:
-        folder = RunFolder(reports / f"{stamp}-{name}{suffix}")
+        folder = RunFolder(reports.resolve() / f"{stamp}-{name}{suffix}")
         try:
             folder.root.mkdir(parents=True)
         except FileExistsError:
