@@ -120,6 +120,15 @@ class Processes(Protocol):
 
 
 @runtime_checkable
+class Pauses(Protocol):
+    """Capability: instances can be stopped in their tracks, with all that they started, and go on later."""
+
+    def pause(self, instance: Instance) -> None: ...
+
+    def resume(self, instance: Instance) -> None: ...
+
+
+@runtime_checkable
 class Devices(Protocol):
     """Capability: devices that can go away and come back."""
 

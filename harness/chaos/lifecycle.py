@@ -21,6 +21,7 @@ from harness.model.events import AnyEvent, FaultGone, FaultInjected, FaultIntend
 from harness.ports import FaultInjector, Observation, Target
 
 LOOK_EVERY_S = 0.05
+HOLDS_EVERY_S = 0.5
 
 
 class NotSeen(TargetError):
@@ -118,14 +119,20 @@ def await_landed(session: Session, name: str, within_s: float) -> Observation:
     return seen
 
 
-def check_holds(session: Session, name: str) -> Observation:
-    """The fault's effect is still seen now. Raises NotSeen when it is not."""
+def check_holds(session: Session, name: str, over_s: float) -> Observation:
+    """The fault's effect is seen now and at every look for `over_s`. Raises NotSeen as soon as it is not."""
     token, done = _token(session, name)
+    if done:
+        raise NotSeen(f"{token.fault} is undone already")
     injector, parameters, target = _resolve(session, token)
-    seen = injector.landed(target, token.selected, parameters)
-    if done or not seen.seen:
-        raise NotSeen(f"{token.fault} does not hold any more: {seen.detail}")
-    return seen
+    end = session.clock.mono_ns() + int(over_s * 1e9)
+    while True:
+        seen = injector.landed(target, token.selected, parameters)
+        if not seen.seen:
+            raise NotSeen(f"{token.fault} does not hold any more: {seen.detail}")
+        if session.clock.mono_ns() >= end:
+            return seen
+        session.clock.sleep(HOLDS_EVERY_S)
 
 
 def await_gone(session: Session, name: str, within_s: float, by: str = "platform") -> Observation:

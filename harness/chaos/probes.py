@@ -22,9 +22,9 @@ def landed(fault: str, within: str, name: str = "", configuration: dict[str, Any
     return lifecycle.await_landed(context.session(configuration), name or fault, parse_duration(within)).detail
 
 
-def holds(fault: str, name: str = "", configuration: dict[str, Any] | None = None) -> str:
-    """The fault's effect is still there; raises when it is not."""
-    return lifecycle.check_holds(context.session(configuration), name or fault).detail
+def holds(fault: str, over: str = "0s", name: str = "", configuration: dict[str, Any] | None = None) -> str:
+    """The fault's effect is there now and at every look for so long; raises as soon as it is not."""
+    return lifecycle.check_holds(context.session(configuration), name or fault, parse_duration(over)).detail
 
 
 def gone(fault: str, within: str, name: str = "", configuration: dict[str, Any] | None = None) -> str:
