@@ -185,6 +185,14 @@ class Rollout(Frozen):
         """The steps with a bake; 100 % without one is the promotion itself."""
         return tuple(step for step in self.steps if step.bake > 0)
 
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """(the shortest a promotion can take, the longest a rollout can go on), without starting the instances."""
+        bakes = sum(step.bake for step in self.judged)
+        shifts = len(self.judged) + 1
+        held = (self.hold.times + 1) * (bakes + shifts * (self.shift_within + self.hold.patience + self.hold.silence))
+        return bakes + self.sustained, held + self.rollback_within + self.sustained
+
     @model_validator(mode="after")
     def _ordered(self) -> Rollout:
         if self.baseline == self.canary:

@@ -17,10 +17,14 @@ _NEVER_SENT = (Outcome.DROPPED, Outcome.UNFINISHED, Outcome.SKIPPED)
 
 @dataclass(frozen=True)
 class Seen:
-    """What ended in [from, until_ns): until then the record is whole; after it, nothing is known."""
+    """What ended in [from, until_ns): until then the record is whole; after it, nothing is known.
+
+    Every arrival that was due before `settled_ns` has ended and is recorded.
+    """
 
     responses: tuple[Response, ...]
     until_ns: int
+    settled_ns: int
 
 
 Live = Callable[[int], Seen]
@@ -36,14 +40,15 @@ class LiveRecord:
         self._requests, self._generator = requests, generator
         self._rows = self._seconds = 0
         self._responses: list[Response] = []
-        self._until_ns = 0
+        self._until_ns = self._settled_ns = 0
+        self._next_arrival = 0
+        self._ahead: dict[int, int] = {}  # arrivals that ended before an earlier one has
 
     def __call__(self, from_ns: int) -> Seen:
         self._read()
         start = bisect_left(self._responses, from_ns - _DISORDER_NS, key=lambda one: one.finished_ns)
-        return Seen(
-            tuple(one for one in self._responses[start:] if from_ns <= one.finished_ns < self._until_ns), self._until_ns
-        )
+        found = tuple(one for one in self._responses[start:] if from_ns <= one.finished_ns < self._until_ns)
+        return Seen(found, self._until_ns, self._settled_ns)
 
     def _read(self) -> None:
         from harness.load.recorder import RecordError, tail
@@ -57,9 +62,13 @@ class LiveRecord:
         self._seconds += generator.num_rows
         self._rows += requests.num_rows
         for row in requests.to_pylist():
+            self._ahead[row["arrival"]] = row["intended_ns"]
             if row["outcome"] not in _NEVER_SENT:
                 self._responses.append(response(row))
                 self._until_ns = max(self._until_ns, row["finished_ns"])
+        while (intended := self._ahead.pop(self._next_arrival, None)) is not None:
+            self._settled_ns = intended  # schedules ascend, so the next one is not due before this
+            self._next_arrival += 1
         if generator.num_rows:
             self._until_ns = max(self._until_ns, generator["at_ns"][-1].as_py())
 

@@ -69,8 +69,7 @@ def rollout(
 
 def undo_token(target: Target, spec: Rollout, stable: dict[str, str], wall_ns: int) -> undo.UndoToken:
     """What takes the traffic back from a cold process; overdue when the longest possible rollout is over."""
-    bakes = sum(step.bake + spec.shift_within + spec.hold.patience for step in spec.judged) * (spec.hold.times + 1)
-    longest = bakes + spec.shift_within + spec.rollback_within + 300.0
+    longest = spec.seconds[1] + 300.0
     return undo.UndoToken(
         fault="rollout",
         kind=_undo.KIND,
@@ -197,11 +196,13 @@ class _Rollout:
         early = self._until(lambda: None, step.bake)
         if early:
             return early
-        whole = self._until(
-            lambda: (Input.BACK, "") if self.live(end_ns).until_ns >= end_ns else None, self.spec.hold.silence
+        # A request that was due in the bake may take its whole time-out to end.
+        settled = self._until(
+            lambda: (Input.BACK, "") if self.live(end_ns).settled_ns >= end_ns else None,
+            self.context.spec.load.timeout + self.spec.hold.silence,
         )
-        if whole is None or whole[0] is not Input.BACK:
-            return whole or (Input.LOST, "the request record does not reach the end of the bake")
+        if settled is None or settled[0] is not Input.BACK:
+            return settled or (Input.LOST, "the request record does not reach the end of the bake")
         drift = self._drift(step.share, self.bake_from_ns, end_ns)
         if drift:
             return Input.DRIFTED, drift
