@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,8 +50,12 @@ def _health(folder: PlatformFolder, state: PlatformState) -> CheckDone:
 
 def _restarts(folder: PlatformFolder, state: PlatformState) -> CheckDone:
     serving = state.of(roles=ANSWERING)
+    forget_ns = {each.name: state.service(each.service).restart.forget_after * 1e9 for each in serving}
+    now = time.monotonic_ns()
     ended = [
-        line["instance"] for line in restart_policy.read_lines(folder) if line["what"] == "exited" and not line["held"]
+        line["instance"]
+        for line in restart_policy.read_lines(folder)
+        if line["what"] == "exited" and not line["held"] and now - line["mono_ns"] < forget_ns.get(line["instance"], 0)
     ]
     wrong = [f"{each.name}: ended {ended.count(each.name)} times by itself" for each in serving if each.name in ended]
     return done("no instance is restarting", wrong, len(serving))

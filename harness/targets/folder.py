@@ -119,6 +119,8 @@ def user_folder() -> Path:
 def make_private(folder: Path) -> Path:
     """Makes a folder that only we write to. One of the same name that belongs to somebody else is refused: in a shared
     temporary directory anybody could have put it there."""
+    if folder != user_folder() and folder.parent == user_folder():
+        make_private(folder.parent)
     mode = 0o711 if os.getuid() == 0 else 0o700  # services of another user must be able to walk through
     try:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)

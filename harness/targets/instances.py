@@ -6,6 +6,7 @@ without supervisord.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from harness.targets.render import Context, Rendered, effective_user, render, wr
 from harness.targets.state import HOST, InstanceState, PlatformState
 
 READY_EVERY_S = 0.07
-STATE_RUNNING, STATE_STARTING, STATE_STOPPING = 20, 10, 40
+START_WITHIN_S = 10.0
+BUSY = (10, 20, 40)  # supervisord's STARTING, RUNNING, STOPPING
 
 
 class PortTaken(TargetError):
@@ -56,11 +58,19 @@ def place(folder: PlatformFolder, state: PlatformState, each: InstanceState) -> 
     return placed, rendered
 
 
-def prepare(folder: PlatformFolder, service: Service, each: InstanceState, rendered: Rendered) -> None:
+def prepare(
+    folder: PlatformFolder,
+    service: Service,
+    each: InstanceState,
+    rendered: Rendered,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> None:
     """Runs the instance's preparing commands, one after another; raises TargetError at the first that fails."""
     user = effective_user(service.user)
     for argv in rendered.prepare:
-        look = command_look(argv, rendered.environment, folder.instance(each.name), service.ready_within, user)
+        look = command_look(
+            argv, rendered.environment, folder.instance(each.name), service.ready_within, user, cancelled
+        )
         with folder.log(each.name).open("a") as log:
             log.write(f"[prepare] {' '.join(argv)}\n{look.evidence}\n")
         if not look.ok:
@@ -70,8 +80,8 @@ def prepare(folder: PlatformFolder, service: Service, each: InstanceState, rende
 def running(folder: PlatformFolder, name: str) -> procfs.Seen | None:
     """The live process of an instance, None when it has none."""
     try:
-        noted = procfs.parse_stat(folder.process(name).read_text())
-    except (FileNotFoundError, ValueError, IndexError):
+        noted = procfs.parse_stat(_note(folder, name))
+    except (ValueError, IndexError):
         return None
     seen = procfs.look(noted.pid)
     return seen if seen and seen.start_time == noted.start_time and seen.alive else None
@@ -84,32 +94,42 @@ def status(folder: PlatformFolder, name: str) -> ProcessStatus:
     seen = running(folder, name)
     if seen:
         return ProcessStatus(Process(seen.pid, seen.start_time), alive=True, restarts=restarts)
+    with contextlib.suppress(TargetError):  # without supervisord the exit code is unknown, the death is not
+        supervisor.call(folder, "supervisor.getState")  # any call makes it look after its children
     return ProcessStatus(None, alive=False, exit_code=supervisor.last_exit_code(folder, name), restarts=restarts)
 
 
-def start(folder: PlatformFolder, name: str) -> procfs.Seen:
-    """Starts an instance unless it runs, and lets the restart policy look after it again; returns its process."""
+def start(folder: PlatformFolder, name: str) -> None:
+    """Starts an instance unless it runs, and lets the restart policy look after it again.
+
+    Returns when its process has begun; whether it lives is to be seen. Raises TargetError when supervisord does not
+    start it.
+    """
     with folder.locked("hold"):
         folder.hold(name).unlink(missing_ok=True)
-        seen = running(folder, name)
-        if seen is None:
-            restart_policy.append(folder, what="started", instance=name)
-    deadline = time.monotonic() + 10
-    while True:
-        if seen := running(folder, name):
-            return seen
+        if running(folder, name):
+            return
+        restart_policy.append(folder, what="started", instance=name)
+        before = _note(folder, name)
+        deadline = time.monotonic() + START_WITHIN_S
         # supervisord may not have noticed yet that the old process ended; each call makes it look
-        info = supervisor.call(folder, "supervisor.getProcessInfo", name)
-        if info["state"] not in (STATE_RUNNING, STATE_STARTING, STATE_STOPPING):
-            supervisor.call(folder, "supervisor.startProcess", name, False, ignore=(supervisor.ALREADY_STARTED,))
-            begun = time.monotonic()
-            while not running(folder, name) and time.monotonic() - begun < 1:
-                time.sleep(0.005)
-                if supervisor.last_exit_code(folder, name) is not None and not running(folder, name):
-                    break
-        if time.monotonic() > deadline:
-            raise TargetError(f"{name} does not start; see {folder.log(name)}")
-        time.sleep(0.01)
+        while supervisor.call(folder, "supervisor.getProcessInfo", name)["state"] in BUSY:
+            if time.monotonic() > deadline:
+                raise TargetError(f"{name} does not start: supervisord still sees an older process")
+            time.sleep(0.01)
+        supervisor.call(folder, "supervisor.startProcess", name, False)
+        while _note(folder, name) == before:
+            if time.monotonic() > deadline:
+                raise TargetError(f"{name} does not start; see {folder.log(name)}")
+            time.sleep(0.005)
+
+
+def _note(folder: PlatformFolder, name: str) -> str:
+    """The line that the instance's last process left of itself."""
+    try:
+        return folder.process(name).read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def stop(folder: PlatformFolder, name: str, stop_signal: str, timeout: float) -> None:

@@ -36,10 +36,7 @@ def lease(holder: Path, wanted: Iterable[int], folder: Path | None = None) -> li
 
     Raises TargetError when none is left.
     """
-    if folder is None:
-        make_private(user_folder())
-        folder = leases_folder()
-    make_private(folder)
+    folder = make_private(folder or leases_folder())
     taken: list[int] = []
     with locked(folder / ".lock"):
         for preferred in wanted:

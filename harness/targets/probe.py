@@ -145,7 +145,12 @@ def short(value: Any) -> str:
 
 
 def command_look(
-    argv: Sequence[str], environment: Mapping[str, str], folder: Path, timeout: float, user: str = ""
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    timeout: float,
+    user: str = "",
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Look:
     """Runs a program to its end in a group of its own, which is killed when time is up. Output is the evidence."""
     who: dict[str, Any] = {"user": user, "group": _group_of(user), "extra_groups": []} if user else {}
@@ -162,13 +167,19 @@ def command_look(
         )
     except OSError as error:
         return Look(False, f"{argv[0]}: {error.strerror}")
-    try:
-        output, _ = child.communicate(timeout=timeout)
-        ended = f"exit {child.returncode}"
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        output, _ = child.communicate()
-        ended = f"not done within {timeout:g} s"
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            output, _ = child.communicate(timeout=0.1)
+            ended = f"exit {child.returncode}"
+            break
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < deadline and not cancelled():
+                continue
+            os.killpg(child.pid, signal.SIGKILL)
+            output, _ = child.communicate()
+            ended = "given up" if cancelled() else f"not done within {timeout:g} s"
+            break
     text = output.decode(errors="replace").strip()
     return Look(child.returncode == 0, f"{ended}: {text[-EVIDENCE_LIMIT:]}")
 

@@ -65,7 +65,7 @@ class Context:
             case Name(name=name):
                 return self.name(name)
             case DevicePath(name=name):
-                return self.state.devices.get(name) or self.fill(self.state.device(name).path)
+                return self.fill(self.state.device(name).path)
             case OwnPort(name=name):
                 if self.instance is None or name not in self.instance.ports:
                     raise BadInput(f"no port {name!r} here", file=self.state.platform_file)

@@ -66,7 +66,6 @@ class PlatformState(Frozen):
     phases: tuple[str, ...] = ()
     indexes: dict[str, int] = {}
     instances: tuple[InstanceState, ...] = ()
-    devices: dict[str, str] = {}
     endpoints: dict[str, str] = {}
     spec: PlatformSpec
 
@@ -83,6 +82,9 @@ class PlatformState(Frozen):
                 return each
         known = ", ".join(each.name for each in self.spec.services)
         raise BadInput(f"no service {name!r}", fix=f"services: {known}")
+
+    def phase_of(self, service: str) -> str:
+        return next(phase.name for phase in self.spec.phases if service in phase.services)
 
     def release_named(self, name: str) -> Release:
         for each in self.spec.releases:

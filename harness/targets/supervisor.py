@@ -24,12 +24,11 @@ from harness.targets import procfs
 from harness.targets.folder import PlatformFolder
 
 POLICY = "restart-policy"
+START_WITHIN_S = 15.0
 ALREADY_STARTED, NOT_RUNNING, BAD_NAME, ALREADY_ADDED = 60, 70, 10, 90
 
 MAIN = """\
 [supervisord]
-nodaemon = true
-silent = true
 logfile = {log}
 logfile_maxbytes = 0
 pidfile = {control}/supervisord.pid
@@ -48,7 +47,8 @@ events = PROCESS_STATE_RUNNING,PROCESS_STATE_EXITED
 buffer_size = 1000
 autostart = true
 autorestart = true
-startsecs = 0
+startsecs = 1
+startretries = 5
 stderr_logfile = {control}/restart-policy.log
 stderr_logfile_maxbytes = 0
 [include]
@@ -73,7 +73,10 @@ stderr_logfile = NONE
 
 
 def start(folder: PlatformFolder, environment: dict[str, str]) -> procfs.Seen:
-    """Starts supervisord in its own session and waits until it answers."""
+    """Starts supervisord, which makes itself a daemon in a session of its own, and waits until it answers.
+
+    Raises TargetError with what it said.
+    """
     values = {
         "log": folder.supervisor_log,
         "control": folder.control,
@@ -85,8 +88,9 @@ def start(folder: PlatformFolder, environment: dict[str, str]) -> procfs.Seen:
     }
     config = folder.control / "supervisord.ini"
     config.write_text(MAIN.format(**{key: escape(str(value)) for key, value in values.items()}))
-    with (folder.control / "supervisord.out").open("wb") as output:
-        child = subprocess.Popen(
+    said = folder.control / "supervisord.out"
+    with said.open("wb") as output:
+        ended = subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(config)],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -94,23 +98,27 @@ def start(folder: PlatformFolder, environment: dict[str, str]) -> procfs.Seen:
             cwd=folder.root,
             env=environment,
             start_new_session=True,
+            timeout=START_WITHIN_S,
+            check=False,
         )
-    deadline = time.monotonic() + 15
-    while True:
+    deadline = time.monotonic() + START_WITHIN_S
+    while ended.returncode == 0 and time.monotonic() < deadline:
         try:
-            call(folder, "supervisor.getState")
-            break
+            pid = call(folder, "supervisor.getPID")
         except TargetError:
-            if child.poll() is not None or time.monotonic() > deadline:
-                child.kill()
-                child.wait()
-                said = (folder.control / "supervisord.out").read_text(errors="replace")[-500:]
-                raise TargetError(f"supervisord did not start: {said}") from None
-            time.sleep(0.02)
-    seen = procfs.look(child.pid)
-    if seen is None:
-        raise TargetError("supervisord ended just after its start")
-    return seen
+            time.sleep(0.01)
+            continue
+        if seen := procfs.look(pid):
+            return seen
+    raise TargetError(f"supervisord did not start: {said.read_text(errors='replace')[-500:].strip()}")
+
+
+def pid_of(folder: PlatformFolder) -> int:
+    """The pid that supervisord wrote down, 0 when it did not."""
+    try:
+        return int((folder.control / "supervisord.pid").read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def escape(value: str) -> str:

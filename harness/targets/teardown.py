@@ -17,10 +17,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from harness.ports import Leftovers
-from harness.targets import procfs
+from harness.targets import procfs, supervisor
 from harness.targets.folder import PlatformFolder
 from harness.targets.render import MARK
 from harness.targets.restart_policy import ALL
+
+GRACE_S = 1.5  # for what was started by somebody else than supervisord, between SIGTERM and SIGKILL
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,20 @@ def end(folder: PlatformFolder, groups: list[list[Ending]], ports: Collection[in
 
     Returns what is still there after all that: a process that could not be ended, or one of `ports` that still listens.
     """
-    if not folder.root.is_dir():
-        return Leftovers()
-    folder.held.mkdir(exist_ok=True)
-    with folder.locked("hold"):
-        folder.hold(ALL).touch()
+    if folder.root.is_dir():
+        folder.held.mkdir(exist_ok=True)
+        with folder.locked("hold"):
+            folder.hold(ALL).touch()
     for group in groups:
         _end_group(folder, group)
     rest = members(folder)
-    roots = [seen for seen in rest if seen.parent not in {other.pid for other in rest}]
-    _signal(roots, signal.SIGTERM)
-    procfs.wait_gone(lambda: _alive(rest), 1.5)
+    keeper = supervisor.pid_of(folder)
+    _signal(
+        [seen for seen in rest if keeper in (seen.pid, seen.parent)], signal.SIGKILL
+    )  # there is nothing it could save
+    strays = [seen for seen in rest if keeper not in (seen.pid, seen.parent)]
+    _signal(strays, signal.SIGTERM)
+    procfs.wait_gone(lambda: _alive(strays), GRACE_S)
     return _kill_and_prove(folder, ports)
 
 
@@ -95,12 +100,18 @@ def _kill_and_prove(folder: PlatformFolder, ports: Collection[int]) -> Leftovers
     deadline = time.monotonic() + 5
     while True:
         left = members(folder)
-        listening = [port for port in ports if procfs.listeners(port)]
+        listening = [port for port in ports if not _silent(port)]
         if not (left or listening) or time.monotonic() > deadline:
             processes = tuple(f"{seen.pid} {procfs.command_line(seen.pid)}" for seen in left)
             return Leftovers(processes=processes, ports=tuple(listening))
         _signal(left, signal.SIGKILL)
         time.sleep(0.02)
+
+
+def _silent(port: int) -> bool:
+    """Nobody listens on the port, or somebody does who was seen not to be of the platform (it took the free port)."""
+    inodes = procfs.listeners(port)
+    return not inodes or any(procfs.holds_socket(seen.pid, inodes) for seen in procfs.every())
 
 
 def _signal(processes: list[procfs.Seen], number: signal.Signals) -> None:

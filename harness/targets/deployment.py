@@ -1,0 +1,248 @@
+"""Phase by phase: the first roll-out, replacing one release by another under load, gates, and taking a phase back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from harness.errors import BadInput, TargetError
+from harness.model.events import Deployed, GateChecked, PhaseDeployed, PhaseTakenBack
+from harness.model.platform import Gate, Phase, Platform
+from harness.ports import Report
+from harness.spec.yaml import Located
+from harness.targets import fleet, supervisor
+from harness.targets import instances as one
+from harness.targets.folder import PlatformFolder, make_private
+from harness.targets.gates import gate_look, keep_attempts
+from harness.targets.probe import Attempt, poll
+from harness.targets.render import Context, base_environment, endpoint
+from harness.targets.rollout import first_batches, replacing_batches
+from harness.targets.state import InstanceState, PlatformState, Role, boot_id, load, save
+from harness.targets.store import Store
+
+EVIDENCE_IN_EVENT = 500
+
+
+def create(store: Store, platform: Located[Platform], release: str) -> None:
+    """Folder, first state with the ports of all instances, stand-in devices, supervisord."""
+    folder, file, spec = store.folder, platform.file.resolve(), platform.value.spec
+    chosen = release or (spec.releases[0].name if spec.releases else "")
+    state = PlatformState(
+        id=folder.id,
+        name=platform.value.metadata.name,
+        platform_file=str(file),
+        platform_sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        source=str(file.parent),
+        host=os.uname().nodename,
+        boot_id=boot_id(),
+        created_wall_ns=time.time_ns(),
+        python=sys.executable,
+        release=chosen,
+        spec=spec,
+    )
+    if chosen:
+        state.release_named(chosen)
+    for path in (folder.root, folder.saved, folder.held, folder.logs):
+        make_private(path)
+    folder.control.mkdir(mode=0o700)
+    save(folder.state, state)
+    for phase in spec.phases:
+        for name in phase.services:
+            for region, count in state.service(name).instances.items():
+                for _ in range(count):
+                    store.add(name, region, chosen)
+    _make_devices(folder, state)
+    seen = supervisor.start(folder, base_environment(folder))
+    supervised = {"supervisor_pid": seen.pid, "supervisor_start_time": seen.start_time}
+    store.update(lambda state: state.model_copy(update=supervised))
+
+
+def _make_devices(folder: PlatformFolder, state: PlatformState) -> None:
+    """A device below the platform's own folder is a stand-in that we make; preflight saw that any other is there."""
+    context = Context(folder, state)
+    for device in state.spec.devices:
+        path = Path(context.fill(device.path))
+        if folder.root in path.parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+
+def roll_out_first(store: Store, phase: Phase, report: Report) -> None:
+    """Starts a phase's services for the first time. Raises TargetError with the phase taken back."""
+    begun = time.monotonic()
+    before = store.read()
+    save(store.saved(phase.name), before)
+    try:
+        for batch in first_batches(phase.strategy, [each for each in before.of() if each.phase == phase.name]):
+            fleet.start(store, batch)
+        fleet.refresh(store, settle=True)  # a taken port may have moved something that others were told of
+        check_gates(store, phase, report)
+    except BaseException as error:
+        _give_back(store, phase, error, report)
+        raise
+    _finish(store, phase, begun, report)
+
+
+def replace(store: Store, phase: Phase, release: str, report: Report) -> None:
+    """Replaces a phase's released instances by ones of another release while they serve.
+
+    Each batch of new instances is started beside the old ones; when it is ready (blue-green, and the first of a canary:
+    when the gates hold for it, too) it serves in their place, and the old ones end as soon as nothing that runs was
+    rendered with them. Raises TargetError with the phase taken back.
+    """
+    begun = time.monotonic()
+    before = store.read()
+    save(store.saved(phase.name), before)
+    old = [
+        each
+        for each in before.of()
+        if each.phase == phase.name and before.service(each.service).released and each.release != release
+    ]
+    store.update(lambda state: state.model_copy(update={"release": release, "status": "deploying"}))
+    try:
+        for number, batch in enumerate(replacing_batches(phase.strategy, old)):
+            new = [store.add(each.service, each.region, release, "starting") for each in batch]
+            fleet.start(store, new)
+            if phase.strategy == "blue-green" or (phase.strategy == "canary" and number == 0):
+                check_gates(store, phase, report, [each.name for each in new])
+            _switch(store, batch, new)
+        check_gates(store, phase, report)
+    except BaseException as error:
+        _give_back(store, phase, error, report)
+        raise
+    _finish(store, phase, begun, report)
+
+
+def refuse_without_reload(state: PlatformState) -> None:
+    """A service whose files name instances that are going to be replaced must be able to take up new files."""
+    released = {each.name for each in state.of() if state.service(each.service).released}
+    for service in state.spec.services:
+        told = any(released & set(each.uses) for each in state.of(service.name))
+        if told and service.files and not service.released and service.reload is None:
+            raise BadInput(
+                f"service {service.name!r} is rendered with instances that a rollout replaces, and has no `reload`",
+                file=state.platform_file,
+                fix="give it `reload` with a signal, a command, or `watched: true`",
+            )
+
+
+def _switch(store: Store, old: Sequence[InstanceState], new: Sequence[InstanceState]) -> None:
+    roles: dict[str, Role] = {each.name: "retiring" for each in old}
+    roles |= {each.name: "serving" for each in new}
+
+    def change(state: PlatformState) -> PlatformState:
+        return state.with_instances(
+            *(each.model_copy(update={"role": roles[each.name]}) for each in state.instances if each.name in roles)
+        )
+
+    store.update(change)
+    fleet.refresh(store, settle=False)
+    fleet.end_unused(store)
+
+
+def take_back(store: Store, phase: str) -> bool:
+    """Puts the platform back to what it was before a phase; True when that was then seen to be so.
+
+    What ran before is started again where it was stopped and serves again, configurations are as they were, and what
+    came since is stopped.
+    """
+    folder, saved, now = store.folder, load(store.saved(phase)), store.read()
+    before = {each.name for each in saved.instances if each.started}
+    gone = [each for each in saved.instances if each.started and one.running(folder, each.name) is None]
+    newer = [each for each in now.instances if each.name not in before]
+    # Indexes go on counting: a name stays one instance's name for good.
+    store.update(lambda state: saved.model_copy(update={"indexes": state.indexes}))
+    fleet.start(store, gone)
+    fleet.refresh(store, settle=True)
+    fleet.stop(folder, now, newer)
+    for each in newer:
+        supervisor.forget(folder, each.name)
+    fleet.write_rules(store)
+    state = store.read()
+    alive = {each.name for each in now.instances if one.running(folder, each.name)}
+    return alive == before and all(one.look(folder, state, state.instance(name)).ok for name in before)
+
+
+def _give_back(store: Store, phase: Phase, error: BaseException, report: Report) -> None:
+    verified = False
+    try:
+        verified = take_back(store, phase.name)
+    finally:
+        if not verified or not load(store.saved(phase.name)).endpoints:  # never was up, or is not what it was
+            store.update(lambda state: state.model_copy(update={"status": "failed"}))
+        reason = str(error) or type(error).__name__
+        report(PhaseTakenBack(phase=phase.name, reason=reason, verified=verified))
+
+
+def _finish(store: Store, phase: Phase, begun: float, report: Report) -> None:
+    store.update(lambda state: state.model_copy(update={"phases": tuple(dict.fromkeys((*state.phases, phase.name)))}))
+    seconds = time.monotonic() - begun
+    report(PhaseDeployed(phase=phase.name, strategy=phase.strategy, seconds=seconds, services=phase.services))
+
+
+def finish(store: Store, begun: float, report: Report) -> None:
+    """The platform is up: its endpoints go into the attach file, the time it took into the report."""
+    state = store.read()
+    context, points = Context(store.folder, state), state.spec.endpoints
+    named = {"edge": points.edge, "prometheus": points.prometheus, "alertmanager": points.alertmanager}
+    endpoints = {name: endpoint(context, text) for name, text in named.items() if text}
+    store.update(lambda state: state.model_copy(update={"status": "up", "endpoints": endpoints}))
+    seconds, count = time.monotonic() - begun, len(state.of())
+    report(Deployed(release=state.release, seconds=seconds, instances=count, endpoints=endpoints))
+
+
+def check_gates(store: Store, phase: Phase, report: Report, names: Sequence[str] = ()) -> None:
+    """All gates of a phase at once, each polled to its deadline; `names` restricts them to these instances.
+
+    Every attempt is kept in gates.jsonl. Raises TargetError with the gates that did not hold.
+    """
+    state, folder = store.read(), store.folder
+    gates = [gate for gate in phase.gates if not names or _asks(gate, state, names)]
+    interrupted = threading.Event()
+
+    def one_gate(gate: Gate) -> tuple[bool, list[Attempt], float]:
+        begun = time.monotonic()
+        ok, attempts = poll(
+            lambda: gate_look(folder, state, gate, names),
+            gate.within,
+            gate.every,
+            lambda: "interrupted" if interrupted.is_set() else "",
+        )
+        return ok, attempts, time.monotonic() - begun
+
+    failures = []
+    with ThreadPoolExecutor(max_workers=max(1, len(gates))) as pool:
+        futures = [(gate, pool.submit(one_gate, gate)) for gate in gates]
+        try:
+            for gate, future in futures:
+                ok, attempts, seconds = future.result()
+                keep_attempts(folder, phase.name, gate.name, attempts)
+                evidence = attempts[-1].look.evidence[:EVIDENCE_IN_EVENT]
+                report(
+                    GateChecked(
+                        phase=phase.name,
+                        gate=gate.name,
+                        ok=ok,
+                        attempts=len(attempts),
+                        seconds=seconds,
+                        evidence=evidence,
+                    )
+                )
+                if not ok:
+                    where = f"gate {gate.name!r} of phase {phase.name!r}"
+                    failures.append(f"{where} did not hold within {gate.within:g} s: {evidence}")
+        except BaseException:
+            interrupted.set()
+            raise
+    if failures:
+        raise TargetError("\n".join(failures))
+
+
+def _asks(gate: Gate, state: PlatformState, names: Sequence[str]) -> bool:
+    return gate.http is not None and gate.http.service in {state.instance(name).service for name in names}
