@@ -11,7 +11,7 @@ import math
 from functools import lru_cache
 
 _TINY = 1e-300
-_DIGITS = 12
+_SCALE = 1e12
 
 
 def incomplete_beta(a: float, b: float, x: float) -> float:
@@ -70,7 +70,7 @@ def lower(good: int, events: int, confidence: float) -> float:
         if good >= events
         else _beta_quantile(1.0 - confidence, good, events - good + 1)
     )
-    return max(0.0, math.floor(bound * 10**_DIGITS) / 10**_DIGITS)
+    return max(0.0, math.floor(bound * _SCALE) / _SCALE)
 
 
 @lru_cache(maxsize=4096)
@@ -84,7 +84,7 @@ def upper(good: int, events: int, confidence: float) -> float:
         if good <= 0
         else 1.0 - _beta_quantile(1.0 - confidence, events - good, good + 1)
     )
-    return min(1.0, math.ceil(bound * 10**_DIGITS) / 10**_DIGITS)
+    return min(1.0, math.ceil(bound * _SCALE) / _SCALE)
 
 
 def events_needed(bad: int, target: float, confidence: float) -> int | None:

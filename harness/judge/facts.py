@@ -8,6 +8,7 @@ from functools import cached_property
 from statistics import median
 
 from harness.judge.rows import Rows, read_rows
+from harness.judge.samples import Samples
 from harness.judge.windows import Span, choose, spans_of
 from harness.model.events import (
     ClockRead,
@@ -98,6 +99,11 @@ class Facts:
             until_ns=max(ends, default=None),
             every_ns=round(self.evidence.scenario.beacon.every * 1e9),
         )
+
+    @cached_property
+    def samples(self) -> Samples:
+        """Prometheus as scraped."""
+        return Samples(self.evidence.samples, self.evidence.metrics)
 
     @cached_property
     def experiments(self) -> frozenset[str]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from harness.judge import loss as losses
+from harness.judge import reactions
+from harness.judge.counters import bound_of, in_prometheus_time, increase, unbounded
 from harness.judge.decide import Claim, Counts, compare, count, decide
-from harness.judge.facts import Facts
+from harness.judge.facts import Facts, Fault
 from harness.judge.recovery import recovery
 from harness.judge.requests import count_requests
 from harness.judge.validity import findings
+from harness.judge.values import Value
 from harness.judge.verdict import merge, sentence
 from harness.model import slo as model
+from harness.model.events import CheckDone, Deployed
 from harness.model.evidence import Evidence
 from harness.model.judgement import Finding, Interval, Judgement, ObjectiveResult, Recovery, Verdict
 from harness.model.slo import Objective, Slo
@@ -125,14 +131,6 @@ class Question:
         )
 
 
-@dataclass(frozen=True)
-class Value:
-    """One measured value as an interval, with what happened in words."""
-
-    interval: Interval
-    reason: str
-
-
 def _end(interval: Interval, sign: float) -> float:
     end = interval.high if sign > 0 else interval.low
     return sign * float("inf") if end is None else end
@@ -167,11 +165,11 @@ def _no_window(slo: Slo) -> str:
 
 
 def _recovery(ask: Question, indicator: model.RecoveryTime) -> ObjectiveResult:
-    found = []
-    for fault in ask.facts.faults_of(ask.slo):
+    def measure(fault: Fault) -> Value:
         seen = recovery(ask.facts, fault, indicator.until, indicator.regions)
-        found.append(Value(_recovery_time(seen, indicator) if fault.landed else Interval(), seen.reason))
-    return ask.values(found, "fault", "s")
+        return Value(_recovery_time(seen, indicator), seen.reason)
+
+    return _per_fault(ask, measure)
 
 
 def _recovery_time(seen: Recovery, indicator: model.RecoveryTime) -> Interval:
@@ -227,10 +225,127 @@ def _loss(ask: Question, indicator: model.DataLossMeasure) -> ObjectiveResult:
     return ask.values(found, "fault", "s", kinds)
 
 
+def _counters(ask: Question, indicator: model.CounterRatio) -> ObjectiveResult:
+    facts, part = ask.facts, indicator.good or indicator.bad
+    for query in (indicator.total, part, "up"):
+        trouble = facts.samples.trouble(query)
+        if trouble:
+            return ask.missing(trouble)
+        if not facts.samples.series(query):
+            return ask.missing(f"Prometheus has no series {query}: not one event, or a wrong name")
+    spans = in_prometheus_time(facts, facts.judged(ask.slo))
+    if not spans:
+        return ask.missing(_no_window(ask.slo))
+    bound = bound_of(facts, indicator.per_arrival, indicator.max_rate)
+    total, some = (increase(facts.samples, query, spans, bound) for query in (indicator.total, part))
+    notes = tuple(dict.fromkeys(total.notes + some.notes))
+    if math.isinf(total.unknown) or math.isinf(some.unknown):
+        return ask.missing(f"nothing bounds what was counted unseen: {notes[0]}", *notes)
+    if some.least > total.most + 0.5:
+        return ask.missing(
+            f"{part} grew by {some.least:g}, more than all of {indicator.total} ({total.most:g})", *notes
+        )
+    one, rest = round(some.least), max(0, round(total.least - some.most))
+    unknown = max(0, math.ceil(total.most - 1e-6) - one - rest)
+    counts = Counts(one, rest, unknown) if indicator.good else Counts(rest, one, unknown)
+    return ask.ratio(counts, "event", notes)
+
+
+def _increase_per(ask: Question, indicator: model.IncreasePer) -> ObjectiveResult:
+    facts = ask.facts
+    for query in (indicator.query, indicator.per, "up"):
+        trouble = facts.samples.trouble(query)
+        if trouble:
+            return ask.missing(trouble)
+        if not facts.samples.series(query):
+            return ask.missing(f"Prometheus has no series {query}")
+    spans = in_prometheus_time(facts, facts.judged(ask.slo))
+    if not spans:
+        return ask.missing(_no_window(ask.slo))
+    top, below = (increase(facts.samples, query, spans, unbounded) for query in (indicator.query, indicator.per))
+    notes = tuple(dict.fromkeys(top.notes + below.notes))
+    if below.least <= 0:
+        return ask.missing(f"{indicator.per} did not grow in the window", *notes)
+    if below.least < ask.slo.annotations.minimum_events:
+        needed = ask.slo.annotations.minimum_events
+        return ask.missing(f"{indicator.per} grew by {below.least:g} only; {needed} are needed to decide", *notes)
+    low = top.least / below.most
+    high = None if math.isinf(top.most) else top.most / below.least
+    text = f"{top.least:g} over {below.least:g} is {top.least / below.least:.3g} {indicator.unit} each"
+    return ask.values([Value(Interval(low=low, high=high), text)], "increase", indicator.unit, notes)
+
+
+def _gauge(ask: Question, indicator: model.GaugeShare) -> ObjectiveResult:
+    spans = in_prometheus_time(ask.facts, ask.facts.judged(ask.slo))
+    if not spans:
+        return ask.missing(_no_window(ask.slo))
+    told = reactions.gauge_share(ask.facts, indicator, ask.objective, spans)
+    if isinstance(told, str):
+        return ask.missing(told)
+    counts, notes = told
+    return ask.ratio(counts, "scrape", notes, target=ask.objective.target, comparison=">=")
+
+
+def _reaction(ask: Question, indicator: model.ReactionTime) -> ObjectiveResult:
+    return _per_fault(ask, lambda fault: reactions.reaction(ask.facts, fault, indicator))
+
+
+def _alert(ask: Question, indicator: model.AlertTime) -> ObjectiveResult:
+    return _per_fault(ask, lambda fault: reactions.alert(ask.facts, fault, indicator))
+
+
+def _per_fault(ask: Question, measure: Callable[[Fault], Value]) -> ObjectiveResult:
+    """One value for each injection; of one that nobody saw land nothing is known."""
+    found = []
+    for fault in ask.facts.faults_of(ask.slo):
+        value = measure(fault)
+        found.append(value if fault.landed else Value(Interval(), f"{fault.experiment} was not seen to land"))
+    return ask.values(found, "fault", "s")
+
+
+def _checks(ask: Question, indicator: model.CheckRatio) -> ObjectiveResult:
+    done: list[CheckDone] = ask.facts.of(CheckDone)
+    chosen = [
+        check
+        for check in done
+        if not indicator.checks or any(fnmatchcase(check.name, pattern) for pattern in indicator.checks)
+    ]
+    absent = [pattern for pattern in indicator.checks if not any(fnmatchcase(check.name, pattern) for check in done)]
+    if absent or not chosen:
+        return ask.missing(f"the check {absent[0]!r} was not made" if absent else "no check was made")
+    latest = {check.name: check for check in chosen}.values()  # of a check made again the last word counts
+    passed, of = sum(check.passed for check in latest), sum(check.of for check in latest)
+    failed = tuple(f"{c.name}: {c.passed} of {c.of} ({c.detail})" for c in latest if c.passed < c.of)
+    return ask.ratio(Counts(passed, of - passed), "check", failed)
+
+
+def _deployment(ask: Question, _indicator: model.DeploymentTime) -> ObjectiveResult:
+    found = [
+        Value(
+            Interval(low=event.seconds, high=event.seconds),
+            f"{count(event.instances, 'instance')} were deployed in {event.seconds:.1f} s",
+        )
+        for event in ask.facts.of(Deployed)
+    ]
+    return ask.values(found, "deployment", "s")
+
+
+def _primaries(ask: Question, _indicator: model.WritablePrimaries) -> ObjectiveResult:
+    return ask.values([reactions.primaries(ask.facts, ask.facts.judged(ask.slo))], "run", "count")
+
+
 JUDGES: dict[type, Callable[[Question, Any], ObjectiveResult]] = {
     model.RequestRatio: _requests,
+    model.CounterRatio: _counters,
+    model.GaugeShare: _gauge,
+    model.IncreasePer: _increase_per,
+    model.CheckRatio: _checks,
     model.RecoveryTime: _recovery,
+    model.ReactionTime: _reaction,
     model.DataLossMeasure: _loss,
+    model.AlertTime: _alert,
+    model.DeploymentTime: _deployment,
+    model.WritablePrimaries: _primaries,
 }
 
 
@@ -249,7 +364,7 @@ def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
     results = tuple(_safely(question) for question in asked)
     crashes: list[Finding] = []
     notes = [*_guarded("findings", lambda: findings(facts), crashes)]
-    recoveries = _guarded("recovery", lambda: tuple(recovery(facts, fault) for fault in facts.faults), crashes)
+    recoveries = _guarded("recovery", lambda: tuple(_story(facts, fault) for fault in facts.faults), crashes)
     data_loss = _guarded("data loss", lambda: losses.summary(losses.fates_of(facts)), crashes)
     notes.extend(crashes)
     verdict = merge(results, notes)
@@ -263,6 +378,23 @@ def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
         recoveries=recoveries,
         data_loss=data_loss,
     )
+
+
+def _story(facts: Facts, fault: Fault) -> Recovery:
+    """The fault's recovery with its detection: the first declared alert or reaction that was seen."""
+    times: list[Interval] = []
+    for slo in facts.slos:
+        if slo.annotations.experiment == fault.name:
+            match slo.indicator:
+                case model.AlertTime() as wanted:
+                    times.append(reactions.alert(facts, fault, wanted).interval)
+                case model.ReactionTime() as wanted:
+                    times.append(reactions.reaction(facts, fault, wanted).interval)
+                case _:
+                    pass
+    seen = [time for time in times if time.high is not None]
+    detected = min(seen, key=lambda time: time.high or 0.0, default=None)
+    return recovery(facts, fault).model_copy(update={"detected_s": detected})
 
 
 def _safely(ask: Question) -> ObjectiveResult:

@@ -1,0 +1,192 @@
+"""Increases of counters from raw scraped samples, as [least, most]; never a resampled rate.
+
+A window is judged between its first and its last scrape: good and total are then counted over the same requests, and no
+event at an edge is guessed. What lies in a missing scrape at an edge is unknown; inside, the counter tells it anyway
+once it is scraped again, unless the process was restarted meanwhile.
+
+After a restart the counter begins at 0; what it counted between its last scrape and its end was never seen and is
+bounded by the user's arrivals (`perArrival`) or a declared rate (`maxRate`), else it is unbounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.judge.samples import LATE, Samples, Series
+from harness.judge.windows import Span
+
+if TYPE_CHECKING:
+    from harness.judge.facts import Facts
+
+Bound = Callable[[float, float], float]
+
+
+@dataclass(frozen=True)
+class Increase:
+    """At least `least`, at most `least + unknown` (infinite when nothing bounds it)."""
+
+    least: float = 0.0
+    unknown: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def most(self) -> float:
+        return self.least + self.unknown
+
+    def __add__(self, other: Increase) -> Increase:
+        return Increase(self.least + other.least, self.unknown + other.unknown, self.notes + other.notes)
+
+
+def unbounded(_from_ms: float, _to_ms: float) -> float:
+    return math.inf
+
+
+def bound_of(facts: Facts, per_arrival: float | None, max_rate: float | None) -> Bound:
+    """How many events there can have been between two times of Prometheus' clock."""
+
+    def bound(from_ms: float, to_ms: float) -> float:
+        bounds = [math.inf]
+        if max_rate is not None:
+            bounds.append(max_rate * (to_ms - from_ms) / 1000)
+        clock, rows = facts.prometheus_clock, facts.requests
+        if per_arrival is not None and clock is not None and rows is not None and facts.schedule is not None:
+            # A request may be counted until its time-out after its arrival.
+            start = from_ms * 1e6 - clock.offset_ns - clock.error_ns - facts.evidence.scenario.load.timeout * 1e9
+            end = to_ms * 1e6 - clock.offset_ns + clock.error_ns
+            there = int(np.count_nonzero((rows.intended_ns >= start) & (rows.intended_ns <= end)))
+            bounds.append(per_arrival * (there + rows.missing.possibly_within(round(start), round(end) + 1)))
+        return min(bounds)
+
+    return bound
+
+
+def increase(samples: Samples, query: str, spans: Sequence[tuple[float, float]], bound: Bound = unbounded) -> Increase:
+    """The sum over all series and all windows [from_ms, to_ms]."""
+    series = samples.series(query)
+    jobs = {one.key[0] for one in series}
+    seen = {one.key for one in series}
+    total = Increase()
+    for from_ms, to_ms in spans:
+        for one in series:
+            total += _series(samples, one, from_ms, to_ms, bound)
+        for key, scrapes in samples.scrapes.items():
+            if key[0] in jobs and key not in seen:
+                for dark in scrapes.dark(from_ms, to_ms):
+                    note = f"{key[1]} could not be scraped for {(dark[1] - dark[0]) / 1000:.1f} s"
+                    total += Increase(0.0, bound(*dark), (note,))
+    return total
+
+
+def _series(samples: Samples, series: Series, from_ms: float, to_ms: float, bound: Bound) -> Increase:
+    scrapes = samples.scrapes.get(series.key)
+    step = scrapes.step_ms if scrapes else (float(np.median(np.diff(series.t_ms))) if len(series.t_ms) > 1 else 0.0)
+    times, values = series.t_ms.astype(float), series.value
+    if not len(times):
+        return Increase(0.0, bound(from_ms, to_ms), (f"{series.name} has no usable sample",))
+    total = Increase()
+    if times[0] > from_ms:
+        total += _beginning(samples, series, from_ms, to_ms, step, bound)
+    # Pairs that touch the window, vectorised: nearly all are whole, within it and without a restart.
+    a, b = times[:-1], times[1:]
+    rise = values[1:] - values[:-1]
+    restarted = _restarts(samples, series)
+    gap = b - a > LATE * step
+    inside = (a >= from_ms) & (b <= to_ms)
+    touching = (b > from_ms) & (a < to_ms)
+    proven = _proven(samples, series)
+    plain = inside & (rise >= 0) & ~restarted & (~gap | proven)
+    total += Increase(float(rise[plain].sum()))
+    for index in np.flatnonzero(touching & ~plain):
+        whole = bool(inside[index])
+        if not whole and not gap[index]:
+            continue  # the usual edge of a window: it is judged from scrape to scrape
+        total += _pair(series, int(index), bool(restarted[index]), bool(proven[index]), whole, bound)
+    if times[-1] < to_ms and to_ms - max(times[-1], from_ms) > LATE * step:
+        start = max(float(times[-1]), from_ms)
+        note = f"{series.name} was not scraped in the last {(to_ms - start) / 1000:.1f} s of the window"
+        total += Increase(0.0, bound(float(times[-1]), to_ms), (note,))
+    return total
+
+
+def _restarts(samples: Samples, series: Series) -> np.ndarray:
+    """For each pair of neighbouring samples, whether the process was restarted in between."""
+    fell = np.diff(series.value) < 0
+    told = _told_starts(samples, series)
+    return fell if told is None else fell | (np.abs(np.diff(told)) > 0.5)  # NaN compares as no restart
+
+
+def _proven(samples: Samples, series: Series) -> np.ndarray:
+    """For each pair, whether the process is known to be the same, so that a gap hides nothing."""
+    told = _told_starts(samples, series)
+    if told is None:
+        return np.zeros(max(len(series.t_ms) - 1, 0), dtype=bool)
+    return np.abs(np.diff(told)) <= 0.5
+
+
+def _told_starts(samples: Samples, series: Series) -> np.ndarray | None:
+    """The process start told at each of the series' scrapes, NaN where it was not."""
+    start = samples.starts.get(series.key)
+    if start is None or not len(start.t_ms):
+        return None
+    place = np.minimum(np.searchsorted(start.t_ms, series.t_ms), len(start.t_ms) - 1)
+    return np.where(start.t_ms[place] == series.t_ms, start.value[place], np.nan)
+
+
+def _pair(series: Series, index: int, restarted: bool, proven: bool, whole: bool, bound: Bound) -> Increase:
+    """What was counted between two neighbouring samples, where something is the matter with them."""
+    a, b = float(series.t_ms[index]), float(series.t_ms[index + 1])
+    before, after = float(series.value[index]), float(series.value[index + 1])
+    seconds = (b - a) / 1000
+    if restarted or after < before:
+        lost = max(0.0, bound(a, b) - after)
+        note = f"{series.name} was restarted; what it counted in the {seconds:.1f} s before was not seen"
+        return Increase(after, lost, (note,)) if whole else Increase(0.0, after + lost, (note,))
+    rise = after - before
+    note = f"{series.name} was not scraped for {seconds:.1f} s"
+    hidden = 0.0 if proven else max(0.0, bound(a, b) - rise)
+    return Increase(rise, hidden, (note,)) if whole else Increase(0.0, rise + hidden, (note,))
+
+
+def _beginning(samples: Samples, series: Series, from_ms: float, to_ms: float, step: float, bound: Bound) -> Increase:
+    """What a series counted before its first sample, which came after the window had begun."""
+    first, value = float(series.t_ms[0]), float(series.value[0])
+    if first > to_ms + LATE * step:
+        scrapes = samples.scrapes.get(series.key)
+        if scrapes is not None and not scrapes.dark(from_ms, to_ms):
+            return Increase()  # scraped all the time, and the counter did not exist yet
+    scrapes = samples.scrapes.get(series.key)
+    earlier = scrapes.t_ms[scrapes.up & (scrapes.t_ms < first)] if scrapes is not None else np.zeros(0)
+    start = samples.starts.get(series.key)
+    began = None if start is None else start.at(int(first))
+    if len(earlier):
+        last = float(earlier[-1])
+        same = began is None or began * 1000 <= last  # the process that was scraped then is the one that counts now
+        if same and first - last <= LATE * step:
+            # Scraped just before without this series: it stood at 0.
+            if last >= from_ms and first <= to_ms:
+                return Increase(value)
+            return Increase()
+        if same:
+            return Increase(0.0, value, (f"{series.name} was not scraped when it began",))
+    if began is not None and began * 1000 >= from_ms:
+        if first <= to_ms:
+            return Increase(value)
+        return Increase(0.0, value)
+    if first - from_ms <= LATE * step:
+        return Increase()  # the usual edge of a window
+    if first > to_ms:
+        return Increase(0.0, bound(from_ms, to_ms), (f"{series.name} was not scraped in the window",))
+    return Increase(0.0, value, (f"{series.name} was first scraped {(first - from_ms) / 1000:.1f} s into the window",))
+
+
+def in_prometheus_time(facts: Facts, spans: Sequence[Span]) -> list[tuple[float, float]]:
+    """Windows on Prometheus' clock, in ms."""
+    clock = facts.prometheus_clock
+    if clock is None:
+        return []
+    return [((s.start_ns + clock.offset_ns) / 1e6, (s.end_ns + clock.offset_ns) / 1e6) for s in spans]

@@ -1,0 +1,206 @@
+"""What the platform itself showed: alerts and gauges after a fault, gauges over a window, writable primaries.
+
+A time is an interval: from the last sample that did not show it yet to the first that did, on a clock known within its
+error. What was not shown while somebody was looking has a lower end only: how long was looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.judge.decide import Counts, count
+from harness.judge.samples import LATE, Samples, Series
+from harness.judge.values import Value
+from harness.judge.windows import Span
+from harness.model.events import AlertSeen
+from harness.model.judgement import Interval
+from harness.model.slo import AlertTime, GaugeShare, Objective, ReactionTime
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.judge.facts import Facts, Fault
+
+MS = 1e6
+
+
+def reaction(facts: Facts, fault: Fault, wanted: ReactionTime) -> Value:
+    """From the fault until the first series of a gauge was seen at the value."""
+    name = f"{wanted.query} at {wanted.equals:g}"
+    trouble = facts.samples.trouble(wanted.query) or facts.samples.trouble("up")
+    if trouble:
+        return Value(Interval(), trouble)
+    series = facts.samples.series(wanted.query)
+    if not series:
+        return Value(Interval(), f"Prometheus has no series {wanted.query}")
+    found = [_first(facts, fault, one, one.value == wanted.equals) for one in series]
+    if any(already for already, _, _ in found):
+        return Value(Interval(), f"{name} was seen before the fault already")
+    times = [(low, high) for _, low, high in found if high is not None]
+    if times:
+        low, high = min(times, key=lambda time: time[1])
+        return _timed(facts, fault, low, high, f"{name} was first seen")
+    return _never(facts, fault, f"{name} was not seen")
+
+
+def alert(facts: Facts, fault: Fault, wanted: AlertTime) -> Value:
+    """From the fault until the alert fired at its severity."""
+    name = f"the alert {wanted.name} ({wanted.severity})"
+    trouble = facts.samples.trouble("ALERTS") or facts.samples.trouble("up")
+    if trouble:
+        return _told(facts, fault, wanted) or Value(Interval(), trouble)
+    firing = [
+        one
+        for one in facts.samples.series("ALERTS")
+        if one.labels.get("alertname") == wanted.name and one.labels.get("alertstate") == "firing"
+    ]
+    right = [one for one in firing if one.labels.get("severity") == wanted.severity]
+    found = [_first(facts, fault, one, np.ones(len(one.t_ms), dtype=bool)) for one in right]
+    if any(already for already, _, _ in found):
+        return Value(Interval(), f"{name} was firing before the fault already")
+    times = [high for _, _, high in found if high is not None]
+    if times:
+        return _timed(facts, fault, min(times), min(times), f"{name} fired")
+    others = sorted({one.labels.get("severity", "none") for one in firing} - {wanted.severity})
+    wrong = f"; it fired with severity {', '.join(others)}" if others else ""
+    return _never(facts, fault, f"{name} did not fire", wrong)
+
+
+def _told(facts: Facts, fault: Fault, wanted: AlertTime) -> Value | None:
+    """From the journal, where the samples cannot tell; only what it saw counts, not what it did not."""
+    clock = facts.prometheus_clock
+    seen = [
+        event.firing_wall_ns
+        for event in facts.of(AlertSeen)
+        if event.name == wanted.name and event.severity == wanted.severity
+    ]
+    if clock is None or not seen or min(seen) - clock.offset_ns < fault.from_ns:
+        return None
+    at = min(seen) / MS
+    return _timed(facts, fault, at, at, f"the alert {wanted.name} ({wanted.severity}) was seen firing")
+
+
+def _first(facts: Facts, fault: Fault, series: Series, shows: NDArray[np.bool_]) -> tuple[bool, float, float | None]:
+    """(shown just before the fault, last time without, first time with) on Prometheus' clock in ms."""
+    start, until = _around(facts, fault)
+    scrapes = facts.samples.scrapes.get(series.key)
+    step = scrapes.step_ms if scrapes else _usual_step(facts.samples)
+    before = shows & (series.t_ms < start) & (series.t_ms >= start - LATE * step)
+    hits = np.flatnonzero(shows & (series.t_ms >= start) & (series.t_ms <= until))
+    if before.any():
+        return True, start, None
+    if not len(hits):
+        return False, start, None
+    index = int(hits[0])
+    last = float(series.t_ms[index - 1]) if index else start
+    return False, max(last, start), float(series.t_ms[index])
+
+
+def _usual_step(samples: Samples) -> float:
+    return max((scrapes.step_ms for scrapes in samples.scrapes.values()), default=0.0)
+
+
+def _around(facts: Facts, fault: Fault) -> tuple[float, float]:
+    clock = facts.prometheus_clock
+    if clock is None:
+        raise ValueError("the journal does not tell wall against monotonic time")
+    return (fault.from_ns + clock.offset_ns) / MS, (facts.horizon_ns(fault) + clock.offset_ns) / MS
+
+
+def _timed(facts: Facts, fault: Fault, low_ms: float, high_ms: float, text: str) -> Value:
+    clock = facts.prometheus_clock
+    assert clock is not None
+    low = (low_ms * MS - clock.offset_ns - clock.error_ns - fault.to_ns) / 1e9
+    high = (high_ms * MS - clock.offset_ns + clock.error_ns - fault.from_ns) / 1e9
+    interval = Interval(low=max(0.0, low), high=max(0.0, high))
+    return Value(interval, f"{text} {interval.high:.1f} s after the fault")
+
+
+def _never(facts: Facts, fault: Fault, text: str, more: str = "") -> Value:
+    start, until = _around(facts, fault)
+    seen = (min(facts.samples.last_scrape_ms(start), until) - start) / 1000
+    watched = max(0.0, seen - (fault.to_ns - fault.from_ns) / 1e9)
+    return Value(Interval(low=watched), f"{text} in the {watched:.1f} s that Prometheus watched{more}")
+
+
+def gauge_share(
+    facts: Facts, indicator: GaugeShare, objective: Objective, spans: Sequence[tuple[float, float]]
+) -> tuple[Counts, tuple[str, ...]] | str:
+    """Scrapes of every series by whether the gauge met the objective; a str says why nothing can be told."""
+    trouble = facts.samples.trouble(indicator.query) or facts.samples.trouble("up")
+    if trouble:
+        return trouble
+    series = facts.samples.series(indicator.query)
+    if not series:
+        return f"Prometheus has no series {indicator.query}"
+    assert objective.value is not None
+    meets = {"lte": np.less_equal, "lt": np.less, "gte": np.greater_equal, "gt": np.greater}[objective.op or "gte"]
+    total = Counts(0, 0)
+    notes: list[str] = []
+    for from_ms, to_ms in spans:
+        for one in series:
+            inside = (one.t_ms >= from_ms) & (one.t_ms < to_ms)
+            good = int(np.count_nonzero(meets(one.value[inside], objective.value)))
+            seen = int(np.count_nonzero(inside))
+            scrapes = facts.samples.scrapes.get(one.key)
+            step = scrapes.step_ms if scrapes else _usual_step(facts.samples)
+            expected = int((to_ms - from_ms) // step) if step else seen
+            unknown = max(0, expected - seen)
+            if unknown:
+                notes.append(f"{one.name}: {count(unknown, 'scrape')} of {expected} missing")
+            total = Counts(total.good + good, total.bad + seen - good, total.unknown + unknown)
+    return total, tuple(notes)
+
+
+def primaries(facts: Facts, spans: Sequence[Span]) -> Value:
+    """The greatest number of databases that were writable at one time, as [seen, possible].
+
+    Two were, when one said so while the other had said so before and said so after. When the other's answers around it
+    differ, or are missing, it is possible.
+    """
+    table = facts.evidence.primaries
+    if table is None or not table.num_rows:
+        return Value(Interval(), "nobody asked the databases whether they take writes")
+    if not spans:
+        return Value(Interval(), "the run has no window")
+    asked = np.asarray(table.column("asked_ns").to_numpy())
+    answered = np.asarray(table.column("answered_ns").to_numpy())
+    region = np.asarray([str(name) for name in table.column("region").to_pylist()])
+    writable = np.asarray([state == "writable" for state in table.column("state").to_pylist()])
+    regions = sorted(set(region.tolist()))
+    inside = np.zeros(len(asked), dtype=bool)
+    for span in spans:
+        inside |= (asked >= span.start_ns) & (asked < span.end_ns)
+    seen = int(writable[inside].any())
+    most = seen
+    doubt = ""
+    for mine in regions:
+        rows = np.flatnonzero(inside & (region == mine) & writable)
+        certain, possible = np.ones(len(rows), dtype=int), np.ones(len(rows), dtype=int)
+        for other in regions:
+            if other == mine:
+                continue
+            theirs = np.flatnonzero(region == other)
+            theirs = theirs[np.argsort(asked[theirs], kind="stable")]
+            before = np.searchsorted(np.maximum.accumulate(answered[theirs]), asked[rows], side="right") - 1
+            after = np.searchsorted(asked[theirs], answered[rows], side="left")
+            has = (before >= 0) & (after < len(theirs))
+            was = has & writable[theirs[np.maximum(before, 0)]]
+            will = has & writable[theirs[np.minimum(after, len(theirs) - 1)]]
+            certain += was & will
+            possible += (was | will | ~has).astype(int)
+        if len(rows) and int(certain.max()) > seen:
+            seen = int(certain.max())
+        if len(rows) and int(possible.max()) > most:
+            most = int(possible.max())
+            doubt = f"; {mine} was writable while what another was is not known"
+    if not inside.any():
+        return Value(Interval(), "the databases were not asked within the window")
+    asked_text = f"asked {count(int(inside.sum()), 'time')}"
+    text = f"at most {count(seen, 'database')} of {len(regions)} seen writable at one time, {asked_text}"
+    if seen > 1:
+        text = f"{seen} databases were writable at the same time ({', '.join(regions)})"
+    return Value(Interval(low=float(seen), high=float(max(seen, most))), text + (doubt if most > seen else ""))

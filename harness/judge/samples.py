@@ -1,0 +1,158 @@
+"""Prometheus samples as series on Prometheus' own clock (ms), and the scrapes that failed or never came.
+
+A scrape target is (job, instance). Prometheus writes `up` at every scrape: 1 when the target answered, 0 when it did
+not; where `up` itself has a gap, Prometheus did not scrape. A series without a sample at a scrape that was up was not
+exposed then: to a counter that means it did not exist yet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from harness.judge.rows import labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.model.evidence import MetricAnswer
+
+Key = tuple[str, str]
+# Scrapes come late by some ms; one is missing when the next comes later than so many intervals.
+LATE = 1.5
+STARTED = "process_start_time_seconds"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One time series, ascending, without NaN; `dropped` samples were NaN."""
+
+    labels: Mapping[str, str]
+    t_ms: NDArray[np.int64]
+    value: NDArray[np.float64]
+    dropped: int = 0
+
+    @property
+    def key(self) -> Key:
+        return self.labels.get("job", ""), self.labels.get("instance", "")
+
+    @property
+    def name(self) -> str:
+        """The labels that tell it from its neighbours, as Prometheus writes them."""
+        inside = ",".join(f'{k}="{v}"' for k, v in sorted(self.labels.items()) if k != "__name__")
+        return f"{self.labels.get('__name__', '')}{{{inside}}}"
+
+    def at(self, t_ms: int) -> float | None:
+        """The value scraped exactly then."""
+        place = int(np.searchsorted(self.t_ms, t_ms))
+        return float(self.value[place]) if place < len(self.t_ms) and self.t_ms[place] == t_ms else None
+
+
+@dataclass(frozen=True)
+class Scrapes:
+    """All scrapes of one target."""
+
+    t_ms: NDArray[np.int64]
+    up: NDArray[np.bool_]
+    step_ms: float
+
+    def dark(self, from_ms: float, to_ms: float) -> list[tuple[float, float]]:
+        """The stretches of [from, to] in which the target was not seen up, a missing scrape's length or longer."""
+        seen = self.t_ms[self.up]
+        inside = seen[(seen >= from_ms) & (seen <= to_ms)]
+        edges = np.concatenate([[from_ms], inside, [to_ms]]).astype(float)
+        gaps = np.diff(edges) > LATE * self.step_ms
+        return [(float(a), float(b)) for a, b in zip(edges[:-1][gaps], edges[1:][gaps], strict=True)]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples table by query."""
+
+    table: pa.Table | None
+    answers: tuple[MetricAnswer, ...]
+    _cache: dict[str, tuple[Series, ...]] = field(default_factory=dict, compare=False)
+
+    def trouble(self, query: str) -> str:
+        """Why this query's samples cannot be trusted; "" when they can."""
+        if self.table is None:
+            return "there are no Prometheus samples"
+        answer = next((answer for answer in self.answers if answer.query == query), None)
+        if answer is None:
+            return f"Prometheus was not asked for {query}"
+        if answer.error:
+            return f"Prometheus did not answer for {query}: {answer.error}"
+        if answer.warnings:
+            return f"Prometheus answered for {query} in part only: {answer.warnings[0]}"
+        if answer.samples > sum(len(series.t_ms) + series.dropped for series in self.series(query)):
+            return f"of the samples of {query} some are missing from the record"
+        return ""
+
+    def series(self, query: str) -> tuple[Series, ...]:
+        """The series that answered this query; none when there was no answer."""
+        if query not in self._cache:
+            self._cache[query] = self._read(query)
+        return self._cache[query]
+
+    @cached_property
+    def _columns(self) -> tuple[NDArray[np.int64], list[str], NDArray[np.int64], list[str], pa.Table]:
+        assert self.table is not None
+        query, series = labels(self.table, "query"), labels(self.table, "series")
+        return query.codes, list(query.names), series.codes, list(series.names), self.table
+
+    def _read(self, query: str) -> tuple[Series, ...]:
+        if self.table is None or not self.table.num_rows:
+            return ()
+        query_codes, queries, series_codes, names, table = self._columns
+        if query not in queries:
+            return ()
+        mine = np.flatnonzero(query_codes == queries.index(query))
+        times = np.asarray(table.column("t_ms").to_numpy())[mine]
+        values = np.asarray(table.column("value").to_numpy())[mine]
+        codes = series_codes[mine]
+        order = np.lexsort((times, codes))
+        found = []
+        for part in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+            fresh = np.concatenate([[True], np.diff(times[part]) > 0])
+            good = fresh & ~np.isnan(values[part])
+            found.append(
+                Series(
+                    json.loads(names[codes[part[0]]]),
+                    times[part][good],
+                    values[part][good],
+                    int(len(part) - np.count_nonzero(good)),
+                )
+            )
+        return tuple(found)
+
+    @cached_property
+    def scrapes(self) -> dict[Key, Scrapes]:
+        """Every scrape target by (job, instance)."""
+        found: dict[Key, Scrapes] = {}
+        steps = [float(np.median(np.diff(up.t_ms))) for up in self.series("up") if len(up.t_ms) > 2]
+        usual = float(np.median(steps)) if steps else 0.0
+        for up in self.series("up"):
+            step = float(np.median(np.diff(up.t_ms))) if len(up.t_ms) > 2 else usual
+            found[up.key] = Scrapes(up.t_ms, up.value == 1.0, step)
+        return found
+
+    @cached_property
+    def starts(self) -> dict[Key, Series]:
+        """When each target's process began (seconds of wall time), as it told at each scrape."""
+        return {series.key: series for series in self.series(STARTED)}
+
+    def last_scrape_ms(self, from_ms: float) -> float:
+        """Until when Prometheus scraped anything without a pause, from this time on."""
+        times = np.unique(np.concatenate([s.t_ms for s in self.scrapes.values()] or [np.zeros(0, dtype=np.int64)]))
+        step = max((scrapes.step_ms for scrapes in self.scrapes.values()), default=0.0)
+        after = times[times >= from_ms]
+        if not len(after) or after[0] - from_ms > LATE * step:
+            return from_ms
+        pauses = np.flatnonzero(np.diff(after) > LATE * step)
+        return float(after[pauses[0]] if len(pauses) else after[-1])
