@@ -19,6 +19,7 @@ def command(run: str, slos: tuple[Path, ...], reports: Path, as_json: bool) -> i
     from harness.journal.layout import RunFolder
     from harness.run.verdict import exit_code, judge_folder, show
 
-    judgement = judge_folder(RunFolder(find_run(run, reports)), slos)
-    show(judgement, None, as_json)
+    folder = RunFolder(find_run(run, reports))
+    judgement = judge_folder(folder, slos)
+    show(judgement, folder, as_json)
     return exit_code(judgement.verdict)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from harness.ports import LoadEngine, Target
 
 ORIGIN_WITHIN_S = 30.0
+RECORD_WITHIN_S = 1.0  # the load's streams are on disk at the latest so long after the fact
 CLOCK_EVERY_S = 5.0
 
 
@@ -154,6 +155,7 @@ def _break_and_heal(context: RunContext, parts: Parts, fault: PlannedFault, stea
         context.problem(fault.experiment, f"not back at full service within {fault.within_s:g} s")
     ended = time.monotonic_ns()
     context.record(Window(kind="fault", experiment=fault.experiment, start_ns=begun, end_ns=ended))
+    context.wait(RECORD_WITHIN_S)
     _read_back(context, parts, fault.experiment, ended)
     return ended
 

@@ -53,7 +53,7 @@ def write_reports(folder: RunFolder, judgement: Judgement, to: Path) -> list[Pat
     return list(contents)
 
 
-def show(judgement: Judgement, folder: RunFolder | None, as_json: bool) -> None:
+def show(judgement: Judgement, folder: RunFolder, as_json: bool) -> None:
     """The result on standard output."""
     if as_json:
         sys.stdout.write(judgement.model_dump_json(indent=2) + "\n")
@@ -61,4 +61,9 @@ def show(judgement: Judgement, folder: RunFolder | None, as_json: bool) -> None:
     from harness.render.console import result
 
     colour = sys.stdout.isatty()
-    sys.stdout.write(result(judgement, folder.html if folder else None, colour) + "\n")
+    sys.stdout.write(result(judgement, _short(folder.root), colour))
+
+
+def _short(path: Path) -> Path:
+    """Relative to the working directory where that is shorter to read."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
