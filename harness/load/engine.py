@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from pathlib import Path
@@ -48,8 +47,7 @@ def locust_engine(
     order_file = folder.work.resolve() / "load.json"
     order_file.write_text(order.model_dump_json(indent=1))
     argv = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "-u", "1", "-r", "1", "--host", url]
-    argv += ["--stop-timeout", str(math.ceil(load.drain) + 2), "--exit-code-on-error", "0", "--only-summary"]
-    argv += ["--loglevel", "INFO"]
+    argv += ["--exit-code-on-error", "0", "--only-summary"]
     # Settings of the user's own Locust must not change a run: no LOCUST_… variables, no ./locust.conf.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "LOAD_"))}
     env |= {"HARNESS_RUN": mark, "HARNESS_LOAD": str(order_file)}

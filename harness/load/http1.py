@@ -155,17 +155,17 @@ def _dechunk(data: bytes) -> bytes | None:
         end = data.find(b"\r\n", at)
         if end < 0:
             return None
-        try:
-            size = int(data[at:end].split(b";", 1)[0], 16)
-        except ValueError as error:
-            raise Malformed("chunk size") from error
-        if size < 0:
+        digits = data[at:end].split(b";", 1)[0].strip()
+        if not digits or digits.strip(b"0123456789abcdefABCDEF"):
             raise Malformed("chunk size")
+        size = int(digits, 16)
         if size == 0:
             if data[end : end + 4] == _END:
                 return b"".join(body) if len(data) == end + 4 else _surplus()
             closing = data.find(_END, end)
-            return b"".join(body) if closing >= 0 else None
+            if closing < 0:
+                return None
+            return b"".join(body) if len(data) == closing + 4 else _surplus()
         at = end + 2 + size
         if len(data) < at + 2:
             return None

@@ -85,6 +85,8 @@ class OpenLoopUser(User):
         self.http = self.session.client
         self.prepare()
         self.environment.events.test_stopping.add_listener(lambda **_: self.session.stop())
+        # Locust's default, no time at all, would end the user in the middle of its record.
+        self.environment.stop_timeout = max(self.environment.stop_timeout or 0, self.order.load.drain + 2)
         # Python's own handler would raise in the middle of whatever runs; the loop's lets the record stay whole.
         gevent.signal_handler(signal.SIGINT, self.session.stop)
         self.session.start(found, on_end=self._fire)

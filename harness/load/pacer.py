@@ -146,9 +146,9 @@ class Pacer:
             return
         self._hub.loop.run_callback(self._tick)  # what is due by now counts, even if the timer had no chance to say so
         gevent.sleep(0)
-        self.until_ns, self._next = self._looked_ns + 1, None
-        if self._duration_s < math.inf:  # the schedule has an end: nothing was due after it
-            self.until_ns = min(self.until_ns, self.origin_ns + round(self._duration_s * 1e9))
+        whole = self._next is None  # nothing more was to come up to the schedule's end
+        self.until_ns = self.origin_ns + round(self._duration_s * 1e9) if whole else self._looked_ns + 1
+        self._next = None
         self._watcher.stop()
         self._timer.close()
         self.exhausted.set()

@@ -37,7 +37,8 @@ class Behaviour:
     delay_s: float = 0.0
     hang: bool = False  # never answers
     cut: bool = False  # closes the connection in the middle of a response
-    close: bool = False  # closes the connection after each response
+    close: bool = False  # closes the connection after each response, and says so
+    hangup: bool = False  # closes it without saying so
     chunked: bool = False
     empty_search: bool = False
     capitals: bool = True
@@ -80,6 +81,8 @@ class Edge(asyncio.Protocol):
             f"HTTP/1.1 {status} Whatever\r\nX-Release: {how.release}\r\nX-Region: {how.region}\r\n"
             f"X-Degradation-Level: {how.level}\r\nX-Instance: {how.instance}\r\nContent-Type: application/json\r\n"
         )
+        if how.close:
+            head += "Connection: close\r\n"
         if how.chunked:
             middle = len(body) // 2
             parts = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in (body[:middle], body[middle:]) if p)
@@ -87,7 +90,7 @@ class Edge(asyncio.Protocol):
         else:
             whole = head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
             self.transport.write(whole[: len(whole) - 3] if how.cut else whole)
-        if how.cut or how.close:
+        if how.cut or how.close or how.hangup:
             self.transport.close()
 
     def answer(self, method: str, target: str, body: bytes) -> tuple[int, object]:
@@ -114,7 +117,7 @@ class Edge(asyncio.Protocol):
                 return 200, {"key": key, "text": "stale" if wrong else how.memories[key], "version": 1}
             case "POST", ["/api", "search"]:
                 number = int(document["vector_of"].removeprefix("doc-"))
-                first = number - number % 3 + (1 if wrong else 0)
+                first = number - number % 3 + (3 if wrong else 0)
                 found = dict.fromkeys((number, first, first + 1, first + 2))
                 return 200, {"hits": [] if how.empty_search else [{"id": f"doc-{n}", "score": 0.9} for n in found]}
         return 404, {"error": "nothing here"}
