@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from unicodedata import combining, east_asian_width
 
-from harness.model.judgement import Judgement, ObjectiveResult, Verdict
+from harness.model.judgement import Judgement, ObjectiveResult, Recovery, Verdict
 from harness.render import words
 from harness.render.describe import describe
 from harness.render.live import LiveView, PlainView, View, view
@@ -24,73 +24,74 @@ def wants_colour(is_tty: bool, environ: Mapping[str, str]) -> bool:
     return bool(environ.get("FORCE_COLOR")) or (is_tty and environ.get("TERM") != "dumb")
 
 
-def result(judgement: Judgement, folder: Path | str, colour: bool = False, *, width: int = 100) -> str:
-    """Verdict and why, the objectives as a table no wider than `width` columns, findings, and where the report is."""
+def result(judgement: Judgement, report: Path | str | None = None, colour: bool = False, *, width: int = 100) -> str:
+    """Verdict and why, the objectives as a table no wider than `width` columns, findings, recoveries.
+
+    `report` is the path that is named in the last line; without it that line is left out. Ends without a line feed.
+    """
     blocks = [_verdict(judgement, colour, width)]
     if judgement.objectives:
         blocks.append(_table(judgement.objectives, colour, width))
     findings = [item for item in judgement.findings if item.cap is not Verdict.PASS]
-    if findings:
-        blocks.append(
-            "\n".join(
-                _wrap(f"{item.cap}  {words.line(item.name)}: {words.line(item.reason)}", width) for item in findings
-            )
-        )
-    if judgement.recoveries:
-        blocks.append(
-            "\n".join(
-                _wrap(
-                    f"{words.line(item.experiment)}: "
-                    + ("" if item.recovered else "NOT RECOVERED; ")
-                    + f"served again after {words.span(item.served_s)}, full service after {words.span(item.full_service_s)}",
-                    width,
-                )
-                for item in judgement.recoveries
-            )
-        )
-    blocks.append(f"Report: {Path(folder) / 'report.html'}")
-    return "\n\n".join(blocks) + "\n"
+    told = [f"{item.cap}  {words.line(item.name)}: {words.line(item.reason)}" for item in findings]
+    told += [_recovery(item) for item in judgement.recoveries]
+    if told:
+        blocks.append("\n".join(_wrap(text, width) for text in told))
+    if report:
+        blocks.append(f"Report: {report}")
+    return words.plain("\n\n".join(blocks))
 
 
 def _verdict(judgement: Judgement, colour: bool, width: int) -> str:
     word = _paint(str(judgement.verdict), f"1;{COLOURS[judgement.verdict]}", colour)
-    sentence = _wrap(words.line(judgement.sentence), width)
-    return f"{word}  {words.tally(judgement.objectives)}\n{sentence}"
+    return f"{word}  {words.tally(judgement.objectives)}\n{_wrap(words.why(judgement), width)}"
+
+
+def _recovery(item: Recovery) -> str:
+    name = words.line(item.experiment)
+    if not item.visible:
+        return f"{name}: users noticed nothing"
+    state = "" if item.recovered else "NOT RECOVERED; "
+    back = f"served again after {words.span(item.served_s)}, full service after {words.span(item.full_service_s)}"
+    return f"{name}: {state}{back}"
+
+
+HEAD = ("VERDICT", "OBJECTIVE", "REQUIRED", "MEASURED", "INTERVAL", "EVENTS")
+OBJECTIVE, INTERVAL, EVENTS, GAP, LEAST = 1, 4, 5, 2, 24
 
 
 def _table(results: tuple[ObjectiveResult, ...], colour: bool, width: int) -> str:
-    head = ("VERDICT", "OBJECTIVE", "REQUIRED", "MEASURED", "INTERVAL", "EVENTS")
-    rows: list[tuple[str, ...] | ObjectiveResult] = [head]
-    for _, items in words.failures_first(results):
-        for item in items:
-            rows.append(_cells(item))
-            if item.verdict is not Verdict.PASS:
-                rows.append(item)
-    cells = [row for row in rows if isinstance(row, tuple)]
-    sizes = [max(_columns(row[column]) for row in cells) for column in range(len(head))]
-    if sum(sizes) + 2 * (len(sizes) - 1) > width:  # first the interval goes, then the objective is shortened
-        sizes[4] = 0
-        sizes[1] = max(12, min(sizes[1], width - sum(sizes) + sizes[1] - 2 * (len(sizes) - 2)))
-    lines = []
-    for row in rows:
-        if isinstance(row, tuple):
-            parts = [
-                _pad(cell, size, right=column == 5)
-                for column, (cell, size) in enumerate(zip(row, sizes, strict=True))
-                if size
-            ]
-            verdict = COLOURS.get(row[0]) if row is not head else "1"  # type: ignore[call-overload]
-            parts[0] = _paint(parts[0], verdict or "1", colour)
-            lines.append("  ".join(parts).rstrip())
-        else:
-            lines.append(_wrap(words.line(row.reason), width, indent="    "))
+    items = [item for _, group in words.failures_first(results) for item in group]
+    rows = [_cells(item) for item in items]
+    sizes = _sizes([HEAD, *rows], width)
+    lines = [_row(HEAD, sizes, "1", colour)]
+    for item, row in zip(items, rows, strict=True):
+        lines.append(_row(row, sizes, COLOURS[item.verdict], colour))
+        if item.verdict is not Verdict.PASS:
+            lines.append(_wrap(words.line(item.reason), width, indent="    "))
     return "\n".join(lines)
+
+
+def _sizes(rows: list[tuple[str, ...]], width: int) -> list[int]:
+    """Columns that each cell may take, 0 for a cell left out: the interval goes first, then the objective is cut."""
+    sizes = [max(_columns(cell) for cell in cells) for cells in zip(*rows, strict=True)]
+    if sum(sizes) + GAP * (len(sizes) - 1) > width:
+        sizes[INTERVAL] = 0
+        room = width - sum(sizes) + sizes[OBJECTIVE] - GAP * (len(sizes) - 2)
+        sizes[OBJECTIVE] = min(sizes[OBJECTIVE], max(LEAST, room))
+    return sizes
+
+
+def _row(cells: tuple[str, ...], sizes: list[int], code: str, colour: bool) -> str:
+    sized = enumerate(zip(cells, sizes, strict=True))
+    parts = [_pad(cell, size, right=column == EVENTS) for column, (cell, size) in sized if size]
+    return " ".join([_paint(parts[0], code, colour), *(" " + part for part in parts[1:])]).rstrip()
 
 
 def _cells(item: ObjectiveResult) -> tuple[str, ...]:
     return (
         str(item.verdict),
-        words.line(f"{item.service}: {item.title} ({words.window(item)})"),
+        words.line(f"{item.service}: {words.label(item)} ({words.window(item)})"),
         words.requirement(item),
         words.amount(item.measured, item.unit, beside=item.target),
         words.interval(item),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.model import events as e
-from harness.render.words import amount, count, duration, line
+from harness.render.words import amount, count, duration, line, plain
 
 
 def describe(event: e.AnyEvent) -> str:
@@ -15,7 +15,7 @@ def describe(event: e.AnyEvent) -> str:
 
     Raises KeyError for an event type without a description; a test calls it with every type there is.
     """
-    return line(_WORDS[type(event)](event))
+    return plain(line(_WORDS[type(event)](event)))
 
 
 def _names(names: tuple[str, ...]) -> str:
@@ -28,7 +28,8 @@ def _tail(text: str) -> str:
 
 def _opened(event: e.RunOpened) -> str:
     profile = f" ({event.profile})" if event.profile else ""
-    return f"run {event.run_id} of {event.scenario}{profile} opened by {event.user} on {event.host}: {shlex.join(event.argv)}"
+    who = f"{event.user} on {event.host}"
+    return f"run {event.run_id} of {event.scenario}{profile} opened by {who}: {shlex.join(event.argv)}"
 
 
 def _closed(event: e.RunClosed) -> str:
@@ -106,7 +107,7 @@ def _seen(event: e.ShareSeen) -> str:
 
 
 def _rolled_back(event: e.RolledBack) -> str:
-    return f"rolled back in {duration(event.seconds)}, {'seen in the responses' if event.seen else 'NOT SEEN in the responses'}"
+    return f"rolled back in {duration(event.seconds)}, {'seen' if event.seen else 'NOT SEEN'} in the responses"
 
 
 def _recovered(event: e.Recovered) -> str:

@@ -32,8 +32,11 @@ class Fault:
 def faults(evidence: Evidence, judgement: Judgement) -> tuple[Fault, ...]:
     """In the order of their windows. A fault without a window is shaded from its landing to its end."""
     origin = origin_ns(evidence)
-    windows = {it.experiment: ((it.start_ns - origin) / 1e9, (it.end_ns - origin) / 1e9)
-               for it in all_of(evidence.events, e.Window) if it.kind == "fault"}  # fmt: skip
+    windows = {
+        it.experiment: ((it.start_ns - origin) / 1e9, (it.end_ns - origin) / 1e9)
+        for it in all_of(evidence.events, e.Window)
+        if it.kind == "fault"
+    }
     landed = {it.experiment: (it.mono_ns - origin) / 1e9 for it in all_of(evidence.events, e.FaultLanded) if it.landed}
     gone = {it.experiment: (it.mono_ns - origin) / 1e9 for it in all_of(evidence.events, e.FaultGone) if it.gone}
     recoveries = {it.experiment: it for it in judgement.recoveries}

@@ -13,9 +13,10 @@ from markupsafe import Markup
 from harness.model import events as e
 from harness.model.evidence import Evidence
 from harness.model.judgement import Judgement, Verdict
-from harness.render import sections, words
+from harness.render import words
 from harness.render.faults import Fault, faults
 from harness.render.page import TONES, Page, Tile, chip
+from harness.render.sections import over_time, record, resilience, result
 from harness.render.story import all_of, duration_s, first
 
 
@@ -50,64 +51,66 @@ def _assets() -> tuple[Environment, str]:
 def _page(evidence: Evidence, judgement: Judgement) -> Page:
     opened = first(evidence.events, e.RunOpened)
     found = faults(evidence, judgement)
-    gate = sections.decisions(evidence)
+    gate = result.decisions(evidence)
     release = f"release {opened.release}" if opened and opened.release else f"run {judgement.run_id}"
     stand_ins = all_of(evidence.events, e.StandIn)
     parts = (
-        sections.objectives(evidence, judgement),
-        sections.findings(judgement),
+        result.objectives(evidence, judgement),
+        result.findings(judgement),
         gate,
-        sections.over_time(evidence, found),
-        sections.recoveries(evidence, judgement, found),
-        sections.data_loss(judgement),
-        sections.alerts(evidence, found),
-        sections.deployment(evidence),
-        sections.trust(evidence),
-        sections.facts(evidence, judgement),
-        sections.reproduce(evidence, judgement),
-        sections.journal(evidence),
-        sections.glossary(),
+        over_time.over_time(evidence, found),
+        resilience.recoveries(evidence, judgement, found),
+        resilience.data_loss(judgement),
+        resilience.alerts(evidence, found),
+        record.deployment(evidence),
+        record.trust(evidence),
+        record.facts(evidence, judgement),
+        record.reproduce(evidence, judgement),
+        record.journal(evidence),
+        record.glossary(),
     )
     return Page(
         title=words.line(f"{judgement.verdict}: {release}, {judgement.run_id}"),
         heading=release,
         verdict=judgement.verdict,
         chip=chip(judgement.verdict),
-        sentence=judgement.sentence,
+        sentence=words.why(judgement),
         meaning=_meaning(judgement),
         origin=_origin(evidence, judgement),
         tiles=_tiles(evidence, judgement, found),
         stand_ins=tuple((it.service, it.text) for it in stand_ins),
         real=_real(len(stand_ins)),
         sections=tuple(part for part in parts if part),
-        footer=f"Made from the evidence and judgement of run {judgement.run_id}. The tables behind the drawings are in the HTML file.",
+        footer=f"Run {judgement.run_id}. The HTML file also holds the tables behind the drawings and all events.",
         missing=tuple(words.line(text) for text in evidence.problems),
     )
 
 
 def _meaning(judgement: Judgement) -> str:
-    tally = words.tally(judgement.objectives)
-    if judgement.verdict is Verdict.PASS:
-        return f"{tally}."
-    return f"{tally}. {judgement.verdict} means: {words.MEANING[judgement.verdict]}."
+    return f"{words.tally(judgement.objectives)}. {judgement.verdict} means: {words.MEANING[judgement.verdict]}."
 
 
 def _origin(evidence: Evidence, judgement: Judgement) -> str:
     opened = first(evidence.events, e.RunOpened)
     if not opened:
         return f"Run {judgement.run_id}"
-    profile = f" ({opened.profile})" if opened.profile else ""
-    return words.line(
-        f"{opened.scenario}{profile} · {words.moment(opened.wall_ns)} · {opened.user} on {opened.host} · took {words.duration(duration_s(evidence))}"
+    parts = (
+        f"{opened.scenario} ({opened.profile})" if opened.profile else opened.scenario,
+        words.moment(opened.wall_ns),
+        f"{opened.user} on {opened.host}",
+        f"took {words.duration(duration_s(evidence))}",
     )
+    return words.line(" · ".join(parts))
 
 
 def _real(stand_ins: int) -> str:
     if not stand_ins:
         return "Every part of the platform was the real one: no stand-in was used."
-    return f"The platform ran for real except for {words.count(stand_ins, 'stand-in')}, so this report says nothing of the real one's own behaviour:" if stand_ins == 1 else (
-        f"The platform ran for real except for {stand_ins} stand-ins, so this report says nothing of the real ones' own behaviour:"
-    )  # fmt: skip
+    whose = "one's" if stand_ins == 1 else "ones'"
+    return (
+        f"The platform ran for real except for {words.count(stand_ins, 'stand-in')}, so this report says nothing of "
+        f"the real {whose} own behaviour:"
+    )
 
 
 def _tiles(evidence: Evidence, judgement: Judgement, found: tuple[Fault, ...]) -> tuple[Tile, ...]:

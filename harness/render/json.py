@@ -1,4 +1,4 @@
-"""The judgement as canonical JSON: the same judgement gives the same bytes, so that two of them can be compared by digest."""
+"""The judgement as canonical JSON: the same judgement gives the same bytes, so that digests of two can be compared."""
 
 from __future__ import annotations
 

@@ -28,11 +28,11 @@ class _Case:
 def junit(judgement: Judgement, evidence: Evidence) -> bytes:
     """A `<testsuites>` document in UTF-8. It is never greener than the verdict."""
     cases = _cases(judgement)
-    root = ET.Element("testsuites", name="harness", **_totals(cases))
+    root = ET.Element("testsuites", {"name": "harness", **_totals(cases)})
     suites = list(dict.fromkeys(case.suite for case in cases))
     for index, name in enumerate(suites):
         inside = [case for case in cases if case.suite == name]
-        suite = ET.SubElement(root, "testsuite", name=name, **_totals(inside))
+        suite = ET.SubElement(root, "testsuite", {"name": words.line(name), **_totals(inside)})
         if opened := first(evidence.events, RunOpened):
             suite.set("timestamp", stamp(opened.wall_ns))
             suite.set("hostname", words.clean(opened.host))
@@ -41,7 +41,8 @@ def junit(judgement: Judgement, evidence: Evidence) -> bytes:
         for case, unique in zip(inside, _unique([case.name for case in inside]), strict=True):
             _write(suite, case, unique)
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def _cases(judgement: Judgement) -> list[_Case]:
@@ -56,7 +57,7 @@ def _cases(judgement: Judgement) -> list[_Case]:
 
 
 def _objective(item: ObjectiveResult) -> _Case:
-    name = f"{item.title}{' · ' + item.objective if item.objective else ''} [{words.window(item)}]"
+    name = f"{words.label(item)} [{words.window(item)}]"
     lines = [
         f"verdict:  {item.verdict}",
         f"required: {words.requirement(item)}",
@@ -68,7 +69,7 @@ def _objective(item: ObjectiveResult) -> _Case:
         f"reason:   {item.reason}",
         *(f"note:     {note}" for note in item.notes),
     ]
-    return _Case(item.service, name, item.verdict, item.reason, "\n".join(lines))
+    return _Case(item.service, name, item.verdict, item.reason, words.plain("\n".join(lines)))
 
 
 def _write(suite: ET.Element, case: _Case, name: str) -> None:

@@ -21,7 +21,7 @@ def summary(judgement: Judgement, evidence: Evidence, *, limit: int = LIMIT) -> 
 
     Cut at a line to at most `limit` bytes, saying so.
     """
-    return _cut("\n".join(_lines(judgement, evidence)) + "\n", limit)
+    return _cut(words.plain("\n".join(_lines(judgement, evidence))) + "\n", limit)
 
 
 def _lines(judgement: Judgement, evidence: Evidence) -> list[str]:
@@ -30,9 +30,10 @@ def _lines(judgement: Judgement, evidence: Evidence) -> list[str]:
     lines = [
         f"## {MARKS[judgement.verdict]} {judgement.verdict}{release}",
         "",
-        f"**{_text(judgement.sentence)}**",
+        f"**{_text(words.why(judgement))}**",
         "",
-        f"{words.tally(judgement.objectives)} · run `{_code(judgement.run_id)}` · {words.duration(duration_s(evidence))}",
+        f"{words.tally(judgement.objectives)} · run `{_code(judgement.run_id)}` · took "
+        f"{words.duration(duration_s(evidence))}",
         "",
     ]
     lines += [
@@ -53,7 +54,8 @@ def _lines(judgement: Judgement, evidence: Evidence) -> list[str]:
     if judgement.recoveries:
         lines += ["", "### Recoveries", "", "| fault | served again | full service |", "|---|---|---|"]
         lines += [
-            f"| {_text(names.get(item.experiment, item.fault))} | {words.span(item.served_s)} | {words.span(item.full_service_s)} |"
+            f"| {_text(names.get(item.experiment, item.fault))} | {words.span(item.served_s)} "
+            f"| {words.span(item.full_service_s)} |"
             for item in judgement.recoveries
         ]
     if met:
@@ -76,7 +78,7 @@ def _table(results: list[ObjectiveResult], names: dict[str, str]) -> list[str]:
 def _row(item: ObjectiveResult, names: dict[str, str]) -> str:
     cells = (
         MARKS[item.verdict] + " " + item.verdict,
-        f"**{_text(item.service)}** {_text(item.title)}, {_text(words.window(item, names))}",
+        f"**{_text(item.service)}** {_text(words.label(item))}, {_text(words.window(item, names))}",
         words.requirement(item),
         words.amount(item.measured, item.unit, beside=item.target),
         words.interval(item),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from harness.model.judgement import Verdict
 from harness.render import svg
 
 Cell = str | Markup
+WIDE, NARROW = 980.0, 370.0  # of drawings, in units of which text takes 12: for screens and paper, and for phones
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Part:
     heading: Cell = ""
     paragraphs: tuple[Cell, ...] = ()
     figures: tuple[Figure, ...] = ()
-    facts: tuple[tuple[str, Cell], ...] = ()
+    facts: tuple[tuple[Cell, Cell], ...] = ()
     tables: tuple[Table, ...] = ()
     code: str = ""
 
@@ -118,9 +119,15 @@ def badge(tone: str, word: str) -> Markup:
     return Markup('<span class="chip {}">{}{}</span>').format(tone, sign, word)
 
 
+def told(ok: bool, good: str, bad: str) -> Markup:
+    """Whether something held, as sign and word."""
+    return badge("pass" if ok else "fail", good if ok else bad)
+
+
 def code(text: str) -> Markup:
     return Markup("<code>{}</code>").format(text)
 
 
-def joined(parts: list[Cell], between: str = " ") -> Markup:
-    return Markup(escape(between)).join(parts)
+def joined(parts: list[Cell]) -> Markup:
+    """Parts with blanks between them, each escaped unless it is markup."""
+    return Markup(" ").join(parts)

@@ -14,23 +14,32 @@ from harness.render.timeline import symbol
 WIDTH, HEIGHT = 150.0, 26.0
 
 
+def drawable(result: ObjectiveResult) -> bool:
+    """Whether there is anything to draw against an objective."""
+    ends = (result.measured, result.interval.low, result.interval.high, result.observed.low, result.observed.high)
+    return result.target is not None and result.unit != "bool" and any(end is not None for end in ends)
+
+
 def objective(result: ObjectiveResult) -> Markup:
-    """Interval and measured value on a line, the side that meets the objective shaded. Empty when nothing was measured."""
-    known = [value for value in (result.measured, result.interval.low, result.interval.high) if value is not None]
-    if not known or result.target is None or result.unit == "bool":
+    """What was measured and its bounds on a line, the side that meets the objective shaded; empty when not drawable.
+
+    The strong bar is what the verdict rests on, the thin one the bounds for the platform when those are something else.
+    """
+    if result.target is None or not drawable(result):
         return Markup("")
+    strong, thin = words.deciding(result), result.interval
+    known = [end for end in (result.measured, strong.low, strong.high, thin.low, thin.high) if end is not None]
     low, high = _reach([*known, result.target], result.unit)
     x = svg.linear(low, high, 4.0, WIDTH - 4)
-    target, better_right = x(result.target), result.comparison.startswith(">")
-    start, end = (target, WIDTH - 4) if better_right else (4.0, target)
+    target = x(result.target)
+    start, end = (target, WIDTH - 4) if result.comparison.startswith(">") else (4.0, target)
     verdict = {Verdict.PASS: "met", Verdict.FAIL: "missed", Verdict.INCONCLUSIVE: "open"}[result.verdict]
-    left = x(result.interval.low) if result.interval.low is not None else 4.0
-    right = x(result.interval.high) if result.interval.high is not None else WIDTH - 4
     parts = [
         svg.line(4, 13, WIDTH - 4, 13, "rail"),
         svg.rect(start, 4, max(1.5, end - start), 18, "allowed"),
         svg.line(target, 1, target, 25, "target"),
-        svg.rect(left, 10, max(2.0, right - left), 6, f"interval {verdict}"),
+        _bar(thin, x, 11.5, 3, f"interval {verdict}"),
+        _bar(strong, x, 9.5, 7, f"strong {verdict}"),
     ]
     if result.measured is not None:
         parts.append(svg.tag("circle", cx=x(result.measured), cy=13, r=4, class_=f"measured {verdict}"))
@@ -39,6 +48,14 @@ def objective(result: ObjectiveResult) -> Markup:
         f"interval {words.interval(result)}, required {words.requirement(result)}"
     )
     return svg.picture(WIDTH, HEIGHT, title, *parts, class_="plot")
+
+
+def _bar(span: Interval, x: svg.Scale, top: float, height: float, class_: str) -> Markup:
+    if span.low is None and span.high is None:
+        return Markup("")
+    left = x(span.low) if span.low is not None else 4.0
+    right = x(span.high) if span.high is not None else WIDTH - 4
+    return svg.rect(left, top, max(1.0, right - left), height, class_)
 
 
 def _reach(values: Sequence[float], unit: str) -> tuple[float, float]:
@@ -60,12 +77,15 @@ class _Span:
 def phases(
     recovery: Recovery, lost: Sequence[tuple[float, float]] = (), *, width: float = 720.0, class_: str = ""
 ) -> Markup:
-    """Time since the fault landed as a bar: unnoticed, users failed, served degraded, full service; what cannot be told is hatched.
+    """Time since the fault landed as a bar: unnoticed, users failed, served degraded, full service; doubt is hatched.
 
     `lost` are stretches of failed probes in seconds since the fault landed, drawn as a strip below.
     """
-    ends = [span.high for span in (recovery.first_failure_s, recovery.detected_s, recovery.served_s, recovery.full_service_s)
-            if span and span.high is not None] + [end for _, end in lost]  # fmt: skip
+    ends = [
+        span.high
+        for span in (recovery.first_failure_s, recovery.detected_s, recovery.served_s, recovery.full_service_s)
+        if span and span.high is not None
+    ] + [end for _, end in lost]
     reach = max(ends, default=1.0) * 1.08 or 1.0
     x = svg.linear(0.0, reach, 6.0, width - 6)
     bar = [
@@ -108,25 +128,46 @@ def _bounds(span: Interval | None) -> tuple[float, float]:
     return (span.low or 0.0, span.high) if span and span.high is not None else (0.0, 0.0)
 
 
+def _came(span: Interval | None) -> bool:
+    return span is not None and span.high is not None
+
+
 def _spans(recovery: Recovery, reach: float) -> list[_Span]:
-    if not recovery.visible and not recovery.first_failure_s:
+    if not recovery.visible:
         return [_Span("full", "users noticed nothing", 0.0, reach)]
     failed = _bounds(recovery.first_failure_s)[1]
-    served = _bounds(recovery.served_s)[1] if recovery.served_s else reach
-    full = _bounds(recovery.full_service_s)[1] if recovery.full_service_s else reach
+    served = max(failed, _bounds(recovery.served_s)[1]) if _came(recovery.served_s) else reach
+    full = max(served, _bounds(recovery.full_service_s)[1]) if _came(recovery.full_service_s) else reach
+    until, back = words.duration(served), words.duration(full)
     spans = (
         _Span("unnoticed", f"unnoticed until {words.duration(failed)}", 0.0, failed),
-        _Span("outage", f"users failed until {words.duration(served)}" if recovery.served_s else "users failed, never served again", failed, served),
-        _Span("degraded", f"degraded until {words.duration(full)}" if recovery.full_service_s else "degraded, full service never came back", served, full),
-        _Span("full", "full service", full, reach),
-    )  # fmt: skip
+        _Span(
+            "outage",
+            f"users failed until {until}" if _came(recovery.served_s) else "users failed from there on",
+            failed,
+            served,
+        ),
+        _Span(
+            "degraded",
+            f"degraded until {back}" if _came(recovery.full_service_s) else "degraded from there on",
+            served,
+            full,
+        ),
+        _Span("full", "full service from there on", full, reach),
+    )
     return [span for span in spans if span.end > span.start]
 
 
 def share(
-    settings: Sequence[tuple[float, float]], seen: Sequence[tuple[float, float, bool]], start_s: float, end_s: float,
-    *, width: float, title: str, class_: str = "",
-) -> Markup:  # fmt: skip
+    settings: Sequence[tuple[float, float]],
+    seen: Sequence[tuple[float, float, bool]],
+    start_s: float,
+    end_s: float,
+    *,
+    width: float,
+    title: str,
+    class_: str = "",
+) -> Markup:
     """A canary's share of the traffic: as set (stepped line) and as seen (dots; open where it was not as set)."""
     left, right, top, bottom = 48.0, width - 14, 12.0, 132.0
     x, y = svg.linear(start_s, end_s, left, right), svg.linear(0.0, 1.0, bottom, top)
@@ -152,7 +193,7 @@ def share(
                 cy=y(value),
                 r=5,
                 class_="share-seen" if ok else "share-seen wrong",
-            )  # fmt: skip
+            )
         )
     parts.append(svg.text(right, bottom + 31, "seconds since the run was opened", class_="small", anchor="end"))
     return svg.picture(width, bottom + 36, title, *parts, class_=class_)

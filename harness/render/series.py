@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.model.records import Content, Outcome
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 QUANTILES = (0.5, 0.95, 0.99)
 WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
@@ -25,7 +25,7 @@ class Requests:
     """A request record as arrays of equal length, in order of intended start. Times in seconds since the run's start.
 
     `latency_s` counts from the intended start; it is NaN unless a response was read to its end.
-    `failed`: not answered, answered with a status of 400 or more, or with wrong content.
+    `failed`: not answered, or not with a status of 200 to 399, or with wrong content.
     `unsent`: dropped, skipped or still in flight at the end; neither good nor failed here.
     """
 
@@ -73,13 +73,16 @@ class Bins:
     def failed_share(self) -> Floats:
         """Failed requests as a share of those that were sent, 0 where none was."""
         sent = self.arrivals - self.unsent
-        return np.divide(self.failed, sent, out=np.zeros(len(self)), where=sent > 0)
+        share: Floats = np.divide(self.failed, sent, out=np.zeros(len(self)), where=sent > 0)
+        return share
 
 
 def requests(table: pa.Table, origin_ns: int) -> Requests:
     """The record (harness.model.records.REQUEST_COLUMNS) as arrays."""
-    column = {name: table.column(name).to_numpy() for name in
-              ("intended_ns", "finished_ns", "outcome", "status", "content", "level")}  # fmt: skip
+    column = {
+        name: table.column(name).to_numpy()
+        for name in ("intended_ns", "finished_ns", "outcome", "status", "content", "level")
+    }
     order = np.argsort(column["intended_ns"], kind="stable")
     intended, finished, outcome, status, content, level = (values[order] for values in column.values())
     answered = (outcome == Outcome.ANSWERED) & (finished >= 0)
@@ -87,7 +90,7 @@ def requests(table: pa.Table, origin_ns: int) -> Requests:
     return Requests(
         at_s=(intended - origin_ns) / 1e9,
         latency_s=np.where(answered, (finished - intended) / 1e9, np.nan),
-        failed=~unsent & (~answered | (status >= 400) | (content == Content.WRONG)),
+        failed=~unsent & (~answered | (status < 200) | (status >= 400) | (content == Content.WRONG)),
         unsent=unsent,
         level=level.astype(np.int64),
     )
@@ -127,14 +130,15 @@ def bins(record: Requests, width_s: float, *, start_s: float | None = None, end_
 
 
 def percentile(latency_s: Floats, quantile: float) -> float:
-    """The nearest-rank order statistic: the smallest latency that at least `quantile` of all do not exceed; NaN of none."""
+    """The nearest-rank order statistic: the smallest latency that `quantile` of all do not exceed; NaN of none."""
     known = np.sort(latency_s[~np.isnan(latency_s)])
     return float(known[_rank(np.array([len(known)]), quantile)[0]]) if len(known) else float("nan")
 
 
 def _rank(number: Ints, quantile: float) -> Ints:
     # the small amount keeps 0.95 * 20 = 19.000000000000004 from becoming rank 20
-    return np.maximum(np.ceil(quantile * number - 1e-9).astype(np.int64), 1) - 1
+    rank: Ints = np.maximum(np.ceil(quantile * number - 1e-9).astype(np.int64), 1) - 1
+    return rank
 
 
 def _percentiles(latency_s: Floats, index: Ints, number: int) -> Floats:

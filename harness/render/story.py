@@ -51,10 +51,11 @@ def stamp(wall_ns: int) -> str:
 
 
 def titles(evidence: Evidence) -> dict[str, str]:
-    """Experiment id → its title, numbered when the experiment ran more than once."""
+    """Experiment id (name#n) and plain name → title; an id's is numbered when the experiment ran more than once."""
     ended = {event.experiment: event.title for event in all_of(evidence.events, e.ExperimentEnded) if event.title}
-    repeated = {name.rpartition("#")[0] for name in ended if not name.endswith("#1")}
-    return {
-        name: f"{title} ({name.rpartition('#')[2]})" if name.rpartition("#")[0] in repeated else title
-        for name, title in ended.items()
-    }
+    repeated = {name.partition("#")[0] for name in ended if not name.endswith("#1")}
+    found = {name.partition("#")[0]: title for name, title in ended.items()}
+    for name, title in ended.items():
+        plain, _, number = name.partition("#")
+        found[name] = f"{title} ({number})" if plain in repeated else title
+    return found

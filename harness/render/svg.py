@@ -1,4 +1,4 @@
-"""Inline SVG as escaped markup. Colours and strokes are classes of the style sheet, so that dark mode and print apply."""
+"""Inline SVG as escaped markup. Colours are classes of the style sheet, so that dark mode and print apply."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from harness.render import svg
-from harness.render.series import QUANTILES, Bins, stretches
+from harness.render.series import QUANTILES, Bins, Floats, stretches
 from harness.render.words import LEVELS, count, duration
 
 
@@ -54,7 +54,7 @@ HEIGHT = BAND + LATENCY + FAILED + THROUGHPUT + LEVEL + 4 * GAP + AXIS
 def timeline(
     bins: Bins, shades: tuple[Shade, ...], marks: tuple[Mark, ...], *, width: float, title: str, class_: str
 ) -> Markup:
-    """Four panels above each other. `width` in SVG units, of which text takes 12: draw twice for wide and narrow screens."""
+    """Four panels above each other. `width` in SVG units, of which text takes 12: drawn once per screen width."""
     left, right = 52.0, width - 10.0
     frame = _Frame(width, left, right, svg.linear(bins.start_s, bins.end_s, left, right), bins)
     tops = [BAND + GAP]
@@ -116,6 +116,11 @@ def symbol(x: float, y: float, kind: str, title: str = "") -> Markup:
     return svg.tag("circle", *inner, cx=x, cy=y, r=5, class_=f"sign sign-{kind}")
 
 
+def sign(kind: str) -> Markup:
+    """The sign of a moment within a line of text."""
+    return svg.tag("svg", symbol(7.0, 7.0, kind), viewBox="0 0 14 14", class_="key", aria_hidden="true")
+
+
 def _panel(
     frame: _Frame,
     top: float,
@@ -164,9 +169,16 @@ def _latency(frame: _Frame, top: float) -> Markup:
         marks = svg.ticks(0.0, high, 4)
     scale = ", logarithmic" if logarithm and frame.width > 600 else ""
     parts = [
-        _panel(frame, top, LATENCY, f"Latency of answers{scale}" if frame.width > 600 else "Latency",
-               (("p50", "P50"), ("p95", "P95"), ("p99", "P99")), [(value, duration(value)) for value in marks], y)
-    ]  # fmt: skip
+        _panel(
+            frame,
+            top,
+            LATENCY,
+            f"Latency of answers{scale}" if frame.width > 600 else "Latency",
+            (("p50", "P50"), ("p95", "P95"), ("p99", "P99")),
+            [(value, duration(value)) for value in marks],
+            y,
+        )
+    ]
     for row in reversed(range(len(QUANTILES))):
         points = [
             ((left + right) / 2, y(float(value)))
@@ -227,7 +239,7 @@ def _throughput(frame: _Frame, top: float) -> Markup:
     return Markup("").join(parts)
 
 
-def _area(frame: _Frame, below: np.ndarray, above: np.ndarray, y: svg.Scale, class_: str) -> Markup:  # type: ignore[type-arg]
+def _area(frame: _Frame, below: Floats, above: Floats, y: svg.Scale, class_: str) -> Markup:
     """The area between two stepped lines, as one path; empty stretches are left out."""
     parts = []
     for shown, first, end in stretches((above > below).astype(np.int64)):

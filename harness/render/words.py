@@ -6,9 +6,9 @@ import math
 import re
 from datetime import UTC, datetime
 
-from harness.model.judgement import Interval, ObjectiveResult, Verdict
+from harness.model.judgement import Interval, Judgement, ObjectiveResult, Verdict
 
-NARROW = "\u202f"  # narrow no-break space
+NARROW, SPACE = "\u202f", "\u00a0"  # no-break: a number must not be torn from its unit at the end of a line
 SIGNS = {">=": "≥", "<=": "≤", ">": ">", "<": "<"}
 LEVELS = {0: "unknown", 1: "full service", 2: "on the CPU", 3: "from the cache", 4: "static answers"}
 MEANING = {
@@ -17,8 +17,9 @@ MEANING = {
     Verdict.FAIL: "at least one objective was measured and missed",
 }
 _CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]|[\ud800-\udfff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]|[\ud800-\udfff]"
 )
+_BLANKS = re.compile(r"[ \t\n]+")
 
 
 def clean(text: str) -> str:
@@ -26,10 +27,22 @@ def clean(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
+def plain(text: str) -> str:
+    """With ordinary spaces, for terminals and logs, where people search."""
+    return text.replace(NARROW, " ").replace(SPACE, " ")
+
+
 def line(text: str, limit: int = 0) -> str:
     """Clean, on one line, cut to `limit` characters when that is not 0."""
-    flat = " ".join(clean(text).split())
+    flat = _BLANKS.sub(" ", clean(text)).strip(" ")
     return flat if not limit or len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def sentence(text: str, limit: int = 400) -> str:
+    """Somebody's words as a sentence: a capital, a full stop, and no more than `limit` characters."""
+    text = line(text, limit)
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?", "…")) or not text else f"{text}."
 
 
 def duration(seconds: float, significant: int = 3) -> str:
@@ -39,18 +52,18 @@ def duration(seconds: float, significant: int = 3) -> str:
     if seconds < 0:
         return f"−{duration(-seconds, significant)}"
     if seconds == 0:
-        return "0 s"
+        return f"0{SPACE}s"
     if seconds < 0.9995:
-        return f"{_significant(seconds * 1000, significant)} ms"
+        return f"{_significant(seconds * 1000, significant)}{SPACE}ms"
     if seconds < 99.95 or significant > 3:
-        return f"{_significant(seconds, significant)} s"
+        return f"{_significant(seconds, significant)}{SPACE}s"
     if seconds < 3599.5:
         return _two(round(seconds), 60, "min", "s")
     return _two(round(seconds / 60), 60, "h", "min")
 
 
 def amount(value: float | None, unit: str, *, beside: float | None = None) -> str:
-    """A value in its unit. With `beside`, as many digits as that has, and more when the two differ but would look alike."""
+    """A value in its unit, with the digits of `beside`, and more when the two differ but would look alike."""
     if value is None or not math.isfinite(value):
         return "—"
     decimals = _decimals(value, unit) if beside is None else _decimals(beside, unit)
@@ -81,10 +94,9 @@ def span(value: Interval | None, unit: str = "s", *, beside: float | None = None
         return f"at most {high}"
     if low == high:
         return low
-    number, _, measure = low.rpartition(" ")
-    return (
-        f"{number} to {high}" if number and high.endswith(f" {measure}") and " " not in number else f"{low} to {high}"
-    )
+    number, _, measure = low.rpartition(SPACE)
+    shared = number and SPACE not in number and high.endswith(f"{SPACE}{measure}")
+    return f"{number if shared else low} to {high}"
 
 
 def requirement(result: ObjectiveResult) -> str:
@@ -96,6 +108,23 @@ def requirement(result: ObjectiveResult) -> str:
     exact = {"ratio": f"{result.target * 100:.10g}{NARROW}%", "usd": f"${result.target:.10g}"}
     value = exact.get(result.unit) or amount(result.target, result.unit)
     return f"{SIGNS.get(result.comparison, result.comparison)} {value}"
+
+
+def label(result: ObjectiveResult) -> str:
+    """What an objective is called: the SLO's title and the objective's own."""
+    return line(f"{result.title}: {result.objective}" if result.objective else result.title)
+
+
+def why(judgement: Judgement) -> str:
+    """The judge's sentence without the verdict that it may begin with."""
+    text = line(judgement.sentence.removeprefix(f"{judgement.verdict}:"))
+    return text[:1].upper() + text[1:]
+
+
+def deciding(result: ObjectiveResult) -> Interval:
+    """What the verdict rests on: what happened for a claim about the run, its bounds for one about the platform."""
+    known = result.observed.low is not None or result.observed.high is not None
+    return result.observed if result.claim == "run" and known else result.interval
 
 
 def window(result: ObjectiveResult, titles: dict[str, str] | None = None) -> str:
@@ -113,7 +142,12 @@ def moment(wall_ns: int) -> str:
 
 def count(number: int, noun: str, plural: str = "") -> str:
     """1 → "1 objective", 2 → "2 objectives"."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}".replace(",", NARROW)
+    return f"{grouped(number)} {noun if number == 1 else plural or noun + 's'}"
+
+
+def grouped(number: int) -> str:
+    """12345 → "12 345"."""
+    return f"{number:,}".replace(",", NARROW)
 
 
 def tally(results: tuple[ObjectiveResult, ...]) -> str:
@@ -176,4 +210,4 @@ def _significant(value: float, digits: int) -> str:
 
 def _two(whole: int, base: int, large: str, small: str) -> str:
     big, rest = divmod(whole, base)
-    return f"{big} {large} {rest} {small}" if rest else f"{big} {large}"
+    return f"{big}{SPACE}{large}{SPACE}{rest}{SPACE}{small}" if rest else f"{big}{SPACE}{large}"

@@ -1,0 +1,184 @@
+"""What the faults did: recovery, data loss, alerts."""
+
+from __future__ import annotations
+
+import numpy as np
+from markupsafe import Markup
+
+from harness.model import events as e
+from harness.model.evidence import Evidence
+from harness.model.judgement import Interval, Judgement
+from harness.render import plots, words
+from harness.render.faults import Fault
+from harness.render.page import (
+    NARROW,
+    WIDE,
+    Cell,
+    Figure,
+    Part,
+    Section,
+    badge,
+    chip,
+    joined,
+    table,
+)
+from harness.render.series import requests, stretches
+from harness.render.story import all_of, origin_ns, wall_to_mono_ns
+from harness.render.timeline import sign
+from harness.render.words import sentence
+
+
+def recoveries(evidence: Evidence, judgement: Judgement, found: tuple[Fault, ...]) -> Section | None:
+    if not found:
+        return None
+    return Section("recovery", "Recovery from faults", tuple(_recovery(evidence, judgement, fault) for fault in found))
+
+
+def _recovery(evidence: Evidence, judgement: Judgement, fault: Fault) -> Part:
+    heading = f"{fault.letter} · {fault.title}"
+    recovery = fault.recovery
+    seen = _seen(evidence, fault.experiment)
+    if recovery is None:
+        return Part(heading, ("The judge says nothing of this fault's recovery.", *seen))
+    unnoticed = "users noticed nothing"
+    moments: list[tuple[Cell, Cell]] = [
+        ("First failure", _after(recovery.first_failure_s, "unknown" if recovery.visible else unnoticed)),
+        (sign("detected") + "Alert fired", _after(recovery.detected_s, "none was seen")),
+        (sign("served") + "Users served again", _after(recovery.served_s, "never" if recovery.visible else unnoticed)),
+        (sign("full") + "Full service", _after(recovery.full_service_s, "never" if recovery.visible else unnoticed)),
+    ]
+    told = f"{words.grouped(recovery.probes)} by probes and requests"
+    if recovery.lost_probes:
+        told += f"; {recovery.lost_probes} more had no outcome"
+    moments.append(("Observations", told))
+    moments += [
+        (f"Objective: {words.label(item)}", joined([words.requirement(item), chip(item.verdict)]))
+        for item in judgement.objectives
+        if item.unit == "s" and item.experiment in (fault.experiment, fault.experiment.partition("#")[0])
+    ]
+    lost = _lost(evidence, fault)
+    wide, narrow = (plots.phases(recovery, lost, width=width, class_="chart") for width in (WIDE, NARROW))
+    figure = Figure(wide, narrow, (_story(fault), *seen, PHASES + (STRIP if lost else "")))
+    return Part(heading, figures=(figure,), facts=tuple(moments))
+
+
+PHASES = (
+    "Red: users failed. Amber: users were served at the degradation level promised for this fault. Green: full "
+    "service. Hatched: the change happened somewhere in here."
+)
+STRIP = (
+    " The strip below the bar is the beacon, a light probe on a connection of its own: red where it got no good answer."
+)
+
+
+def _story(fault: Fault) -> Cell:
+    recovery = fault.recovery
+    assert recovery is not None
+    served, full = recovery.served_s, recovery.full_service_s
+    if not recovery.visible:
+        text = "Users noticed nothing of it." if recovery.recovered else "Nothing was seen of it, good or bad."
+    elif not (served and served.high is not None):
+        text = "Users failed, and were not seen to be served again."
+    else:
+        text = (
+            "Users were served all the time"
+            if served.high == 0
+            else f"Users were served again after {words.span(served)}"
+        )
+        back = full and full.high is not None
+        text += (
+            f" and had full service after {words.span(full)}." if back else "; full service was not seen to come back."
+        )
+    return Markup("<strong>{}</strong> {}").format(text, sentence(recovery.reason))
+
+
+def _after(span: Interval | None, otherwise: str) -> str:
+    if span is None:
+        return otherwise
+    return f"{words.span(span)} after the fault" + ("" if span.high is not None else ", not seen to come")
+
+
+def _seen(evidence: Evidence, experiment: str) -> tuple[Cell, ...]:
+    """Who saw the fault land and go: observations that do not come from what made it."""
+    landed = [it for it in all_of(evidence.events, e.FaultLanded) if it.experiment == experiment and it.landed]
+    gone = [it for it in all_of(evidence.events, e.FaultGone) if it.experiment == experiment and it.gone]
+    told = [f"Seen to land by the {_told(it)}." for it in landed[:1]] or ["Never seen to land."]
+    told += [f"Seen gone by the {_told(it)}; undone by {it.by}." for it in gone[:1]] or ["Never seen gone."]
+    return (sentence(" ".join(told)),)
+
+
+def _told(event: e.FaultLanded | e.FaultGone) -> str:
+    return f"{event.observer}: {event.detail}" if event.detail else event.observer
+
+
+def _lost(evidence: Evidence, fault: Fault) -> list[tuple[float, float]]:
+    """Stretches of failed probes in seconds since the fault landed."""
+    if evidence.beacon is None or fault.landed_s is None or not evidence.beacon.num_rows:
+        return []
+    record = requests(evidence.beacon, origin_ns(evidence)).between(fault.landed_s, fault.end_s)
+    if len(record) < 2:
+        return []
+    every = float(np.median(np.diff(record.at_s)))
+    at = record.at_s - fault.landed_s
+    runs = [(float(at[a]), float(at[b - 1]) + every) for bad, a, b in stretches(record.failed.astype(np.int64)) if bad]
+    return runs[:200]
+
+
+def data_loss(judgement: Judgement) -> Section | None:
+    if not judgement.data_loss:
+        return None
+    head = ("After", "Region", "Acknowledged", "Read back", "Lost", "Stale", "Duplicated", "Diverged", "Undetermined")
+    rows: list[tuple[Cell, ...]] = [
+        (
+            it.after,
+            it.region,
+            *(str(value) for value in (it.acknowledged, it.present)),
+            *(_none(value) for value in (it.lost, it.stale, it.duplicated, it.diverged)),
+            str(it.indeterminate),
+        )
+        for it in judgement.data_loss
+    ]
+    caption = "Acknowledged memories, read back from each region's own database once all was healed and quiet."
+    bad = sum(it.lost + it.stale + it.duplicated + it.diverged for it in judgement.data_loss)
+    lead = (
+        "Nothing that was acknowledged was lost."
+        if not bad
+        else f"{words.count(bad, 'memory', 'memories')} did not come back as acknowledged."
+    )
+    return Section(
+        "data-loss",
+        "Data loss",
+        (Part(paragraphs=(lead,), tables=(table(caption, head, rows, numeric=tuple(range(2, 9))),)),),
+    )
+
+
+def _none(value: int) -> Cell:
+    return "0" if not value else badge("fail", str(value))
+
+
+def alerts(evidence: Evidence, found: tuple[Fault, ...]) -> Section | None:
+    seen = all_of(evidence.events, e.AlertSeen)
+    if not seen:
+        if not found:
+            return None
+        return Section("alerts", "Alerts", (Part(paragraphs=("No alert was seen during this run.",)),))
+    origin = origin_ns(evidence)
+    rows: list[tuple[Cell, ...]] = []
+    for it in sorted(seen, key=lambda it: it.firing_wall_ns):
+        fired = (wall_to_mono_ns(evidence, it.firing_wall_ns) - origin) / 1e9
+        cause = [fault for fault in found if fault.landed_s is not None and fault.landed_s <= fired]
+        after = words.duration(fired - (cause[-1].landed_s or 0.0)) if cause else "—"
+        labels = ", ".join(f"{key}={value}" for key, value in sorted(it.labels.items()))
+        rows.append(
+            (
+                it.name,
+                it.severity,
+                f"{fired:.1f} s",
+                f"{cause[-1].letter} · {cause[-1].title}" if cause else "no fault before it",
+                after,
+                labels,
+            )
+        )
+    head = ("Alert", "Severity", "Fired at", "Last fault before it", "Detection time", "Labels")
+    caption = "Alerts as Prometheus showed them. Detection time counts from the moment the fault was seen to land."
+    return Section("alerts", "Alerts", (Part(tables=(table(caption, head, rows, numeric=(2, 4)),)),))

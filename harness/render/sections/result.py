@@ -1,0 +1,135 @@
+"""What was decided: objectives, findings, and a gate's decisions."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from harness.model import events as e
+from harness.model.evidence import Evidence
+from harness.model.judgement import Judgement, ObjectiveResult
+from harness.render import plots, words
+from harness.render.describe import describe
+from harness.render.page import (
+    NARROW,
+    WIDE,
+    Cell,
+    Figure,
+    Group,
+    Part,
+    Section,
+    Table,
+    chip,
+    joined,
+    table,
+)
+from harness.render.story import origin_ns, titles
+from harness.render.words import sentence
+
+MOST_NOTES = 8
+
+
+def objectives(evidence: Evidence, judgement: Judgement) -> Section:
+    if not judgement.objectives:
+        return Section(
+            "objectives", "Objectives", (Part(paragraphs=("No objective was judged: nothing can be said.",)),)
+        )
+    names = titles(evidence)
+    groups = tuple(
+        Group(service, tuple(_objective(item, names) for item in items))
+        for service, items in words.failures_first(judgement.objectives)
+    )
+    head = ("Verdict", "Objective, and why", "Required", "Measured", "Interval", "Events", "Judged over")
+    caption = (
+        "By service, what was not met first. In the drawings the green side meets the objective and the upright line "
+        "is its edge; the dot is what was measured, the strong bar what the verdict rests on, the thin bar what this "
+        "run says of the platform at the stated confidence."
+    )
+    it = Table(caption, head, groups, frozenset({5}), class_="objectives")
+    return Section("objectives", "Objectives", (Part(tables=(it,)),))
+
+
+def _objective(item: ObjectiveResult, names: dict[str, str]) -> tuple[Cell, ...]:
+    reasons = [sentence(item.reason), *(sentence(note) for note in item.notes[:MOST_NOTES])]
+    if item.claim == "system":
+        reasons.append("Said of the platform, not only of this run.")
+    title = Markup('<span class="name">{}</span><span class="sub">{}</span>').format(
+        words.label(item), " ".join(reasons)
+    )
+    interval = Markup('{}<span class="sub">{}{}</span>').format(
+        plots.objective(item),
+        words.interval(item),
+        f" at {item.confidence:.0%}" if item.confidence and item.unit == "ratio" else "",
+    )
+    return (
+        chip(item.verdict),
+        title,
+        words.requirement(item),
+        words.amount(item.measured, item.unit, beside=item.target),
+        interval if plots.drawable(item) or words.interval(item) != "—" else "",
+        _events(item),
+        words.window(item, names),
+    )
+
+
+def _events(item: ObjectiveResult) -> Cell:
+    parts = [f"{item.bad} bad"] if item.bad else []
+    parts += [f"{item.unknown} unknown"] if item.unknown else []
+    return Markup('{}<span class="sub">{}</span>').format(words.grouped(item.events), ", ".join(parts))
+
+
+def findings(judgement: Judgement) -> Section | None:
+    if not judgement.findings:
+        return None
+    rows: list[tuple[Cell, ...]] = [
+        (
+            chip(item.cap),
+            item.name,
+            sentence(item.reason),
+            joined([sentence(text) for text in item.detail[:MOST_NOTES]]),
+        )
+        for item in sorted(judgement.findings, key=lambda item: -item.cap.rank)
+    ]
+    caption = "What bears on the verdict beside the objectives; the verdict is at least as bad as the worst of them."
+    return Section(
+        "findings", "Findings", (Part(tables=(table(caption, ("At least", "Finding", "Why", "Detail"), rows),)),)
+    )
+
+
+def decisions(evidence: Evidence) -> Section | None:
+    told = [it for it in evidence.events if isinstance(it, e.ShareSet | e.ShareSeen | e.Decided | e.RolledBack)]
+    if not told:
+        return None
+    origin = origin_ns(evidence)
+
+    def at(event: e.Event) -> float:
+        return (event.mono_ns - origin) / 1e9
+
+    settings = [(at(it), it.share) for it in told if isinstance(it, e.ShareSet)]
+    seen = [(at(it), it.share, it.ok) for it in told if isinstance(it, e.ShareSeen)]
+    start, end = at(told[0]), at(told[-1])
+    pad = max(2.0, (end - start) * 0.08)
+    last = [it for it in told if isinstance(it, e.Decided | e.RolledBack)][-2:]
+    story = " ".join(sentence(describe(it)) for it in last) or "No decision was made."
+    drawn = [
+        plots.share(
+            settings,
+            seen,
+            start - pad,
+            end + pad,
+            width=width,
+            title=f"The canary's share of the traffic. {story}",
+            class_="chart",
+        )
+        for width in (WIDE, NARROW)
+    ]
+    figure = Figure(
+        drawn[0],
+        drawn[1],
+        (
+            "Line: the share that was set. Dots: the share of responses that came from the canary, red where it was "
+            "not as set.",
+        ),
+    )
+    rows: list[tuple[Cell, ...]] = [(f"{at(it):.1f} s", sentence(describe(it))) for it in told]
+    steps = table("Settings, observations and decisions, in order.", ("At", "What"), rows, class_="times")
+    return Section("decisions", "Decisions", (Part(paragraphs=(story,), figures=(figure,), tables=(steps,)),))
