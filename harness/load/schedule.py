@@ -100,12 +100,12 @@ def _inverse(declared: Arrivals) -> Callable[[float], float]:
         case Ramp():
             start, end, over = declared.rate, declared.to, declared.over
             risen = (start + end) / 2 * over
-            growth = 2 * (end - start) / over if over else 0.0
+            growth = end * end - start * start
 
             def ramp(number: float) -> float:
                 if number >= risen:
                     return over + (number - risen) / end
-                return 2 * number / (start + math.sqrt(max(start * start + growth * number, 0.0)))
+                return 2 * number / (start + math.sqrt(start * start + growth * (number / risen)))
 
             return ramp
         case Step():
