@@ -1,1 +1,1 @@
-"""The reference platform: small, honest services around a real Weaviate, PostgreSQL and Redis, to try the harness on."""
+"""The reference platform: small, honest services around real parts, to try the harness on."""

@@ -20,10 +20,10 @@ class CircuitOpen(Exception):
 class Circuit:
     """Calls go through `call`; whatever of `failures` they raise counts against the dependency."""
 
-    def __init__(self, name: str, rule: Rule, failures: tuple[type[BaseException], ...]) -> None:
+    def __init__(self, name: str, rule: Rule, failures: tuple[type[Exception], ...]) -> None:
         self.name = name
         self._breaker = Breaker(rule)
-        self._failures = failures
+        self._failures: tuple[type[Exception], ...] = (*failures, TimeoutError)
         self._show()
 
     def _show(self) -> None:
@@ -45,7 +45,7 @@ class Circuit:
         self._show()
 
     async def call(self, attempt: Callable[[], Awaitable[T]], within: float) -> T:
-        """The attempt's result; raises CircuitOpen, or what the attempt raised (TimeoutError after `within` seconds)."""
+        """The attempt's result; raises CircuitOpen, what the attempt raised, or TimeoutError after `within` seconds."""
         admitted = self._breaker.admit(time.monotonic())
         if admitted is None:
             raise CircuitOpen(self.name)
@@ -53,7 +53,7 @@ class Circuit:
         try:
             async with asyncio.timeout(within):
                 result = await attempt()
-        except (*self._failures, TimeoutError):
+        except self._failures:
             self._breaker = self._breaker.failed(time.monotonic())
             raise
         except BaseException:

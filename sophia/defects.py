@@ -1,4 +1,4 @@
-"""How a release is made bad on purpose, by environment alone: later tests need bad releases that look good from outside.
+"""How a release is made bad on purpose, by environment alone.
 
 DEFECT_SLOW=share:milliseconds · DEFECT_FAILING=share · DEFECT_LEAKING=kilobytes kept per request · DEFECT_WRONG=share ·
 DEFECT_DEGRADED=share. Shares are of the requests under /api/, drawn from a generator seeded with the instance's name.

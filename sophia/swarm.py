@@ -17,7 +17,7 @@ class Consensus:
 
     @property
     def result(self) -> str:
-        """As counted by `sophia_consensus_total`: a split swarm answered without a majority, a failed one not at all."""
+        """As counted by `sophia_consensus_total`: split is an answer without a majority, failed is none."""
         return "agreed" if self.agreed else "split" if self.answer is not None else "failed"
 
 

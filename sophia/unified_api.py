@@ -11,6 +11,7 @@ import contextlib
 import operator
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -71,10 +72,8 @@ class Orchestrator:
         )
 
     def serves(self) -> bool:
-        """Whether the edge should send traffic here: this region's database is the writable one, or nobody knows better."""
-        if self.writable is None:
-            return self.primary_region == self.identity.region
-        return self.writable
+        """Whether the edge should send traffic here: to the region whose database is, or was last, the writable one."""
+        return self.primary_region == self.identity.region if self.writable is None else self.writable
 
     async def search(self, wanted: str | Sequence[float], limit: int) -> list[tuple[str, float]]:
         """From Weaviate; raises one of FAILURES, TimeoutError or CircuitOpen."""
@@ -119,6 +118,18 @@ class Orchestrator:
         except (*FAILURES, TimeoutError):
             self.embeddings = await self.cache.get(key) or {}
 
+    async def follow_term(self) -> None:
+        """Learns from the failover agent which region is primary; while it is silent, the latest word holds."""
+        address = settings.text("FAILOVER_AGENT", "")
+        while address:
+            try:
+                async with asyncio.timeout(1), self.session.get(f"http://{address}/term") as response:
+                    if response.status == 200:
+                        self.primary_region = (await response.json())["primary"]
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                pass
+            await asyncio.sleep(1.0)
+
     async def watch(self) -> None:
         """Looks at the dependencies for as long as the service lives."""
         filled_at = -DAY * 1.0
@@ -162,7 +173,7 @@ async def chat(request: Request) -> Response:
         consensus = swarm.vote({name: reply.answer for name, reply in replies.items()})
         if consensus.answer is None:
             _serve_at(request, degradation.EMERGENCY)
-        given = {
+        given: dict[str, Any] = {
             "answer": consensus.answer or EMERGENCY_ANSWER,
             "consensus": {"agreed": consensus.agreed, "votes": consensus.votes},
         }
@@ -280,9 +291,13 @@ async def ready(request: Request) -> Response:
 
 
 def _level(scope: Scope) -> int:
-    app = scope.get("app")
-    now = app.state.orchestrator.level() if app else degradation.EMERGENCY
-    return max(now, scope.get(LEVEL, 0), scope.get(DEGRADED, 0))
+    orchestrator: Orchestrator = scope["app"].state.orchestrator
+    return _worst(orchestrator, scope)
+
+
+def _worst(orchestrator: Orchestrator, scope: Scope) -> int:
+    """The worse of what the instance can serve and what this request was served with."""
+    return max(orchestrator.level(), int(scope.get(LEVEL, 0)), int(scope.get(DEGRADED, 0)))
 
 
 ROUTES = [
@@ -309,22 +324,23 @@ def build(identity: Identity) -> Any:
             orchestrator.session = session
             orchestrator.weaviate = Weaviate(session, f"http://{settings.text('WEAVIATE')}")
             await orchestrator.memories.open()
-            watching = asyncio.create_task(orchestrator.watch())
+            tasks = [asyncio.create_task(work) for work in (orchestrator.watch(), orchestrator.follow_term())]
             try:
                 yield
             finally:
-                watching.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await watching
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
                 await orchestrator.memories.close()
                 await orchestrator.cache.close()
 
-    def level(scope: Scope) -> int:
-        return max(orchestrator.level(), scope.get(LEVEL, 0), scope.get(DEGRADED, 0))
-
     defects = Defects.from_environment()
     return application(
-        identity, ROUTES, lifespan=lifespan, level=level, inside=lambda app: defects.around(app, identity.instance)
+        identity,
+        ROUTES,
+        lifespan=lifespan,
+        level=partial(_worst, orchestrator),
+        inside=lambda app: defects.around(app, identity.instance),
     )
 
 

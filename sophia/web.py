@@ -5,9 +5,11 @@ The middleware is plain ASGI, because on two cores the usual request/response wr
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any
 
 import uvicorn
@@ -163,9 +165,19 @@ def application(
     return Instrumented(inside(app), identity, routes, level)
 
 
+class _Server(uvicorn.Server):
+    """Uvicorn raises the signal again after an orderly end, which would end the process by it instead of with 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
+
+
 def serve(app: ASGIApp, identity: Identity) -> None:
     """Serves on 127.0.0.1 until SIGTERM; requests under way get two seconds to end."""
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host="127.0.0.1",
         port=identity.port,
@@ -179,3 +191,7 @@ def serve(app: ASGIApp, identity: Identity) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=2,
     )
+    server = _Server(config)
+    server.run()
+    if not server.started:
+        raise SystemExit(3)

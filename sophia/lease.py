@@ -1,0 +1,120 @@
+"""Who may be the writable primary: the logic of the lease, pure. Times are seconds of the owner's monotonic clock.
+
+The agent keeps a term on disk and grants leases of `ttl` seconds. A change of primary has two durable steps:
+
+    depose   the term gets an heir; from now on nobody is granted a lease
+    crown    not before the last lease has expired or was given back: the heir is primary of the next epoch
+
+An agent that starts again does not remember whom it granted what, so it assumes a lease granted just before it died. A
+node counts its lease from before it asked, and stops PostgreSQL a margin before the end: so no two primaries can be
+writable at once, whatever is lost, late or restarted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What is on disk.
+
+    `initialised`: the primary has data, so an empty one must never take its place. `armed`: its region was healthy
+    once, so it is lost when it is not; before that it is being deployed.
+    """
+
+    primary: str
+    epoch: int = 1
+    heir: str = ""
+    initialised: bool = False
+    armed: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """The agent's view. `held_until`: after this moment no lease that was ever granted is valid."""
+
+    term: Term
+    held_until: float
+
+    @classmethod
+    def at_start(cls, term: Term, now: float, ttl: float) -> Leases:
+        """After a start: a lease may have been granted a moment ago."""
+        return cls(term, now + ttl)
+
+    def grant(self, region: str, now: float, ttl: float) -> Leases | None:
+        """With a lease granted or renewed, or None when this region must not have one."""
+        if self.term.heir or region != self.term.primary:
+            return None
+        return replace(self, held_until=max(self.held_until, now + ttl))
+
+    def depose(self, heir: str) -> Leases:
+        """First step of a change. The first heir stays the heir; the primary itself cannot be one."""
+        if self.term.heir or heir == self.term.primary:
+            return self
+        return replace(self, term=replace(self.term, heir=heir))
+
+    def give_back(self, region: str, epoch: int, now: float) -> Leases:
+        """The primary says that it has stopped. Only a deposed one is believed: one that was merely restarted may
+        already hold a new lease."""
+        if self.term.heir and region == self.term.primary and epoch == self.term.epoch:
+            return replace(self, held_until=min(self.held_until, now))
+        return self
+
+    def crown(self, now: float) -> Leases:
+        """Second step, as soon as it is safe."""
+        if not self.term.heir or now < self.held_until:
+            return self
+        return Leases(replace(self.term, primary=self.term.heir, epoch=self.term.epoch + 1, heir=""), now)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """The node's view of a lease it was granted."""
+
+    epoch: int
+    expires: float
+
+    @classmethod
+    def granted(cls, epoch: int, asked_at: float, ttl: float, margin: float) -> Holding:
+        """`asked_at` is before the request was sent; `margin` is what it takes to stop PostgreSQL for certain."""
+        return cls(epoch, asked_at + ttl - margin)
+
+    def valid(self, now: float) -> bool:
+        """Whether PostgreSQL may be writable."""
+        return now < self.expires
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """What a standby last told: when, whether it was streaming, and how long ago it last was."""
+
+    told_at: float
+    role: str
+    behind: float
+
+    def fit(self, now: float, *, silent_for: float, behind_at_most: float) -> bool:
+        """Whether it may become primary: it is alive, and the data it may lack is within the objective."""
+        return self.role == "standby" and now - self.told_at <= silent_for and self.behind <= behind_at_most
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Consecutive failed health checks of the primary's region."""
+
+    needed: int
+    count: int = 0
+
+    def after(self, healthy: bool) -> Failures:
+        """With one more check."""
+        return replace(self, count=0 if healthy else self.count + 1)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the region counts as lost."""
+        return self.count >= self.needed
