@@ -26,6 +26,8 @@ from harness.run.live import Live
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.model.slo import Slo
+
 JudgeStep = Callable[[RolloutStep, int, int], Judgement]
 Probe = Callable[[Instance, HealthTrigger], bool]
 Word = tuple[Input, str]
@@ -53,6 +55,8 @@ def rollout(
     if not isinstance(target, Releases):
         raise TargetError(f"{type(target).__name__} cannot run two releases side by side")
     clock = clock or SystemClock()
+    if spec.baseline == spec.canary:
+        raise BadInput(f"baseline and canary are both {spec.canary}: their responses could not be told apart")
     stable = target.instances(spec.service)
     if wrong := [one.name for one in stable if one.release != spec.baseline]:
         raise BadInput(f"{', '.join(wrong)} do not run {spec.baseline}, the rollout's baseline", key="rollout.baseline")
@@ -65,6 +69,29 @@ def rollout(
     undo.mark_done(context.folder, token)
     drive.raise_what_stopped_it()
     return state
+
+
+def rollout_with_real_parts(context: RunContext, target: Target, slos: Sequence[Slo]) -> State:
+    """`rollout` with the scenario's actuator, the load's live record, the judge, and Prometheus where there is one."""
+    from harness.actuators import connect
+    from harness.load import engine
+    from harness.load.order import stream
+    from harness.metrics.prometheus import PrometheusSource
+    from harness.run.live import LiveRecord
+    from harness.run.step import step_judge
+
+    spec, work = context.spec.rollout, context.folder.work
+    assert spec is not None
+    prometheus = target.endpoints().prometheus
+    judge_step = step_judge(
+        context,
+        slos,
+        requests=lambda: engine.rows(context.folder, "requests"),
+        generator=lambda: engine.rows(context.folder, "generator"),
+        metrics=PrometheusSource(prometheus) if prometheus else None,
+    )
+    live = LiveRecord(stream(work, "requests"), stream(work, "generator"))
+    return rollout(context, target, connect(target, spec), judge_step, live)
 
 
 def undo_token(target: Target, spec: Rollout, stable: dict[str, str], wall_ns: int) -> undo.UndoToken:
@@ -203,8 +230,7 @@ class _Rollout:
         )
         if settled is None or settled[0] is not Input.BACK:
             return settled or (Input.LOST, "the request record does not reach the end of the bake")
-        drift = self._drift(step.share, self.bake_from_ns, end_ns)
-        if drift:
+        if drift := self._drift(step.share, self.bake_from_ns, end_ns):
             return Input.DRIFTED, drift
         try:
             judgement = self.judge_step(step, self.bake_from_ns, end_ns)
@@ -306,10 +332,12 @@ class _Rollout:
         return canary, total
 
     def _drift(self, wanted: float, from_ns: int, to_ns: int) -> str:
+        """What is wrong with the share over the whole bake; "" when nothing is."""
         canary, total = self._counts([one for one in self.live(from_ns).responses if one.finished_ns < to_ns])
-        if total >= self.spec.share_minimum and abs(canary / total - wanted) <= self.spec.share_tolerance:
-            return ""
-        return f"{canary} of {total} responses of the bake came from {self.spec.canary}, {wanted:.0%} were set"
+        ok = total >= self.spec.share_minimum and abs(canary / total - wanted) <= self.spec.share_tolerance
+        self.context.record(ShareSeen(share=canary / total if total else 0.0, canary=canary, total=total, ok=ok))
+        said = f"{canary} of {total} responses of the bake came from {self.spec.canary}, {wanted:.0%} were set"
+        return "" if ok else said
 
     def _only(self, release: str, set_ns: int) -> Word | None:
         """Whether for the declared time every response that named a release named this one, and there were some."""
