@@ -12,8 +12,8 @@ SEEDED = 8  # memories written before the first arrival, so that there is always
 
 class Sophia(OpenLoopUser):
     def prepare(self) -> None:
-        knowledge = self.http.request("GET", "/api/knowledge").get("capitals")
-        self.capitals = sorted(knowledge.items()) if isinstance(knowledge, dict) else []
+        known = self.http.request("GET", "/api/knowledge").get("questions") or []
+        self.known = [(each["question"], each["answer"]) for each in known]
         self.memories: list[tuple[str, str]] = []
         if "memory-read" in self.order.load.mix:
             for number in range(SEEDED):
@@ -21,9 +21,8 @@ class Sophia(OpenLoopUser):
 
     @journey("chat")
     def chat(self, arrival: Arrival) -> Content | bool:
-        if arrival.integer(2) and self.capitals:
-            country, answer = self.capitals[arrival.integer(len(self.capitals))]
-            question = f"What is the capital of {country}?"
+        if arrival.integer(2) and self.known:
+            question, answer = self.known[arrival.integer(len(self.known))]
         else:
             a, b = arrival.integer(1000), arrival.integer(1000)
             question, answer = f"What is {a} plus {b}?", str(a + b)

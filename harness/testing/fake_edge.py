@@ -41,7 +41,6 @@ class Behaviour:
     hangup: bool = False  # closes it without saying so
     chunked: bool = False
     empty_search: bool = False
-    capitals: bool = True
     memories: dict[str, str] = field(default_factory=dict)
     served: int = 0
     connections: int = 0
@@ -106,7 +105,8 @@ class Edge(asyncio.Protocol):
             case "GET", ["/api", "ping"]:
                 return 200, {"ok": True}
             case "GET", ["/api", "knowledge"]:
-                return 200, {"capitals": CAPITALS if how.capitals else {}}
+                tabled = [{"question": f"What is the capital of {c}?", "answer": a} for c, a in CAPITALS.items()]
+                return 200, {"questions": tabled, "sum": "What is A plus B?"}
             case "POST", ["/api", "chat"]:
                 return 200, {"answer": "no idea" if wrong else known_answer(document["question"])}
             case "POST", ["/api", "memory"]:
