@@ -156,8 +156,7 @@ def take_back(store: Store, phase: str) -> bool:
     before = {each.name for each in saved.instances if each.started}
     gone = [each for each in saved.instances if each.started and one.running(folder, each.name) is None]
     newer = [each for each in now.instances if each.name not in before]
-    # Indexes go on counting: a name stays one instance's name for good.
-    store.update(lambda state: saved.model_copy(update={"indexes": state.indexes}))
+    store.update(lambda state: _restored(saved, state))
     fleet.start(store, gone)
     fleet.refresh(store, settle=True)
     fleet.stop(folder, now, newer)
@@ -165,8 +164,23 @@ def take_back(store: Store, phase: str) -> bool:
         supervisor.forget(folder, each.name)
     fleet.write_rules(store)
     state = store.read()
-    alive = {each.name for each in now.instances if one.running(folder, each.name)}
+    names = before | {each.name for each in now.instances}
+    alive = {name for name in names if one.running(folder, name)}
     return alive == before and all(one.look(folder, state, state.instance(name)).ok for name in before)
+
+
+def _restored(saved: PlatformState, now: PlatformState) -> PlatformState:
+    """The saved state, except for what is true of the present whatever is wanted: names that were given away, and what
+    lies on disk and runs of each instance."""
+    present = {each.name: each for each in now.instances}
+    kept = ("script_sha256", "files_sha256", "pid", "start_time")
+    instances = tuple(
+        each.model_copy(update={key: getattr(present[each.name], key) for key in kept})
+        if each.name in present
+        else each
+        for each in saved.instances
+    )
+    return saved.model_copy(update={"indexes": now.indexes, "instances": instances})
 
 
 def _give_back(store: Store, phase: Phase, error: BaseException, report: Report) -> None:

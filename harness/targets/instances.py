@@ -16,13 +16,13 @@ from harness.model.platform import Service
 from harness.ports import Process, ProcessStatus
 from harness.targets import procfs, restart_policy, supervisor
 from harness.targets.folder import PlatformFolder
-from harness.targets.leases import bindable
 from harness.targets.probe import Look, command_look, http_look, poll
-from harness.targets.render import Context, Rendered, effective_user, render, write
+from harness.targets.render import INSTANCE_MARK, MARK, Context, Rendered, effective_user, render, write
 from harness.targets.state import HOST, InstanceState, PlatformState
 
 READY_EVERY_S = 0.07
 START_WITHIN_S = 10.0
+KILLED_WITHIN_S = 2.0
 BUSY = (10, 20, 40)  # supervisord's STARTING, RUNNING, STOPPING
 
 
@@ -159,13 +159,18 @@ def hold(folder: PlatformFolder, name: str) -> None:
 
 
 def kill(folder: PlatformFolder, name: str, signal_name: str) -> Process:
-    """Signals the process that runs the instance. Raises BadInput for an unknown signal, TargetError if it is dead."""
+    """Signals the process that runs the instance; after SIGKILL returns when it is gone.
+
+    Raises BadInput for an unknown signal, TargetError when there is no process.
+    """
     word = signal_name.removeprefix("SIG")
     if f"SIG{word}" not in signal.Signals.__members__:
         raise BadInput(f"no signal {signal_name!r}", fix="KILL, TERM, INT, HUP, STOP, CONT …")
     seen = running(folder, name)
     if seen is None or not procfs.send(seen.pid, seen.start_time, signal.Signals[f"SIG{word}"]):
         raise TargetError(f"{name} has no running process to signal")
+    if word == "KILL":
+        procfs.wait_gone(lambda: _there(seen), KILLED_WITHIN_S, every_s=0.001)
     return Process(seen.pid, seen.start_time)
 
 
@@ -199,22 +204,21 @@ def wait_ready(
     """Waits until the instance serves, on its own ports. Raises PortTaken or TargetError with the reason."""
     service = state.service(each.service)
 
+    def see() -> Look:
+        for port in each.ports.values():
+            if foreign(folder, each.name, port):  # before asking it: a stranger might answer
+                raise PortTaken(each.name, port)
+        return look(folder, state, each)
+
     def hopeless() -> str:
         if cancelled():
             return "given up because another instance failed"
-        if running(folder, each.name) is None:
-            for port in each.ports.values():
-                if foreign(folder, each.name, port):
-                    raise PortTaken(each.name, port)
-            if gave_up(folder, each.name):
-                return f"ended again after each restart (exit code {supervisor.last_exit_code(folder, each.name)})"
+        if running(folder, each.name) is None and gave_up(folder, each.name):
+            return f"ended again after each restart (exit code {supervisor.last_exit_code(folder, each.name)})"
         return ""
 
-    ok, attempts = poll(lambda: look(folder, state, each), service.ready_within, READY_EVERY_S, hopeless)
+    ok, attempts = poll(see, service.ready_within, READY_EVERY_S, hopeless)
     if ok:
-        for port in each.ports.values():
-            if foreign(folder, each.name, port):
-                raise PortTaken(each.name, port)
         return
     if cancelled():
         raise Stopped(f"{each.name}: {attempts[-1].look.evidence}")
@@ -224,18 +228,18 @@ def wait_ready(
 
 
 def foreign(folder: PlatformFolder, name: str, port: int) -> bool:
-    """Whether somebody who is not this instance listens on the port."""
-    if bindable(port):
-        return False
+    """Whether somebody who is not this instance listens on the port (or somebody whom we may not look at)."""
     inodes = procfs.listeners(port)
     if not inodes:
         return False
-    seen = running(folder, name)
-    if seen is None:
-        return True
-    processes = list(procfs.every())
-    own = {seen.pid, *procfs.descendants([seen.pid], processes)}
-    return not any(procfs.holds_socket(pid, inodes) for pid in own)
+    seen, processes = running(folder, name), list(procfs.every())
+    own = {seen.pid, *procfs.descendants([seen.pid], processes)} if seen else set()
+    if any(procfs.holds_socket(pid, inodes) for pid in own):
+        return False
+    marks = {MARK.encode(): folder.id.encode(), INSTANCE_MARK.encode(): name.encode()}
+    holders = [each.pid for each in processes if procfs.holds_socket(each.pid, inodes)]
+    # one that made itself a daemon descends from nobody of ours, but carries our marks
+    return not any(marks.items() <= procfs.environment(pid).items() for pid in holders)
 
 
 def gave_up(folder: PlatformFolder, name: str) -> bool:

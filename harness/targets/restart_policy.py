@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -174,6 +175,7 @@ class Listener:
             self.policy.started(name, time.monotonic())
             self.watch(name, int(event["pid"]), poller)
         elif event["eventname"] == "PROCESS_STATE_EXITED":
+            self.end_group(int(event["pid"]))
             self.exited(name, int(event["pid"]))
 
     def watch(self, name: str, pid: int, poller: select.poll) -> None:
@@ -193,8 +195,6 @@ class Listener:
 
     def end_group(self, pid: int) -> None:
         """What the process left in its group goes with it, as in a container whose first process ended."""
-        import signal
-
         session = os.getsid(0)
         for seen in procfs.every():
             if seen.group == pid and seen.session == session and seen.pid != pid:
@@ -254,7 +254,11 @@ def answer(stream: IO[bytes], text: bytes) -> None:
 
 
 def main() -> None:
-    Listener(PlatformFolder(Path(sys.argv[1]))).run(sys.stdin.buffer, sys.stdout.buffer)
+    try:
+        Listener(PlatformFolder(Path(sys.argv[1]))).run(sys.stdin.buffer, sys.stdout.buffer)
+    except BaseException:
+        time.sleep(1)  # supervisord starts this again at once; a lasting failure must not eat a core
+        raise
 
 
 if __name__ == "__main__":

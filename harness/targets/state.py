@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from harness.errors import BadInput, TargetError
+from harness.errors import BadInput, PlatformAbsent, TargetError
 from harness.model.base import Frozen
 from harness.model.platform import Device, PlatformSpec, Release, Service
 from harness.ports import Instance
@@ -154,13 +154,12 @@ def write_whole(file: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def load(file: Path) -> PlatformState:
-    """Raises TargetError when there is no platform here or its file cannot be read."""
+    """Raises PlatformAbsent when there is no platform here, TargetError when its file cannot be read."""
     try:
         return PlatformState.model_validate_json(file.read_bytes())
     except FileNotFoundError:
-        raise TargetError(
-            f"no platform at {file.parent}\n  fix: `harness status` lists the platforms that are up"
-        ) from None
+        kind = TargetError if file.parent.is_dir() else PlatformAbsent
+        raise kind(f"no platform at {file.parent}\n  fix: `harness status` lists the platforms that are up") from None
     except ValidationError as error:
         raise TargetError(
             f"{file} was written by another version of the harness or is damaged: {error.errors()[0]['msg']}"

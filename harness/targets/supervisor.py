@@ -47,8 +47,7 @@ events = PROCESS_STATE_RUNNING,PROCESS_STATE_EXITED
 buffer_size = 1000
 autostart = true
 autorestart = true
-startsecs = 1
-startretries = 5
+startsecs = 0
 stderr_logfile = {control}/restart-policy.log
 stderr_logfile_maxbytes = 0
 [include]
