@@ -21,7 +21,7 @@ from harness.model.events import AnyEvent, FaultGone, FaultInjected, FaultIntend
 from harness.ports import FaultInjector, Observation, Target
 
 LOOK_EVERY_S = 0.05
-HOLDS_EVERY_S = 0.5
+LOOK_AT_LEAST_EVERY_S = 0.5
 
 
 class NotSeen(TargetError):
@@ -132,7 +132,7 @@ def check_holds(session: Session, name: str, over_s: float) -> Observation:
             raise NotSeen(f"{token.fault} does not hold any more: {seen.detail}")
         if session.clock.mono_ns() >= end:
             return seen
-        session.clock.sleep(HOLDS_EVERY_S)
+        session.clock.sleep(LOOK_AT_LEAST_EVERY_S)
 
 
 def await_gone(session: Session, name: str, within_s: float, by: str = "platform") -> Observation:
@@ -190,11 +190,11 @@ def check_parameters(injector: FaultInjector, kind: str, parameters: dict[str, J
     try:
         return injector.Parameters.model_validate(parameters)
     except ValidationError as invalid:
-        mistakes = "; ".join(
-            f"{'.'.join(map(str, detail['loc'])) or 'parameters'}: {detail['msg']}" for detail in invalid.errors()
-        )
+        mistakes = [(".".join(map(str, detail["loc"])), detail["msg"]) for detail in invalid.errors()]
         raise BadInput(
-            f"{kind}: {mistakes}", fix=f"parameters: {', '.join(injector.Parameters.model_fields)}"
+            "; ".join(f"{kind}: {name}: {text}" for name, text in mistakes),
+            key=mistakes[0][0],
+            fix=f"parameters: {', '.join(injector.Parameters.model_fields)}",
         ) from None
 
 
@@ -233,9 +233,11 @@ def _resolve(session: Session, token: UndoToken) -> tuple[FaultInjector, object,
 
 
 def _poll(clock: Clock, within_s: float, look: Callable[[], Observation]) -> Observation:
-    end = clock.mono_ns() + int(within_s * 1e9)
+    """Looks until it is seen or the time is over: often at first, then ever less, because each look costs."""
+    end, pause_s = clock.mono_ns() + int(within_s * 1e9), LOOK_EVERY_S
     while True:
         seen = look()
         if seen.seen or clock.mono_ns() >= end:
             return seen
-        clock.sleep(LOOK_EVERY_S)
+        clock.sleep(pause_s)
+        pause_s = min(pause_s * 1.2, LOOK_AT_LEAST_EVERY_S)

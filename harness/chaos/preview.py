@@ -295,9 +295,7 @@ def _fault(node: Node, path: KeyPath, activity: Any, values: Mapping[str, JsonVa
     try:
         check_parameters(injector, kind, parameters)
     except BadInput as mistake:
-        wrong = next((key for key in parameters if key not in injector.Parameters.model_fields), "")
-        at = (*place, "parameters", wrong) if wrong else (*place, "parameters")
-        raise node.error(at, mistake.cause, mistake.fix) from None
+        raise node.error((*place, "parameters", mistake.key), mistake.cause, mistake.fix) from None
     radius = arguments.get("blast_radius", 1)
     if not isinstance(radius, int) or isinstance(radius, bool) or radius < 1:
         raise node.error(

@@ -1,0 +1,200 @@
+"""Experiment files are refused before anything starts: each mistake with file, line, cause and fix."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.chaos.preview import load_experiment, preview
+from harness.errors import BadInput
+from harness.model.platform import Platform
+from harness.ports import Processes
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "experiments").glob("*.yaml"))
+GOOD = (ROOT / "experiments" / "kill-weaviate.yaml").read_text()
+
+
+def platform(**instances: dict[str, int]) -> Platform:
+    services: list[dict[str, Any]] = [
+        {"name": name.replace("_", "-"), "command": ["true"], "instances": counts} for name, counts in instances.items()
+    ]
+    return Platform.model_validate(
+        {
+            "apiVersion": "harness/v1",
+            "kind": "Platform",
+            "metadata": {"name": "p"},
+            "spec": {
+                "regions": ["sjc", "lax"],
+                "endpoints": {"edge": "http://e"},
+                "services": services,
+                "phases": [{"name": "all", "services": [service["name"] for service in services]}],
+                "devices": [{"name": "gpu0", "region": "sjc", "path": "/x"}],
+            },
+        }
+    )
+
+
+PLATFORM = platform(weaviate={"sjc": 1, "lax": 1}, api={"sjc": 2, "lax": 1}, edge={"": 1})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "kill.yaml"
+
+
+def line_of(text: str, needle: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), 1) if needle in line)
+
+
+@pytest.mark.parametrize("shipped", SHIPPED, ids=lambda path: path.stem)
+def test_the_shipped_experiments_are_right(shipped: Path) -> None:
+    experiment = load_experiment(shipped, environ={})
+    assert experiment.title
+    assert len(experiment.faults) == 1
+
+
+def test_there_are_the_three_of_the_contract() -> None:
+    assert {path.stem for path in SHIPPED} >= {"kill-weaviate", "gpu-loss", "region-failover"}
+
+
+def test_what_will_be_touched_is_known_from_the_platform_file(file: Path) -> None:
+    file.write_text(GOOD)
+    (fault,) = preview(file, PLATFORM, environ={})
+    assert (fault.kind, fault.selection, fault.requires) == ("process_kill", ("weaviate-sjc-0",), (Processes,))
+    assert fault.parameters == {"service": "weaviate", "region": "sjc"}
+    assert fault.line == line_of(GOOD, "- type: action")
+
+
+def test_the_environment_decides_as_it_will_for_chaos(file: Path) -> None:
+    file.write_text(GOOD)
+    environ = {"FAULT_SERVICE": "api", "FAULT_REGION": "lax"}
+    assert preview(file, PLATFORM, environ=environ)[0].selection == ("api-lax-0",)
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"FAULT_SERVICE": "nobody"}, "selects nothing"),
+        ({"FAULT_REGION": "mars"}, "selects nothing"),
+        ({"FAULT_SERVICE": "api"}, "would touch 2 (api-sjc-0, api-sjc-1), but the blast radius is 1"),
+        ({"FAULT_BLAST_RADIUS": "many"}, "FAULT_BLAST_RADIUS='many' is not of type int"),
+        ({"FAULT_BLAST_RADIUS": "0"}, "0 is no number of instances"),
+    ],
+)
+def test_a_selector_that_finds_nothing_or_too_much_is_refused(file: Path, environ: dict[str, str], told: str) -> None:
+    file.write_text(GOOD)
+    with pytest.raises(BadInput) as refused:
+        preview(file, PLATFORM, environ=environ)
+    assert told in str(refused.value)
+    assert re.match(rf"{re.escape(str(file))}:\d+: ", str(refused.value))
+
+
+def test_the_scenario_may_allow_less_than_the_experiment(file: Path) -> None:
+    file.write_text(GOOD)
+    environ = {"FAULT_SERVICE": "api", "FAULT_BLAST_RADIUS": "9"}
+    assert len(preview(file, PLATFORM, environ=environ)[0].selection) == 2
+    with pytest.raises(BadInput, match="blast radius is 1"):
+        preview(file, PLATFORM, blast_radius=1, environ=environ)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "at", "told"),
+    [
+        ("title: Weaviate dies", "titel: Weaviate dies", "titel", "unknown key 'titel'"),
+        ("title: Weaviate dies\n", "", "", "'title' must be a text"),
+        ("method:", "methods:", "methods:", "did you mean 'method'"),
+        ("fault: process_kill\n", "fault: proces_kill\n", "proces_kill", "did you mean 'process_kill'"),
+        ("{service: ", "{servise: ", "servise", "servise: Extra inputs are not permitted"),
+        ('service: "${service}"', "service: 3", "service: 3", "service: Input should be a valid string"),
+        ("parameters: {", "parameters: {x: [", "", "fix: "),
+        ("blast_radius: ${blast_radius}", "blast: 3", "blast: 3", "inject has no argument 'blast'"),
+        (', within: "${landed_within}"', "", "arguments: {fault: process_kill}", "landed needs the argument 'within'"),
+        ("func: landed", "func: lands", "func: lands", "did you mean 'landed'"),
+        ("func: inject", "func: Any", "func: Any", "no function 'Any'"),
+        ("module: harness.chaos.actions", "module: harness.chaos.acts", "chaos.acts", "no module"),
+        ('"${service}"', '"${servise}"', "${servise}", "${servise} is not in the configuration"),
+        ("tolerance: true", "pauses: {after: 1}", "- type: probe", "needs a tolerance"),
+        ("type: action\n", "type: deed\n", "deed", "'deed' is no type of activity"),
+        ("name: kill Weaviate", "nam: kill", "nam:", "unknown key 'nam'"),
+        ("env_var_type: int", "env_var_type: whole", "whole", "unknown env_var_type"),
+        ("FAULT_SERVICE, default: weaviate", "FAULT_SERVICE", "FAULT_SERVICE", "the environment has no FAULT_SERVICE"),
+    ],
+)
+def test_each_mistake_is_told_with_its_line(file: Path, before: str, after: str, at: str, told: str) -> None:
+    assert before in GOOD
+    text = GOOD.replace(before, after, 1)
+    file.write_text(text)
+    with pytest.raises(BadInput) as refused:
+        preview(file, PLATFORM, environ={})
+    mistakes = getattr(refused.value, "mistakes", [refused.value])
+    mistake = next(each for each in mistakes if told in str(each))
+    assert "fix: " in str(mistake)
+    if at:
+        assert mistake.line == line_of(text, at)
+
+
+def without(text: str, first: str, until: str) -> str:
+    start = text.index(first)
+    end = text.index(until, start) if until else len(text)
+    return text[:start] + text[end:]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (without(GOOD, "steady-state-hypothesis:", "method:"), "no steady state is declared"),
+        (without(GOOD, "  - type: probe\n    name: Weaviate is dead", "  - type: probe\n    name: users"), "`landed`"),
+        (without(GOOD, "  - type: probe\n    name: Weaviate was", "  - type: probe\n    name: users get"), "`gone`"),
+        (without(GOOD, "rollbacks:", ""), "`recover` action in rollbacks"),
+        (GOOD + GOOD[GOOD.index("rollbacks:") :], "stands here a second time"),
+        (GOOD + "---\n" + GOOD, "more than one document"),
+        (GOOD.replace("over: 1s", "over: 1s, over: 2s"), "a second time"),
+        ("", "empty"),
+        ("[]", "is not a mapping"),
+        ("{", "fix"),
+        ("\x00\x01", "binary"),
+        ("a: &a [x,x]\nb: &b [*a,*a]\n", "unknown key"),
+    ],
+    ids=lambda value: None if "\n" in value or "\x00" in value else value,
+)
+def test_what_is_missing_or_malformed_is_refused(file: Path, text: str, told: str) -> None:
+    file.write_text(text)
+    with pytest.raises(BadInput) as refused:
+        preview(file, PLATFORM, environ={})
+    assert told in str(refused.value)
+
+
+def test_all_mistakes_are_told_at_once(file: Path) -> None:
+    file.write_text(GOOD.replace("title: W", "titel: W", 1).replace("func: landed", "func: lands"))
+    with pytest.raises(BadInput) as refused:
+        load_experiment(file, environ={})
+    assert "titel" in str(refused.value)
+    assert "lands" in str(refused.value)
+
+
+def test_a_process_without_time_out_is_refused(file: Path) -> None:
+    activity = "  - {type: action, name: sh, provider: {type: process, path: 'true'}}\nrollbacks:"
+    file.write_text(GOOD.replace("rollbacks:", activity))
+    with pytest.raises(BadInput, match="without time-out can hang"):
+        load_experiment(file, environ={})
+
+
+def test_chaos_toolkit_has_the_last_word(file: Path) -> None:
+    activity = "  - {ref: nobody}\nrollbacks:"
+    file.write_text(GOOD.replace("rollbacks:", activity))
+    with pytest.raises(BadInput, match="Chaos Toolkit refuses it"):
+        load_experiment(file, environ={})
+
+
+def test_two_faults_of_a_kind_need_names(file: Path) -> None:
+    start, end = (
+        GOOD.index("  - type: action\n    name: kill"),
+        GOOD.index("  - type: probe\n    name: Weaviate is dead"),
+    )
+    file.write_text(GOOD[:end] + GOOD[start:end] + GOOD[end:])
+    with pytest.raises(BadInput, match="stands here twice"):
+        load_experiment(file, environ={})
