@@ -52,7 +52,7 @@ def _recovery(item: Recovery) -> str:
     if not item.visible:
         return f"{name}: users noticed nothing"
     state = "" if item.recovered else "NOT RECOVERED; "
-    back = f"served again after {words.span(item.served_s)}, full service after {words.span(item.full_service_s)}"
+    back = f"served again: {words.back(item.served_s)}, full service: {words.back(item.full_service_s)}"
     return f"{name}: {state}{back}"
 
 
@@ -91,7 +91,7 @@ def _row(cells: tuple[str, ...], sizes: list[int], code: str, colour: bool) -> s
 def _cells(item: ObjectiveResult) -> tuple[str, ...]:
     return (
         str(item.verdict),
-        words.line(f"{item.service}: {words.label(item)} ({words.window(item)})"),
+        words.line(f"{item.service}: {words.label(item)} [{item.window}]"),
         words.requirement(item),
         words.amount(item.measured, item.unit, beside=item.target),
         words.interval(item),

@@ -98,12 +98,19 @@ def _alert(event: e.AlertSeen) -> str:
 
 
 def _clock(event: e.ClockRead) -> str:
+    if event.clock == "wall":
+        return f"wall clock read against the monotonic clock, known to {event.error_ns / 1e6:.2f} ms"
     return f"clock of {event.clock}: {event.offset_ns / 1e6:+.2f} ms from ours, known to {event.error_ns / 1e6:.2f} ms"
 
 
 def _seen(event: e.ShareSeen) -> str:
     of = f"{event.canary} of {count(event.total, 'response')}"
     return f"canary's share seen: {amount(event.share, 'ratio')} ({of}), {'as set' if event.ok else 'NOT as set'}"
+
+
+def _decided(event: e.Decided) -> str:
+    state = f", now {event.state}" if event.state else ""
+    return f"decision after step {event.step + 1}: {event.decision}{state}{_tail(event.reason)}"
 
 
 def _rolled_back(event: e.RolledBack) -> str:
@@ -145,9 +152,9 @@ _WORDS: dict[type[e.Event], Callable[[Any], str]] = {
     e.AlertSeen: _alert,
     e.ClockRead: _clock,
     e.GuardTripped: lambda it: f"guard {it.guard} ended the run early: {it.detail}",
-    e.ShareSet: lambda it: f"canary's share set to {amount(it.share, 'ratio')} ({it.actuator})",
+    e.ShareSet: lambda it: f"canary's share set to {it.share * 100:.10g} % ({it.actuator})",
     e.ShareSeen: _seen,
-    e.Decided: lambda it: f"decision after step {it.step + 1}: {it.decision}{_tail(it.reason)}",
+    e.Decided: _decided,
     e.RolledBack: _rolled_back,
     e.Problem: lambda it: f"problem with {it.where}: {it.text}",
     e.Recovered: _recovered,

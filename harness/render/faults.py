@@ -14,7 +14,7 @@ from harness.render.words import line
 
 @dataclass(frozen=True)
 class Fault:
-    """Times in seconds since the run's start. `landed_s` is None when the fault was never seen to land."""
+    """Times in seconds since the run's start. `landed_s` is the earliest possible, None when it never landed."""
 
     letter: str
     experiment: str
@@ -25,7 +25,7 @@ class Fault:
     recovery: Recovery | None
 
     def after(self, seconds: float | None) -> float | None:
-        """A time since the fault landed, as time since the run's start."""
+        """The latest time since the fault landed, as time since the run's start."""
         return None if seconds is None or self.landed_s is None else self.landed_s + seconds
 
 
@@ -46,7 +46,7 @@ def faults(evidence: Evidence, judgement: Judgement) -> tuple[Fault, ...]:
     found = []
     for experiment in experiments:
         recovery = recoveries.get(experiment)
-        known = (recovery.landed_ns.high if recovery else None) or None
+        known = recovery.landed_ns.low if recovery else None
         at = (known - origin) / 1e9 if known else landed.get(experiment)
         start, end = windows.get(experiment) or (at or 0.0, gone.get(experiment, duration_s(evidence)))
         title = line(

@@ -49,10 +49,9 @@ def _assets() -> tuple[Environment, str]:
 
 
 def _page(evidence: Evidence, judgement: Judgement) -> Page:
-    opened = first(evidence.events, e.RunOpened)
     found = faults(evidence, judgement)
     gate = result.decisions(evidence)
-    release = f"release {opened.release}" if opened and opened.release else f"run {judgement.run_id}"
+    release = _release(evidence, judgement)
     stand_ins = all_of(evidence.events, e.StandIn)
     parts = (
         result.objectives(evidence, judgement),
@@ -60,7 +59,7 @@ def _page(evidence: Evidence, judgement: Judgement) -> Page:
         gate,
         over_time.over_time(evidence, found),
         resilience.recoveries(evidence, judgement, found),
-        resilience.data_loss(judgement),
+        resilience.data_loss(evidence, judgement),
         resilience.alerts(evidence, found),
         record.deployment(evidence),
         record.trust(evidence),
@@ -84,6 +83,14 @@ def _page(evidence: Evidence, judgement: Judgement) -> Page:
         footer=f"Run {judgement.run_id}. The HTML file also holds the tables behind the drawings and all events.",
         missing=tuple(words.line(text) for text in evidence.problems),
     )
+
+
+def _release(evidence: Evidence, judgement: Judgement) -> str:
+    """What the verdict is on."""
+    rollout, opened = evidence.scenario.rollout, first(evidence.events, e.RunOpened)
+    if rollout:
+        return f"release {rollout.canary} of {rollout.service} as canary on {rollout.baseline}"
+    return f"release {opened.release}" if opened and opened.release else f"run {judgement.run_id}"
 
 
 def _meaning(judgement: Judgement) -> str:

@@ -54,8 +54,8 @@ def _lines(judgement: Judgement, evidence: Evidence) -> list[str]:
     if judgement.recoveries:
         lines += ["", "### Recoveries", "", "| fault | served again | full service |", "|---|---|---|"]
         lines += [
-            f"| {_text(names.get(item.experiment, item.fault))} | {words.span(item.served_s)} "
-            f"| {words.span(item.full_service_s)} |"
+            f"| {_text(names.get(item.experiment, item.fault))} | {words.back(item.served_s)} "
+            f"| {words.back(item.full_service_s)} |"
             for item in judgement.recoveries
         ]
     if met:

@@ -81,12 +81,9 @@ def phases(
 
     `lost` are stretches of failed probes in seconds since the fault landed, drawn as a strip below.
     """
-    ends = [
-        span.high
-        for span in (recovery.first_failure_s, recovery.detected_s, recovery.served_s, recovery.full_service_s)
-        if span and span.high is not None
-    ] + [end for _, end in lost]
-    reach = max(ends, default=1.0) * 1.08 or 1.0
+    moments = (recovery.first_failure_s, recovery.detected_s, recovery.served_s, recovery.full_service_s)
+    ends = [end for span in moments if span for end in (span.low, span.high) if end is not None]
+    reach = max([*ends, *(end for _, end in lost)], default=1.0) * 1.08 or 1.0
     x = svg.linear(0.0, reach, 6.0, width - 6)
     bar = [
         svg.rect(x(span.start), 22, max(1.0, x(span.end) - x(span.start)), 22, f"phase {span.class_}", span.title)

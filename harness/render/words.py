@@ -38,10 +38,14 @@ def line(text: str, limit: int = 0) -> str:
     return flat if not limit or len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
 
 
+def capital(text: str) -> str:
+    """With a capital, unless it begins with a name such as kill-weaviate#1."""
+    return text[:1].upper() + text[1:] if text.split(" ", 1)[0].rstrip(",.:;").isalpha() else text
+
+
 def sentence(text: str, limit: int = 400) -> str:
     """Somebody's words as a sentence: a capital, a full stop, and no more than `limit` characters."""
-    text = line(text, limit)
-    text = text[:1].upper() + text[1:]
+    text = capital(line(text, limit))
     return text if text.endswith((".", "!", "?", "…")) or not text else f"{text}."
 
 
@@ -99,6 +103,13 @@ def span(value: Interval | None, unit: str = "s", *, beside: float | None = None
     return f"{number if shared else low} to {high}"
 
 
+def back(span_: Interval | None) -> str:
+    """When something came back, in words; an open end means that it was not seen to."""
+    if span_ is not None and span_.high is None and span_.low is not None:
+        return f"not within {duration(span_.low)}"
+    return span(span_)
+
+
 def requirement(result: ObjectiveResult) -> str:
     """The target with its sign: "≥ 99.9 %"."""
     if result.target is None:
@@ -117,8 +128,7 @@ def label(result: ObjectiveResult) -> str:
 
 def why(judgement: Judgement) -> str:
     """The judge's sentence without the verdict that it may begin with."""
-    text = line(judgement.sentence.removeprefix(f"{judgement.verdict}:"))
-    return text[:1].upper() + text[1:]
+    return capital(line(judgement.sentence.removeprefix(f"{judgement.verdict}:")))
 
 
 def deciding(result: ObjectiveResult) -> Interval:

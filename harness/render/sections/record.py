@@ -27,7 +27,7 @@ from harness.render.page import (
 from harness.render.story import all_of, duration_s, first, origin_ns
 from harness.render.words import sentence
 
-MOST_EVENTS = 600
+MOST_EVENTS, MOST_EVIDENCE = 600, 160
 
 
 def deployment(evidence: Evidence) -> Section | None:
@@ -64,7 +64,7 @@ def deployment(evidence: Evidence) -> Section | None:
                 told(it.ok, "holds", "does not hold"),
                 str(it.attempts),
                 words.duration(it.seconds),
-                it.evidence,
+                words.line(it.evidence, MOST_EVIDENCE),
             )
             for it in gates
         ]
@@ -108,7 +108,7 @@ def _observed(evidence: Evidence) -> Iterator[tuple[str, Cell]]:
         yield "Load generator's CPU", f"{np.nanmedian(cpu):.0%} of a core, at most {np.nanmax(cpu):.0%}"
     if evidence.beacon is not None:
         yield "Beacon", words.count(evidence.beacon.num_rows, "probe")
-    for it in {it.clock: it for it in all_of(evidence.events, e.ClockRead)}.values():
+    for it in {it.clock: it for it in all_of(evidence.events, e.ClockRead) if it.clock != "wall"}.values():
         yield f"Clock of {it.clock}", f"{it.offset_ns / 1e6:+.2f} ms from ours, known to ± {it.error_ns / 1e6:.2f} ms"
 
 
@@ -168,16 +168,17 @@ def reproduce(evidence: Evidence, judgement: Judgement) -> Section:
 
 
 def journal(evidence: Evidence) -> Section | None:
-    if not evidence.events:
+    told = [it for it in evidence.events if not isinstance(it, e.ClockRead)]
+    if not told:
         return None
     origin = origin_ns(evidence)
-    shown = evidence.events[:MOST_EVENTS]
-    rows: list[tuple[Cell, ...]] = [(f"{(it.mono_ns - origin) / 1e9:.1f} s", describe(it)) for it in shown]
-    if len(evidence.events) > len(shown):
-        rows.append(("…", f"and {len(evidence.events) - len(shown)} more in journal.jsonl"))
-    fold = f"All that happened: {words.count(len(evidence.events), 'event')}"
-    it = table("The journal of the run, in words.", ("At", "What"), rows, fold=fold, class_="times")
-    return Section("journal", "What happened, step by step", (Part(tables=(it,)),))
+    rows: list[tuple[Cell, ...]] = [(f"{(it.mono_ns - origin) / 1e9:.1f} s", describe(it)) for it in told[:MOST_EVENTS]]
+    if len(told) > MOST_EVENTS:
+        rows.append(("…", f"and {len(told) - MOST_EVENTS} more in journal.jsonl"))
+    fold = f"All that happened: {words.count(len(told), 'event')}"
+    caption = "The journal of the run in words; readings of clocks are left out."
+    whole = table(caption, ("At", "What"), rows, fold=fold, class_="times")
+    return Section("journal", "What happened, step by step", (Part(tables=(whole,)),))
 
 
 def glossary() -> Section:

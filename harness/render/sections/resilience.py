@@ -23,7 +23,7 @@ from harness.render.page import (
     table,
 )
 from harness.render.series import requests, stretches
-from harness.render.story import all_of, origin_ns, wall_to_mono_ns
+from harness.render.story import all_of, origin_ns, titles, wall_to_mono_ns
 from harness.render.timeline import sign
 from harness.render.words import sentence
 
@@ -39,7 +39,7 @@ def _recovery(evidence: Evidence, judgement: Judgement, fault: Fault) -> Part:
     recovery = fault.recovery
     seen = _seen(evidence, fault.experiment)
     if recovery is None:
-        return Part(heading, ("The judge says nothing of this fault's recovery.", *seen))
+        return Part(heading, ("Nothing is judged of this fault's recovery.", *seen))
     unnoticed = "users noticed nothing"
     moments: list[tuple[Cell, Cell]] = [
         ("First failure", _after(recovery.first_failure_s, "unknown" if recovery.visible else unnoticed)),
@@ -102,13 +102,20 @@ def _seen(evidence: Evidence, experiment: str) -> tuple[Cell, ...]:
     """Who saw the fault land and go: observations that do not come from what made it."""
     landed = [it for it in all_of(evidence.events, e.FaultLanded) if it.experiment == experiment and it.landed]
     gone = [it for it in all_of(evidence.events, e.FaultGone) if it.experiment == experiment and it.gone]
-    told = [f"Seen to land by the {_told(it)}." for it in landed[:1]] or ["Never seen to land."]
-    told += [f"Seen gone by the {_told(it)}; undone by {it.by}." for it in gone[:1]] or ["Never seen gone."]
+    told = [f"Seen to land: {_told(it)}." for it in landed[:1]] or ["Never seen to land."]
+    told += [f"Seen gone: {_told(it)}; undone by {it.by}." for it in gone[:1]] or ["Never seen gone."]
+    told += [f"Not as declared: {mistake}." for mistake in _mistakes(evidence, experiment)]
     return (sentence(" ".join(told)),)
 
 
+def _mistakes(evidence: Evidence, experiment: str) -> list[str]:
+    ended = [it for it in all_of(evidence.events, e.ExperimentEnded) if it.experiment == experiment]
+    skipped = [it for it in all_of(evidence.events, e.ExperimentSkipped) if it.experiment == experiment]
+    return [mistake for it in ended for mistake in it.mistakes] + [f"not run, {it.reason}" for it in skipped]
+
+
 def _told(event: e.FaultLanded | e.FaultGone) -> str:
-    return f"{event.observer}: {event.detail}" if event.detail else event.observer
+    return f"{event.detail} ({event.observer})" if event.detail else event.observer
 
 
 def _lost(evidence: Evidence, fault: Fault) -> list[tuple[float, float]]:
@@ -124,13 +131,14 @@ def _lost(evidence: Evidence, fault: Fault) -> list[tuple[float, float]]:
     return runs[:200]
 
 
-def data_loss(judgement: Judgement) -> Section | None:
+def data_loss(evidence: Evidence, judgement: Judgement) -> Section | None:
     if not judgement.data_loss:
         return None
+    names = {"end": "the whole run"} | titles(evidence)
     head = ("After", "Region", "Acknowledged", "Read back", "Lost", "Stale", "Duplicated", "Diverged", "Undetermined")
     rows: list[tuple[Cell, ...]] = [
         (
-            it.after,
+            names.get(it.after, it.after),
             it.region,
             *(str(value) for value in (it.acknowledged, it.present)),
             *(_none(value) for value in (it.lost, it.stale, it.duplicated, it.diverged)),

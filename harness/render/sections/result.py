@@ -50,31 +50,28 @@ def objectives(evidence: Evidence, judgement: Judgement) -> Section:
 
 def _objective(item: ObjectiveResult, names: dict[str, str]) -> tuple[Cell, ...]:
     reasons = [sentence(item.reason), *(sentence(note) for note in item.notes[:MOST_NOTES])]
-    if item.claim == "system":
-        reasons.append("Said of the platform, not only of this run.")
-    title = Markup('<span class="name">{}</span><span class="sub">{}</span>').format(
-        words.label(item), " ".join(reasons)
-    )
-    interval = Markup('{}<span class="sub">{}{}</span>').format(
-        plots.objective(item),
-        words.interval(item),
-        f" at {item.confidence:.0%}" if item.confidence and item.unit == "ratio" else "",
-    )
+    claim = f"the platform, at {(item.confidence or 0) * 100:.10g}{words.NARROW}%"
     return (
         chip(item.verdict),
-        title,
+        Markup('<span class="name">{}</span> <span class="aim">{}</span><span class="sub">{}</span>').format(
+            words.line(item.title), words.line(item.objective), " ".join(reasons)
+        ),
         words.requirement(item),
         words.amount(item.measured, item.unit, beside=item.target),
-        interval if plots.drawable(item) or words.interval(item) != "—" else "",
+        _with_sub(plots.objective(item), words.interval(item)) if plots.drawable(item) else words.interval(item),
         _events(item),
-        words.window(item, names),
+        _with_sub(words.window(item, names), claim if item.claim == "system" else "this run"),
     )
+
+
+def _with_sub(main: Cell, sub: str) -> Markup:
+    return Markup('{} <span class="sub">{}</span>').format(main, sub)
 
 
 def _events(item: ObjectiveResult) -> Cell:
     parts = [f"{item.bad} bad"] if item.bad else []
     parts += [f"{item.unknown} unknown"] if item.unknown else []
-    return Markup('{}<span class="sub">{}</span>').format(words.grouped(item.events), ", ".join(parts))
+    return _with_sub(words.grouped(item.events), ", ".join(parts))
 
 
 def findings(judgement: Judgement) -> Section | None:
