@@ -15,6 +15,7 @@ from harness.errors import BadInput, TargetError
 from harness.model.events import Deployed, GateChecked, PhaseDeployed, PhaseTakenBack
 from harness.model.platform import Gate, Phase, Platform
 from harness.ports import Report
+from harness.spec.placeholders import Address, placeholders
 from harness.spec.yaml import Located
 from harness.targets import fleet, supervisor
 from harness.targets import instances as one
@@ -110,7 +111,7 @@ def replace(store: Store, phase: Phase, release: str, report: Report) -> None:
             new = [store.add(each.service, each.region, release, "starting") for each in batch]
             fleet.start(store, new)
             if phase.strategy == "blue-green" or (phase.strategy == "canary" and number == 0):
-                check_gates(store, phase, report, [each.name for each in new])
+                check_gates(store, phase, report, batch, new)
             _switch(store, batch, new)
         check_gates(store, phase, report)
     except BaseException as error:
@@ -133,17 +134,17 @@ def refuse_without_reload(state: PlatformState) -> None:
 
 
 def _switch(store: Store, old: Sequence[InstanceState], new: Sequence[InstanceState]) -> None:
-    roles: dict[str, Role] = {each.name: "retiring" for each in old}
-    roles |= {each.name: "serving" for each in new}
-
-    def change(state: PlatformState) -> PlatformState:
-        return state.with_instances(
-            *(each.model_copy(update={"role": roles[each.name]}) for each in state.instances if each.name in roles)
-        )
-
-    store.update(change)
+    store.update(lambda state: _switched(state, old, new))
     fleet.refresh(store, settle=False)
     fleet.end_unused(store)
+
+
+def _switched(state: PlatformState, old: Sequence[InstanceState], new: Sequence[InstanceState]) -> PlatformState:
+    """New instances serve, old ones retire."""
+    roles: dict[str, Role] = {each.name: "retiring" for each in old}
+    roles |= {each.name: "serving" for each in new}
+    changed = (each.model_copy(update={"role": roles[each.name]}) for each in state.instances if each.name in roles)
+    return state.with_instances(*changed)
 
 
 def take_back(store: Store, phase: str) -> bool:
@@ -211,13 +212,24 @@ def finish(store: Store, begun: float, report: Report) -> None:
     report(Deployed(release=state.release, seconds=seconds, instances=count, endpoints=endpoints))
 
 
-def check_gates(store: Store, phase: Phase, report: Report, names: Sequence[str] = ()) -> None:
-    """All gates of a phase at once, each polled to its deadline; `names` restricts them to these instances.
+def check_gates(
+    store: Store,
+    phase: Phase,
+    report: Report,
+    old: Sequence[InstanceState] = (),
+    new: Sequence[InstanceState] = (),
+) -> None:
+    """All gates of a phase at once, each polled to its deadline.
 
-    Every attempt is kept in gates.jsonl. Raises TargetError with the gates that did not hold.
+    With `new`, only the gates that ask these instances, as if they served in place of `old` already. Every attempt is
+    kept in gates.jsonl. Raises TargetError with the gates that did not hold.
     """
-    state, folder = store.read(), store.folder
-    gates = [gate for gate in phase.gates if not names or _asks(gate, state, names)]
+    state, folder, names = store.read(), store.folder, [each.name for each in new]
+    gates = [gate for gate in phase.gates if not new or _asks(gate, {each.service for each in new})]
+    if new:
+        state = _switched(state, old, new)
+        newest_first = sorted(state.instances, key=lambda each: each.name not in names)
+        state = state.model_copy(update={"instances": tuple(newest_first)})
     interrupted = threading.Event()
 
     def one_gate(gate: Gate) -> tuple[bool, list[Attempt], float]:
@@ -258,5 +270,9 @@ def check_gates(store: Store, phase: Phase, report: Report, names: Sequence[str]
         raise TargetError("\n".join(failures))
 
 
-def _asks(gate: Gate, state: PlatformState, names: Sequence[str]) -> bool:
-    return gate.http is not None and gate.http.service in {state.instance(name).service for name in names}
+def _asks(gate: Gate, services: set[str]) -> bool:
+    """Whether a gate looks at one of these services, by name or by address."""
+    if gate.http is None:
+        return False
+    addressed = {found.service for found in placeholders(gate.http.path) if isinstance(found, Address)}
+    return gate.http.service in services or bool(addressed & services)
