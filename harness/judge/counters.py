@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.judge.samples import LATE, Samples, Series
+from harness.judge.samples import LATE, Samples, Scrapes, Series
 from harness.judge.windows import Span
 
 if TYPE_CHECKING:
@@ -68,18 +68,27 @@ def bound_of(facts: Facts, per_arrival: float | None, max_rate: float | None) ->
 def increase(samples: Samples, query: str, spans: Sequence[tuple[float, float]], bound: Bound = unbounded) -> Increase:
     """The sum over all series and all windows [from_ms, to_ms]."""
     series = samples.series(query)
-    jobs = {one.key[0] for one in series}
-    seen = {one.key for one in series}
     total = Increase()
     for from_ms, to_ms in spans:
         for one in series:
             total += _series(samples, one, from_ms, to_ms, bound)
-        for key, scrapes in samples.scrapes.items():
-            if key[0] in jobs and key not in seen:
-                for dark in scrapes.dark(from_ms, to_ms):
-                    note = f"{key[1]} could not be scraped for {(dark[1] - dark[0]) / 1000:.1f} s"
-                    total += Increase(0.0, bound(*dark), (note,))
+        for scrapes in _silent(samples, series):
+            for dark in scrapes.dark(from_ms, to_ms):
+                note = f"{scrapes.labels['instance']} could not be scraped for {(dark[1] - dark[0]) / 1000:.1f} s"
+                total += Increase(0.0, bound(*dark), (note,))
     return total
+
+
+def _silent(samples: Samples, series: Sequence[Series]) -> list[Scrapes]:
+    """Targets that never showed the counter but are like those that did: what they all have in common, it has too."""
+    showing = {one.key for one in series}
+    told = [set(scrapes.labels.items()) for key, scrapes in samples.scrapes.items() if key in showing]
+    common = {pair for pair in set.intersection(*told) if pair[0] != "instance"} if told else set()
+    return [
+        scrapes
+        for key, scrapes in samples.scrapes.items()
+        if key not in showing and common and common <= set(scrapes.labels.items())
+    ]
 
 
 def _series(samples: Samples, series: Series, from_ms: float, to_ms: float, bound: Bound) -> Increase:

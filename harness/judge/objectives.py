@@ -188,7 +188,9 @@ def _loss(ask: Question, indicator: model.DataLossMeasure) -> ObjectiveResult:
     chosen = [
         fate
         for fate in fates.all
-        if (not name or fate.after.partition("#")[0] == name) and (not regions or fate.region in regions)
+        if (not name or fate.after.partition("#")[0] == name)
+        and (not regions or fate.region in regions)
+        and not (fate.state == "lost" and _excused(ask.facts, indicator, fate.acknowledged_ns))
     ]
     absent = regions - {fate.region for fate in chosen}
     if not chosen or absent:
@@ -223,6 +225,13 @@ def _loss(ask: Question, indicator: model.DataLossMeasure) -> ObjectiveResult:
             text += f"; of {count(len(maybe) - len(lost))} nothing is known"
         found.append(Value(Interval(low=low, high=high), text))
     return ask.values(found, "fault", "s", kinds)
+
+
+def _excused(facts: Facts, indicator: model.DataLossMeasure, acknowledged_ns: int) -> bool:
+    return any(
+        0 <= fault.to_ns - acknowledged_ns <= indicator.excused_before.get(fault.name, -1.0) * 1e9
+        for fault in facts.faults
+    )
 
 
 def _counters(ask: Question, indicator: model.CounterRatio) -> ObjectiveResult:

@@ -36,7 +36,7 @@ def reaction(facts: Facts, fault: Fault, wanted: ReactionTime) -> Value:
     series = facts.samples.series(wanted.query)
     if not series:
         return Value(Interval(), f"Prometheus has no series {wanted.query}")
-    found = [_first(facts, fault, one, one.value == wanted.equals) for one in series]
+    found = [_first(facts, fault, one, _shows(facts, fault, one, wanted)) for one in series]
     if any(already for already, _, _ in found):
         return Value(Interval(), f"{name} was seen before the fault already")
     times = [(low, high) for _, low, high in found if high is not None]
@@ -44,6 +44,15 @@ def reaction(facts: Facts, fault: Fault, wanted: ReactionTime) -> Value:
         low, high = min(times, key=lambda time: time[1])
         return _timed(facts, fault, low, high, f"{name} was first seen")
     return _never(facts, fault, f"{name} was not seen")
+
+
+def _shows(facts: Facts, fault: Fault, series: Series, wanted: ReactionTime) -> NDArray[np.bool_]:
+    """Which samples are at the value; with `after`, only those that come later than one at that, since the fault."""
+    shows: NDArray[np.bool_] = series.value == wanted.equals
+    if wanted.after is None:
+        return shows
+    start, _ = _around(facts, fault)
+    return shows & np.logical_or.accumulate((series.value == wanted.after) & (series.t_ms >= start))
 
 
 def alert(facts: Facts, fault: Fault, wanted: AlertTime) -> Value:

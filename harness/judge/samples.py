@@ -56,8 +56,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Scrapes:
-    """All scrapes of one target."""
+    """All scrapes of one target; `labels` are the target's own."""
 
+    labels: Mapping[str, str]
     t_ms: NDArray[np.int64]
     up: NDArray[np.bool_]
     step_ms: float
@@ -139,7 +140,7 @@ class Samples:
         usual = float(np.median(steps)) if steps else 0.0
         for up in self.series("up"):
             step = float(np.median(np.diff(up.t_ms))) if len(up.t_ms) > 2 else usual
-            found[up.key] = Scrapes(up.t_ms, up.value == 1.0, step)
+            found[up.key] = Scrapes(up.labels, up.t_ms, up.value == 1.0, step)
         return found
 
     @cached_property

@@ -48,6 +48,11 @@ def _doubt(name: str, reason: str, *detail: str) -> Finding:
     return Finding(name=name, cap=Verdict.INCONCLUSIVE, reason=reason, detail=detail)
 
 
+def first_line(text: str) -> str:
+    """Reasons stand in one sentence; the rest of a log belongs into the details."""
+    return next(iter(text.strip().splitlines()), "")
+
+
 def _load(facts: Facts) -> Iterator[Finding]:
     rows, schedule, valid = facts.requests, facts.schedule, facts.evidence.scenario.validity
     if rows is None or not len(rows):
@@ -144,7 +149,8 @@ def _run(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             name="deployment taken back",
             cap=Verdict.FAIL,
-            reason=f"phase {back.phase} did not pass its gate and was taken back{proof}: {back.reason}",
+            reason=f"phase {back.phase} did not pass its gate and was taken back{proof}: {first_line(back.reason)}",
+            detail=tuple(back.reason.splitlines()[1:]),
         )
     lost = [child for child in facts.of(ChildEnded) if not child.expected]
     for child in lost:
@@ -156,11 +162,13 @@ def _run(facts: Facts) -> Iterator[Finding]:
     if not closed:
         yield _doubt("run not closed", "the run did not come to its end")
     elif not closed[-1].clean:
-        yield _doubt("not clean", f"the clean-up was not proven: {closed[-1].reason}")
+        yield _doubt("not clean", f"the clean-up was not proven: {first_line(closed[-1].reason)}")
     problems = [f"{event.where}: {event.text}" for event in facts.of(Problem)] + list(facts.evidence.problems)
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        yield _doubt("problems", f"the harness could not observe everything: {problems[0]}{more}", *problems)
+        yield _doubt(
+            "problems", f"the harness could not observe everything: {first_line(problems[0])}{more}", *problems
+        )
 
 
 def _clocks(facts: Facts) -> Iterator[Finding]:

@@ -426,22 +426,25 @@ class RecoveryTime(Frozen):
 
 
 class ReactionTime(Frozen):
-    """Seconds from the fault until a Prometheus gauge was seen at a value."""
+    """Seconds from the fault until a Prometheus gauge was seen at a value; with `after`, first at that, then this."""
 
     query: str
     equals: float
+    after: float | None = None
 
 
 class DataLossMeasure(Frozen):
     """Acknowledged writes that did not survive, by the ledger and the read-back.
 
     `writes`: each acknowledged write in each region is an event, bad in one of `states`. `seconds`: how long before the
-    fault the oldest lost write was acknowledged.
+    fault the oldest lost write was acknowledged. `excused_before`: what an experiment's RPO allows to be lost, as
+    experiment → time before its fault; such writes are no events.
     """
 
     measure: Literal["writes", "seconds"] = "writes"
     states: tuple[Literal["lost", "stale", "duplicated", "diverged"], ...] = ("lost", "stale", "duplicated", "diverged")
     regions: tuple[str, ...] = ()
+    excused_before: dict[str, Duration] = Field(default={}, alias="excusedBefore")
 
 
 class AlertTime(Frozen):

@@ -33,6 +33,7 @@ class _Prometheus(Frozen):
     per: str = ""
     unit: str = ""
     equals: float | None = None
+    after: float | None = None
     per_arrival: float | None = Field(default=None, gt=0, alias="perArrival")
     max_rate: float | None = Field(default=None, gt=0, alias="maxRate")
 
@@ -437,7 +438,7 @@ def _threshold(owner: Located[Any], where: Path_, kind: str, spec: Any) -> model
         if spec.per:
             return model.IncreasePer(query=spec.query, per=spec.per, unit=spec.unit or "ratio")
         if spec.equals is not None:
-            return model.ReactionTime(query=spec.query, equals=spec.equals)
+            return model.ReactionTime(query=spec.query, equals=spec.equals, after=spec.after)
         return model.GaugeShare(query=spec.query)
     if kind == "Deployment":
         return model.DeploymentTime()
@@ -548,7 +549,8 @@ def what(indicator: model.Indicator) -> str:
                 f"times, by beacon and request record, from the fault until the users were {level}{by} and it stayed so"
             )
         case model.ReactionTime():
-            return f"times from the fault until Prometheus saw {indicator.query} at {indicator.equals:g}"
+            first = f"first at {indicator.after:g}, then " if indicator.after is not None else ""
+            return f"times from the fault until Prometheus saw {indicator.query} {first}at {indicator.equals:g}"
         case model.DataLossMeasure():
             where = f" in {_listed(indicator.regions)}" if indicator.regions else " in every region"
             if indicator.measure == "seconds":

@@ -259,9 +259,10 @@ def evidence(
     primaries: Sequence[Row] | None = None,
     events: tuple[e.AnyEvent, ...] | None = None,
     metrics: tuple[MetricAnswer, ...] | None = None,
+    absent: tuple[str, ...] = (),
     **changes: Any,
 ) -> Evidence:
-    """A good run but for what is given; any other field of Evidence by its name."""
+    """A good run but for what is given; any other field of Evidence by its name; `absent` tables are None."""
     ledger = writes([6.0, 20.0, 36.0, 50.0, 70.0]) if ledger is None else ledger
     if readback is None:
         early = [row for row in ledger if row["acknowledged_ns"] < ns(65)]
@@ -281,7 +282,7 @@ def evidence(
         "primaries": table(PRIMARY_COLUMNS, roles() if primaries is None else primaries),
         "metrics": answers(samples, "ALERTS") if metrics is None else metrics,
     }
-    return Evidence(**{**values, **changes})
+    return Evidence(**{**values, **changes, **dict.fromkeys(absent)})
 
 
 def roles(
