@@ -83,10 +83,13 @@ def load_corpus(base: str) -> int:
         }
         for document in corpus.documents()
     ]
-    results = call(base, "POST", "/v1/batch/objects", {"objects": objects})
+    results = call(base, "POST", "/v1/batch/objects", {"objects": objects[:-1]})
     failed = [result for result in results if result.get("result", {}).get("errors")]
     if failed:
         raise RuntimeError(f"{len(failed)} documents were refused, the first: {failed[0]['result']['errors']}")
+    # A batch leaves the end of the vector index's log in Weaviate's memory (seen with 1.35.2): killed then, it comes
+    # back with every object, but a third of them in no search. Putting a single object writes the log out.
+    call(base, "POST", "/v1/objects", objects[-1])
     return len(objects)
 
 
