@@ -53,7 +53,7 @@ class Parts:
     ledger_rows: Callable[[], pa.Table]
     count_arrivals: Callable[[float], int]
     run_experiment: Callable[[PlannedFault], None]
-    rollout: Callable[[], None] | None
+    rollout: Callable[[], object] | None
     collect: Callable[[], None]
     recover: Callable[[str], Recovered]
     prometheus_clock: Callable[[], ClockRead | None]

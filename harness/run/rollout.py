@@ -169,7 +169,7 @@ class _Rollout:
                 if before not in UNDECIDED:
                     raise  # the undo token stands; whoever cleans up does it by that
                 self.stopped = stop
-                seen, reason = Input.STOPPED, str(stop) or type(stop).__name__
+                seen, reason = Input.STOPPED, str(stop) or "interrupted"
             self._tell(seen, reason)
         return self.gate.state
 
@@ -270,16 +270,15 @@ class _Rollout:
             set_ns = self._set_back(deadline)
             left = max((deadline - self.clock.mono_ns()) / S, 0.0) + self.spec.sustained + self.spec.hold.silence
             seen = self._until(lambda: self._only(self.spec.baseline, set_ns), left, bare=True)
-        done_ns = self._last_of(self.spec.canary, set_ns)
-        seconds = max(0.0, (done_ns - self.cause_ns) / S)
-        in_time = seen is not None and seconds <= self.spec.rollback_within
-        self.context.record(RolledBack(seconds=seconds, seen=in_time))
         if seen is None:
             self._record_share(0.0, set_ns, ok=False)
+            self.context.record(RolledBack(seconds=(self.clock.mono_ns() - self.cause_ns) / S, seen=False))
             return Input.UNSEEN, f"no {self.spec.sustained:g} s with {self.spec.baseline} alone were seen"
-        if not in_time:
-            return Input.UNSEEN, f"{self.spec.canary} answered for {seconds:.1f} s after what ended it"
-        return Input.SEEN, f"{self.spec.baseline} alone, {seconds:.1f} s after what ended the rollout"
+        seconds = (self._last_of(self.spec.canary, set_ns) - self.cause_ns) / S
+        in_time = seconds <= self.spec.rollback_within
+        self.context.record(RolledBack(seconds=seconds, seen=in_time))
+        said = f"{self.spec.baseline} alone {seconds:.1f} s after what ended the rollout"
+        return (Input.SEEN, said) if in_time else (Input.UNSEEN, f"{said}, later than promised")
 
     # ---- looking
 

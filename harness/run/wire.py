@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,7 +198,7 @@ def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool,
         ledger_rows=lambda: engine.rows(folder, "ledger"),
         count_arrivals=lambda seconds: count(spec.load.arrivals, prepared.plan.seed, seconds),
         run_experiment=lambda fault: _experiment(context, fault, target),
-        rollout=None,
+        rollout=_rollout(context, prepared, target) if spec.rollout else None,
         collect=collect,
         recover=lambda by: recover(folder, by=by),
         prometheus_clock=lambda: _prometheus_clock(target.endpoints().prometheus),
@@ -263,6 +263,12 @@ def _experiment(context: RunContext, fault: PlannedFault, target: Target) -> Non
     except BaseException as error:
         running.stop(f"ended early: {error}")
         raise
+
+
+def _rollout(context: RunContext, prepared: Prepared, target: Target) -> Callable[[], object]:
+    from harness.run.rollout import rollout_with_real_parts
+
+    return lambda: rollout_with_real_parts(context, target, prepared.slos)
 
 
 def _prometheus_clock(url: str) -> ClockRead | None:
