@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from harness import faults
 from harness.chaos.lifecycle import check_capabilities, check_parameters
 from harness.errors import BadInput
+from harness.faults.__main__ import reference
 from harness.model.platform import Platform
 from harness.ports import FaultInjector, Observation, Processes, Target
 from harness.spec.platform import load_platform
@@ -217,3 +218,8 @@ def test_an_unknown_kind_is_told_with_the_nearest() -> None:
         faults.load("proces_kill")
     with pytest.raises(BadInput, match="no fault"):
         faults.load("nobody.wrote.this")
+
+
+def test_the_reference_is_up_to_date() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
+    assert page.read_text() == reference(), "run: python -m harness.faults > docs/reference/faults.md"

@@ -1,0 +1,176 @@
+"""What the kinds select and say, without a process: against the fake target, and against workers that keep silent."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import TargetError
+from harness.faults import device_loss, process_kill, process_pause, region_loss
+from harness.model.platform import Platform
+from harness.ports import Instance, Selection
+from harness.spec.platform import load_platform
+from harness.testing.fake_target import FakeTarget
+from harness.testing.folder_target import FolderTarget
+
+ROOT = Path(__file__).parents[2]
+PLATFORMS = [ROOT / "tests" / "fixtures" / "tiny" / "platform.yaml", ROOT / "deploy" / "platform.yaml"]
+
+
+def fake(platform: Platform) -> FakeTarget:
+    target = FakeTarget(platform)
+    target.up("", lambda _: None)
+    return target
+
+
+@pytest.fixture
+def target() -> FakeTarget:
+    return fake(load_platform(PLATFORMS[0]).value)
+
+
+@pytest.mark.parametrize("file", PLATFORMS, ids=["tiny", "reference"])
+def test_what_is_predicted_is_what_is_selected(file: Path) -> None:
+    """For every service in every region, every region, and every device that a platform file declares."""
+    platform = load_platform(file).value
+    target = fake(platform)
+    places: list[str | None] = [None, *platform.spec.regions]
+    looks: list[tuple[Any, Any]] = [
+        (kind, kind.Parameters(service=service.name, region=region, count=count))
+        for kind in (process_kill, process_pause)
+        for service in platform.spec.services
+        for region in places
+        for count in (None, 1)
+    ]
+    looks += [(region_loss, region_loss.Parameters(region=region)) for region in platform.spec.regions]
+    looks += [
+        (device_loss, device_loss.Parameters(device=device.name, worker="w", metric="m", region=region))
+        for device in platform.spec.devices
+        for region in places
+    ]
+    assert len(looks) > 20
+    for kind, parameters in looks:
+        assert set(kind.predict(platform.spec, parameters).names) == set(kind.select(target, parameters).names), (
+            parameters
+        )
+
+
+def test_a_region_is_all_of_it_and_nothing_outside(target: FakeTarget) -> None:
+    names = region_loss.select(target, region_loss.Parameters(region="sjc")).names
+    assert set(names) == {"weaviate-sjc-0", "gpu-worker-sjc-0", "unified-api-sjc-0", "unified-api-sjc-1"}
+    assert region_loss.predict(target.platform.spec, region_loss.Parameters(region="mars")).names == ()
+
+
+def test_the_region_less_part_cannot_be_lost() -> None:
+    with pytest.raises(ValueError, match="at least 1 character"):
+        region_loss.Parameters(region="")
+
+
+class OneFails(FakeTarget):
+    """Cannot do anything to the first instance of the API."""
+
+    def kill_and_hold(self, instance: Instance) -> None:
+        if instance.name == "unified-api-sjc-0":
+            raise TargetError("cannot be reached")
+        super().kill_and_hold(instance)
+
+
+def test_one_that_cannot_be_killed_is_told_after_all_others_were(target: FakeTarget) -> None:
+    stubborn = OneFails(target.platform)
+    stubborn.up("", lambda _: None)
+    parameters = region_loss.Parameters(region="sjc")
+    with pytest.raises(TargetError, match=r"unified-api-sjc-0: cannot be reached"):
+        region_loss.inject(stubborn, region_loss.select(stubborn, parameters), parameters)
+    assert set(stubborn.ready()) == {"weaviate-sjc-0", "gpu-worker-sjc-0", "unified-api-sjc-1"}
+
+
+@pytest.mark.parametrize("act", [process_kill.inject, region_loss.recover, process_pause.inject, device_loss.inject])
+def test_a_target_without_the_capability_says_so(act: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "store-0").touch()
+    with pytest.raises(TargetError, match=r"cannot signal|cannot pause|has no devices"):
+        act(FolderTarget(tmp_path), Selection(("store-0",)), None)
+
+
+@dataclasses.dataclass
+class Worker:
+    """A worker whose metrics page is what the test says."""
+
+    page: str = ""
+    port: int = 0
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = made.page.encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    made.port = server.server_address[1]
+    yield made
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
+class WithWorkers(FakeTarget):
+    """Its GPU workers listen on a real port."""
+
+    port = 0
+
+    def instances(self, service: str | None = None, region: str | None = None) -> Sequence[Instance]:
+        found = super().instances(service, region)
+        return [dataclasses.replace(each, host="127.0.0.1", ports={"http": self.port}) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("page", "lost", "back"),
+    [
+        ("gpu_present 0\n", True, False),
+        ("gpu_present 1\n", False, True),
+        ('gpu_present{device="gpu0"} 0.0\n', True, False),
+        ('# HELP gpu_present x\n# TYPE gpu_present gauge\ngpu_present{d="0"} 1\ngpu_present{d="1"} 0\n', False, True),
+        ("gpu_present_total 1\n", False, False),
+        ("", False, False),
+    ],
+    ids=["0", "1", "labelled 0", "one of two", "another metric", "nothing"],
+)
+def test_a_device_is_what_the_worker_says_and_silence_is_neither(
+    target: FakeTarget, worker: Worker, page: str, lost: bool, back: bool
+) -> None:
+    told = WithWorkers(target.platform)
+    told.port, worker.page = worker.port, page
+    told.up("", lambda _: None)
+    parameters = device_loss.Parameters(device="gpu0", worker="gpu-worker", metric="gpu_present")
+    selection = device_loss.select(told, parameters)
+    assert device_loss.landed(told, selection, parameters).seen is lost
+    assert device_loss.gone(told, selection, parameters).seen is back
+
+
+def test_a_dead_worker_says_nothing(target: FakeTarget) -> None:
+    told = WithWorkers(target.platform)
+    told.port = 9
+    told.up("", lambda _: None)
+    parameters = device_loss.Parameters(device="gpu0", worker="gpu-worker", metric="gpu_present")
+    seen = device_loss.landed(told, Selection(("gpu0",)), parameters)
+    assert (seen.seen, seen.detail) == (False, "gpu-worker-sjc-0: tells no gpu_present")
+
+
+def test_no_worker_at_all_says_nothing(target: FakeTarget) -> None:
+    parameters = device_loss.Parameters(device="gpu0", worker="gpu-worker", metric="m", region="lax")
+    assert device_loss.landed(target, Selection(("gpu0",)), parameters).detail == "no instance of gpu-worker tells"
