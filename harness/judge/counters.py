@@ -28,10 +28,11 @@ Bound = Callable[[float, float], float]
 
 @dataclass(frozen=True)
 class Increase:
-    """At least `least`, at most `least + unknown` (infinite when nothing bounds it)."""
+    """At least `least`, at most `least + unknown` (infinite when nothing bounds it); `dark`: when nobody looked."""
 
     least: float = 0.0
     unknown: float = 0.0
+    dark: tuple[tuple[float, float], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -39,7 +40,13 @@ class Increase:
         return self.least + self.unknown
 
     def __add__(self, other: Increase) -> Increase:
-        return Increase(self.least + other.least, self.unknown + other.unknown, self.notes + other.notes)
+        return Increase(
+            self.least + other.least, self.unknown + other.unknown, self.dark + other.dark, self.notes + other.notes
+        )
+
+
+def _dark(from_ms: float, to_ms: float, note: str, least: float = 0.0, unknown: float = 0.0) -> Increase:
+    return Increase(least, unknown, ((from_ms, to_ms),), (note,))
 
 
 def unbounded(_from_ms: float, _to_ms: float) -> float:
@@ -66,17 +73,29 @@ def bound_of(facts: Facts, per_arrival: float | None, max_rate: float | None) ->
 
 
 def increase(samples: Samples, query: str, spans: Sequence[tuple[float, float]], bound: Bound = unbounded) -> Increase:
-    """The sum over all series and all windows [from_ms, to_ms]."""
+    """The sum over all series and all windows [from_ms, to_ms]. `bound` speaks of all series together."""
     series = samples.series(query)
     total = Increase()
     for from_ms, to_ms in spans:
         for one in series:
-            total += _series(samples, one, from_ms, to_ms, bound)
+            total += _series(samples, one, from_ms, to_ms)
         for scrapes in _silent(samples, series):
-            for dark in scrapes.dark(from_ms, to_ms):
-                note = f"{scrapes.labels['instance']} could not be scraped for {(dark[1] - dark[0]) / 1000:.1f} s"
-                total += Increase(0.0, bound(*dark), (note,))
-    return total
+            for start, end in scrapes.dark(from_ms, to_ms):
+                name = scrapes.labels["instance"]
+                total += _dark(start, end, f"{name} could not be scraped for {(end - start) / 1000:.1f} s")
+    unseen = sum(bound(start, end) for start, end in _merged(total.dark))
+    return Increase(total.least, total.unknown + unseen, total.dark, total.notes)
+
+
+def _merged(stretches: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Overlapping stretches as one: an event that was missed by two series is missed once."""
+    merged: list[tuple[float, float]] = []
+    for start, end in sorted(stretches):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def _silent(samples: Samples, series: Sequence[Series]) -> list[Scrapes]:
@@ -91,15 +110,15 @@ def _silent(samples: Samples, series: Sequence[Series]) -> list[Scrapes]:
     ]
 
 
-def _series(samples: Samples, series: Series, from_ms: float, to_ms: float, bound: Bound) -> Increase:
+def _series(samples: Samples, series: Series, from_ms: float, to_ms: float) -> Increase:
     scrapes = samples.scrapes.get(series.key)
     step = scrapes.step_ms if scrapes else (float(np.median(np.diff(series.t_ms))) if len(series.t_ms) > 1 else 0.0)
     times, values = series.t_ms.astype(float), series.value
     if not len(times):
-        return Increase(0.0, bound(from_ms, to_ms), (f"{series.name} has no usable sample",))
+        return _dark(from_ms, to_ms, f"{series.name} has no usable sample")
     total = Increase()
     if times[0] > from_ms:
-        total += _beginning(samples, series, from_ms, to_ms, step, bound)
+        total += _beginning(samples, series, from_ms, to_ms, step)
     # Pairs that touch the window, vectorised: nearly all are whole, within it and without a restart.
     a, b = times[:-1], times[1:]
     rise = values[1:] - values[:-1]
@@ -114,11 +133,11 @@ def _series(samples: Samples, series: Series, from_ms: float, to_ms: float, boun
         whole = bool(inside[index])
         if not whole and not gap[index]:
             continue  # the usual edge of a window: it is judged from scrape to scrape
-        total += _pair(series, int(index), bool(restarted[index]), bool(proven[index]), whole, bound)
+        total += _pair(series, int(index), bool(restarted[index]), bool(proven[index]), whole)
     if times[-1] < to_ms and to_ms - max(times[-1], from_ms) > LATE * step:
         start = max(float(times[-1]), from_ms)
         note = f"{series.name} was not scraped in the last {(to_ms - start) / 1000:.1f} s of the window"
-        total += Increase(0.0, bound(float(times[-1]), to_ms), (note,))
+        total += _dark(start, to_ms, note)
     return total
 
 
@@ -146,22 +165,21 @@ def _told_starts(samples: Samples, series: Series) -> np.ndarray | None:
     return np.where(start.t_ms[place] == series.t_ms, start.value[place], np.nan)
 
 
-def _pair(series: Series, index: int, restarted: bool, proven: bool, whole: bool, bound: Bound) -> Increase:
+def _pair(series: Series, index: int, restarted: bool, proven: bool, whole: bool) -> Increase:
     """What was counted between two neighbouring samples, where something is the matter with them."""
     a, b = float(series.t_ms[index]), float(series.t_ms[index + 1])
     before, after = float(series.value[index]), float(series.value[index + 1])
     seconds = (b - a) / 1000
     if restarted or after < before:
-        lost = max(0.0, bound(a, b) - after)
         note = f"{series.name} was restarted; what it counted in the {seconds:.1f} s before was not seen"
-        return Increase(after, lost, (note,)) if whole else Increase(0.0, after + lost, (note,))
+        return _dark(a, b, note, *((after, 0.0) if whole else (0.0, after)))
     rise = after - before
     note = f"{series.name} was not scraped for {seconds:.1f} s"
-    hidden = 0.0 if proven else max(0.0, bound(a, b) - rise)
-    return Increase(rise, hidden, (note,)) if whole else Increase(0.0, rise + hidden, (note,))
+    told = Increase(rise, 0.0, (), (note,)) if whole else Increase(0.0, rise, (), (note,))
+    return told if proven else told + _dark(a, b, f"{note}, and may have been restarted meanwhile")
 
 
-def _beginning(samples: Samples, series: Series, from_ms: float, to_ms: float, step: float, bound: Bound) -> Increase:
+def _beginning(samples: Samples, series: Series, from_ms: float, to_ms: float, step: float) -> Increase:
     """What a series counted before its first sample, which came after the window had begun."""
     first, value = float(series.t_ms[0]), float(series.value[0])
     if first > to_ms + LATE * step:
@@ -181,7 +199,7 @@ def _beginning(samples: Samples, series: Series, from_ms: float, to_ms: float, s
                 return Increase(value)
             return Increase()
         if same:
-            return Increase(0.0, value, (f"{series.name} was not scraped when it began",))
+            return Increase(0.0, value, (), (f"{series.name} was not scraped when it began",))
     if began is not None and began * 1000 >= from_ms:
         if first <= to_ms:
             return Increase(value)
@@ -189,8 +207,10 @@ def _beginning(samples: Samples, series: Series, from_ms: float, to_ms: float, s
     if first - from_ms <= LATE * step:
         return Increase()  # the usual edge of a window
     if first > to_ms:
-        return Increase(0.0, bound(from_ms, to_ms), (f"{series.name} was not scraped in the window",))
-    return Increase(0.0, value, (f"{series.name} was first scraped {(first - from_ms) / 1000:.1f} s into the window",))
+        return _dark(from_ms, to_ms, f"{series.name} was not scraped in the window")
+    return Increase(
+        0.0, value, (), (f"{series.name} was first scraped {(first - from_ms) / 1000:.1f} s into the window",)
+    )
 
 
 def in_prometheus_time(facts: Facts, spans: Sequence[Span]) -> list[tuple[float, float]]:

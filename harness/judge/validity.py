@@ -175,8 +175,8 @@ def _clocks(facts: Facts) -> Iterator[Finding]:
     readings: dict[str, list[tuple[int, int]]] = {}
     for read in facts.of(ClockRead):
         readings.setdefault(read.clock, []).append((read.offset_ns, read.error_ns))
-    stamps = [(e.wall_ns - e.mono_ns, 0) for e in facts.evidence.events if e.mono_ns and e.wall_ns]
-    readings.setdefault("wall", []).extend(stamps)
+    if "wall" not in readings:  # the two times of an event are read one after the other, whatever comes between
+        readings["wall"] = [(e.wall_ns - e.mono_ns, 0) for e in facts.evidence.events if e.mono_ns and e.wall_ns]
     for clock, reads in readings.items():
         if not reads:
             continue

@@ -1,0 +1,147 @@
+"""Data loss: scripted ledgers with known answers, all classes."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.judge import judge
+from harness.model.judgement import DataLoss, Verdict
+from harness.model.slo import DataLossMeasure
+from harness.testing.evidence import EXPERIMENT, evidence, ns, read_back, slo, writes
+
+NOTHING_LOST = slo(DataLossMeasure(), 1.0, op="lte", value=0.0, window="run")
+RPO = slo(
+    DataLossMeasure(measure="seconds", states=("lost",)), 0.95, op="lte", value=10.0, window="fault",
+    experiment="kill-weaviate",
+)  # fmt: skip
+LEDGER = writes([6.0, 20.0, 30.0, 36.0, 70.0])  # m0 … m4
+
+
+def rows(states: dict[str, str], *, after: str = "end", upto: int = 5):
+    return read_back(LEDGER[:upto], after, 80.0 if after == "end" else 66.0, states=states)
+
+
+def by_region(states: dict[str, str]) -> DataLoss:
+    return judge(evidence(ledger=LEDGER, readback=rows(states)), [NOTHING_LOST]).data_loss[0]
+
+
+def test_all_present():
+    judgement = judge(evidence(ledger=LEDGER, readback=rows({})), [NOTHING_LOST])
+    assert judgement.objectives[0].verdict is Verdict.PASS
+    assert judgement.objectives[0].events == 10  # five writes in two regions
+    assert {(loss.region, loss.acknowledged, loss.present) for loss in judgement.data_loss} == {
+        ("sjc", 5, 5),
+        ("lax", 5, 5),
+    }
+
+
+@pytest.mark.parametrize("state", ["lost", "stale", "duplicated", "diverged"])
+def test_one_bad_write_of_each_class_fails(state):
+    judgement = judge(evidence(ledger=LEDGER, readback=rows({"m1": state})), [NOTHING_LOST])
+    assert judgement.objectives[0].verdict is Verdict.FAIL
+    assert getattr(by_region({"m1": state}), state) == 1
+    assert f"2 {state}" in judgement.objectives[0].notes
+
+
+def test_indeterminate_is_inconclusive():
+    judgement = judge(evidence(ledger=LEDGER, readback=rows({"m1": "indeterminate"})), [NOTHING_LOST])
+    assert judgement.objectives[0].verdict is Verdict.INCONCLUSIVE
+    assert by_region({"m1": "indeterminate"}).indeterminate == 1
+
+
+def test_a_write_nobody_asked_for_is_indeterminate():
+    asked = [row for row in rows({}) if not (row["key"] == "m2" and row["region"] == "lax")]
+    judgement = judge(evidence(ledger=LEDGER, readback=asked), [NOTHING_LOST])
+    assert judgement.objectives[0].verdict is Verdict.INCONCLUSIVE
+    assert judgement.objectives[0].unknown == 1
+
+
+def test_other_content_than_was_acknowledged_is_not_present():
+    back = rows({})
+    for row in back:
+        if row["key"] == "m0":
+            row["text_sha256"] = "something else"
+    assert judge(evidence(ledger=LEDGER, readback=back), [NOTHING_LOST]).data_loss[0].stale == 1
+
+
+def test_regions_that_disagree_are_diverged():
+    back = rows({})
+    for row in back:
+        if row["key"] == "m0" and row["region"] == "lax":
+            row["text_sha256"], row["state"] = "something else", "stale"
+    losses = judge(evidence(ledger=LEDGER, readback=back), [NOTHING_LOST]).data_loss
+    assert [loss.diverged for loss in losses] == [1, 1]
+
+
+def test_what_was_never_acknowledged_is_not_lost():
+    ledger = [*LEDGER, *[{**row, "key": f"n{row['key']}"} for row in writes([40.0, 41.0], acknowledged=False)]]
+    judgement = judge(evidence(ledger=ledger, readback=rows({})), [NOTHING_LOST])
+    assert judgement.objectives[0].verdict is Verdict.PASS
+    assert judgement.data_loss[0].acknowledged == 5
+
+
+def test_a_write_after_the_read_back_is_not_its_concern():
+    early = rows({}, after=EXPERIMENT, upto=4)  # m4 came after the fault's window
+    judgement = judge(evidence(ledger=LEDGER, readback=early), [NOTHING_LOST])
+    assert judgement.objectives[0].verdict is Verdict.PASS
+    assert judgement.data_loss[0].acknowledged == 4
+
+
+def test_a_write_inside_the_window_that_was_not_asked_for_is():
+    early = rows({}, after=EXPERIMENT, upto=3)
+    assert judge(evidence(ledger=LEDGER, readback=early), [NOTHING_LOST]).objectives[0].unknown == 2
+
+
+def test_of_two_writes_to_one_key_the_last_counts():
+    ledger = [*LEDGER, {**LEDGER[0], "text_sha256": "newer", "acknowledged_ns": ns(50.0)}]
+    assert judge(evidence(ledger=ledger, readback=rows({})), [NOTHING_LOST]).data_loss[0].stale == 1
+
+
+@pytest.mark.parametrize("absent", ["ledger", "readback"])
+def test_no_table_is_inconclusive(absent):
+    judgement = judge(evidence(absent=(absent,)), [NOTHING_LOST, RPO])
+    assert {result.verdict for result in judgement.objectives} == {Verdict.INCONCLUSIVE}
+
+
+def test_an_empty_ledger_or_read_back_is_inconclusive():
+    for parts in ({"ledger": []}, {"readback": []}):
+        assert judge(evidence(**parts), [NOTHING_LOST]).objectives[0].verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_region_that_was_not_read_back_is_inconclusive():
+    lax = slo(DataLossMeasure(regions=("lax",)), 1.0, op="lte", value=0.0, window="run")
+    only_sjc = [row for row in rows({}) if row["region"] == "sjc"]
+    result = judge(evidence(ledger=LEDGER, readback=only_sjc), [lax]).objectives[0]
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "from lax" in result.reason
+
+
+def seconds(states: dict[str, str]):
+    return judge(evidence(ledger=LEDGER, readback=rows(states, after=EXPERIMENT, upto=4)), [RPO]).objectives[0]
+
+
+def test_data_loss_in_seconds_reaches_back_to_the_oldest_lost_write():
+    result = seconds({"m2": "lost", "m3": "lost"})  # acknowledged 6.99 s and 0.99 s before the injection
+    assert result.verdict is Verdict.PASS
+    assert result.interval.low == pytest.approx(6.99)
+    assert result.interval.high == pytest.approx(7.00)
+    assert seconds({"m1": "lost"}).verdict is Verdict.FAIL
+    assert seconds({}).interval.high == 0.0
+
+
+def test_an_indeterminate_write_widens_the_seconds():
+    result = seconds({"m1": "indeterminate"})
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert (result.interval.low, result.interval.high) == (0.0, pytest.approx(17.0))
+
+
+def test_what_an_rpo_allows_is_excused_and_no_more():
+    excusing = slo(DataLossMeasure(excused_before={"kill-weaviate": 10.0}), 1.0, op="lte", value=0.0, window="run")
+
+    def verdict(states):
+        return judge(evidence(ledger=LEDGER, readback=rows(states)), [excusing]).objectives[0].verdict
+
+    assert verdict({"m3": "lost"}) is Verdict.PASS
+    assert verdict({"m1": "lost"}) is Verdict.FAIL  # acknowledged 17 s before
+    assert verdict({"m4": "lost"}) is Verdict.FAIL  # acknowledged after the fault
+    assert verdict({"m3": "diverged"}) is Verdict.FAIL
