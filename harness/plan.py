@@ -11,6 +11,8 @@ from harness.model.scenario import ExperimentRef, Scenario
 
 # The time a chaos child may take around the injection itself: start, steady-state check, landing, clean-up.
 EXPERIMENT_OVERHEAD_S = 20.0
+# The time the canary's instances may take to start.
+ROLLOUT_OVERHEAD_S = 60.0
 
 
 def gaps(experiments: Iterable[ExperimentRef], seed: int) -> list[tuple[ExperimentRef, int, float]]:
@@ -36,6 +38,12 @@ def plan(scenario: Scenario, release: str, seed: int, faults: tuple[PlannedFault
 
     add("warm-up", "load on, not judged", spec.load.warm_up)
     add("steady", f"undisturbed for {format_duration(spec.steady)}", spec.steady)
+    if spec.rollout is not None:
+        shortest, longest = spec.rollout.seconds
+        title = f"{spec.rollout.canary} beside {spec.rollout.baseline}: " + " → ".join(
+            f"{step.share:.0%}" for step in spec.rollout.steps
+        )
+        add("rollout", title, shortest, longest + ROLLOUT_OVERHEAD_S)
     for fault in faults:
         add("steady", "quiet before the fault", fault.gap_s)
         add(
