@@ -143,7 +143,7 @@ def stop(folder: PlatformFolder, name: str, stop_signal: str, timeout: float) ->
         procfs.send(seen.pid, seen.start_time, signal.SIGKILL)
         if not procfs.wait_gone(lambda: _there(seen), 5):
             raise TargetError(f"{name}: process {seen.pid} does not end")
-    for rest in [other for other in procfs.every() if other.group == seen.pid and other.session == seen.session]:
+    for rest in procfs.group_of(seen):
         procfs.send(rest.pid, rest.start_time, signal.SIGKILL)
 
 

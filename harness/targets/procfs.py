@@ -144,6 +144,11 @@ def descendants(roots: Collection[int], processes: Iterable[Seen]) -> set[int]:
     return found
 
 
+def group_of(leader: Seen) -> list[Seen]:
+    """What is left in the process group that this process led."""
+    return [seen for seen in every() if seen.group == leader.pid and seen.session == leader.session and seen.alive]
+
+
 def listeners(port: int) -> set[str]:
     """Inodes of the TCP sockets that listen on a port, on any address of this network namespace."""
     found: set[str] = set()

@@ -264,6 +264,8 @@ def _template(file: Path, context: Context) -> str:
         return environment.get_template(file.name).render(context.template_values())
     except jinja2.TemplateSyntaxError as error:
         raise BadInput(error.message or "syntax error", file=file, line=error.lineno, fix="see Jinja2") from None
+    except BadInput as error:
+        raise BadInput(error.cause, file=file, line=_template_line(error, file), fix=error.fix) from None
     except (jinja2.UndefinedError, jinja2.TemplateNotFound, TypeError) as error:
         line = _template_line(error, file)
         fix = "what a template may use stands in docs/reference/platform.md"

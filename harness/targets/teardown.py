@@ -82,6 +82,7 @@ def _end_group(folder: PlatformFolder, group: list[Ending]) -> None:
     from harness.targets.instances import running
 
     waiting: list[tuple[procfs.Seen, float]] = []
+    ended: list[procfs.Seen] = []
     for ending in group:
         seen = running(folder, ending.name)
         if seen is not None:
@@ -89,11 +90,13 @@ def _end_group(folder: PlatformFolder, group: list[Ending]) -> None:
             if seen.state in "Tt":
                 procfs.send(seen.pid, seen.start_time, signal.SIGCONT)  # a paused process cannot end itself
             waiting.append((seen, time.monotonic() + ending.timeout))
+            ended.append(seen)
     while waiting := [(seen, until) for seen, until in waiting if procfs.alive(seen.pid, seen.start_time)]:
         for seen, until in waiting:
             if time.monotonic() >= until:
                 procfs.send(seen.pid, seen.start_time, signal.SIGKILL)
         time.sleep(0.01)
+    _signal([rest for leader in ended for rest in procfs.group_of(leader)], signal.SIGKILL)
 
 
 def _kill_and_prove(folder: PlatformFolder, ports: Collection[int]) -> Leftovers:

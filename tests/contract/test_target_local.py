@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -199,7 +200,7 @@ def test_a_service_that_keeps_crashing_is_given_up_after_its_attempts(make: Make
     assert [line["attempt"] for line in of_one if line["what"] == "restarted"] == [1, 2]
     waits = [
         (later["mono_ns"] - earlier["mono_ns"]) / 1e9
-        for earlier, later in zip(of_one, of_one[1:], strict=False)
+        for earlier, later in itertools.pairwise(of_one)
         if later["what"] == "restarted"
     ]
     assert waits[0] >= 0.1
@@ -280,7 +281,7 @@ def test_a_phase_can_be_taken_back_after_it_succeeded(make: Make) -> None:
 def test_a_redeployment_is_refused_when_the_edge_could_not_be_told(make: Make) -> None:
     target = make(("reload: {signal: HUP, settle: 100ms}", "title: An edge that never reads again"))
     target.up("", ignore)
-    with pytest.raises(BadInput, match="'edge'.*no `reload`"):
+    with pytest.raises(BadInput, match=r"'edge'.*no `reload`"):
         target.deploy("2", ignore)
     assert get(target.endpoints().edge) == (200, "1")
 
@@ -464,22 +465,27 @@ def test_what_is_wrong_after_a_deployment_is_found(make: Make) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may change to another user")
 def test_an_instance_runs_as_its_user(make: Make) -> None:
+    as_nobody = """user: nobody
+      ports: {}
+      prepare: [["/bin/sh", "-c", "id -un >prepared-by"]]
+      command: ["/bin/sh", "-c", "id -un >run-by; echo $HOME; exec sleep 600"]
+      files: [{template: backends.json.j2, to: sub/backends.json}]"""
     target = make(
-        ("command: [\"${python}\", \"${source}/edge.py\"]", 'user: nobody\n      ports: {}\n      prepare: [["/bin/sh", "-c", "id -un >prepared-by"]]\n      command: ["/bin/sh", "-c", "id -un >run-by; echo $HOME; exec sleep 600"]'),
-        ('env: {PORT: "${port.http}"}\n      files: [{template: backends.json.j2, to: backends.json}]\n      health: {path: /edge-health}', "files: [{template: backends.json.j2, to: sub/backends.json}]"),
+        ('command: ["${python}", "${source}/edge.py"]\n      env: {PORT: "${port.http}"}', as_nobody),
+        ("      files: [{template: backends.json.j2, to: backends.json}]\n      health: {path: /edge-health}\n", ""),
         ("    edge: edge.http", "    edge: app@east.http"),
         ("service: edge, path: /y", "service: app, path: /y"),
-    )  # fmt: skip
-    os.chmod(target.folder.root.parent, 0o711)
-    for parent in [target.folder.root.parent, *target.folder.root.parent.parents]:
-        if parent.stat().st_mode & 0o001 == 0:
-            os.chmod(parent, parent.stat().st_mode | 0o011)
+    )
+    for parent in target.folder.root.parents:
+        if not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
     target.up("", ignore)
     edge = target.instances("edge")[0]
     assert (edge.state / "run-by").read_text() == (edge.state / "prepared-by").read_text() == "nobody\n"
+    assert (edge.state / "sub" / "backends.json").owner() == "nobody"
     process = target.status(edge).process
     assert process
-    assert Path(f"/proc/{process.pid}").stat().st_uid != 0
+    assert Path(f"/proc/{process.pid}").owner() == "nobody"
 
 
 def test_leases_end_with_their_platform(make: Make) -> None:
