@@ -133,11 +133,6 @@ def input_of(verdict: Verdict) -> Input:
     return {Verdict.PASS: Input.PASS, Verdict.INCONCLUSIVE: Input.INCONCLUSIVE, Verdict.FAIL: Input.FAIL}[verdict]
 
 
-def verdict_of(state: State) -> Verdict:
-    """What a rollout's end says of the new release. Anything but a final state is INCONCLUSIVE."""
-    return {State.PROMOTED: Verdict.PASS, State.ROLLED_BACK: Verdict.FAIL}.get(state, Verdict.INCONCLUSIVE)
-
-
 def diagram() -> str:
     """The table as a Mermaid state diagram."""
     rows: dict[tuple[State, State, Decision], list[str]] = {}

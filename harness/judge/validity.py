@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.judge.decide import count, percent
+from harness.judge.rollouts import rollout_findings
 from harness.judge.windows import choose, inside
 from harness.model.events import (
     ChildEnded,
@@ -40,7 +41,7 @@ CLOCK_STEP_NS = 50_000_000
 
 def findings(facts: Facts) -> tuple[Finding, ...]:
     """Everything beside the objectives that bears on the verdict, worst first."""
-    found = [*_load(facts), *_faults(facts), *_run(facts), *_clocks(facts), *_told(facts)]
+    found = [*rollout_findings(facts), *_load(facts), *_faults(facts), *_run(facts), *_clocks(facts), *_told(facts)]
     return tuple(sorted(found, key=lambda finding: -finding.cap.rank))
 
 

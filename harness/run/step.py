@@ -47,7 +47,7 @@ def step_judge(
     """A judge of steps over the live record. `metrics` is asked for what the objectives need of Prometheus."""
     rollout = context.spec.rollout
     assert rollout is not None
-    canary = rollout.canary
+    canary, alone = rollout.canary, context.spec.model_copy(update={"rollout": None, "experiments": ()})
     asked = sorted(set(selectors(slos)) - set(ALWAYS))
 
     def judge_step(step: RolloutStep, from_ns: int, to_ns: int) -> Judgement:
@@ -62,7 +62,7 @@ def step_judge(
             mine = of_release(rows, canary, from_ns, to_ns, with_nameless)
             evidence = Evidence(
                 run_id=context.folder.run_id,
-                scenario=context.spec,
+                scenario=alone,
                 events=_events(events, from_ns, to_ns, mine.num_rows),
                 requests=mine,
                 beacon=None,
