@@ -138,6 +138,9 @@ def _tiles(evidence: Evidence, judgement: Judgement, found: tuple[Fault, ...]) -
     if judgement.data_loss:
         lost = sum(it.lost for it in judgement.data_loss)
         tiles.append(Tile(str(lost), "acknowledged memories lost", "fail" if lost else "pass"))
+    decided = all_of(evidence.events, e.Decided)
+    if decided and decided[-1].state:
+        tiles.append(Tile(decided[-1].state, "the canary, in the end"))
     back = all_of(evidence.events, e.RolledBack)
     if back:
         tiles.append(

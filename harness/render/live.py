@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
 from harness.model import events as e
 from harness.render.describe import describe
-from harness.render.words import LEVELS, count, duration, line
+from harness.render.words import LEVELS, count, duration, line, plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -98,7 +98,7 @@ class PlainView:
         self._progress = replace(
             self._progress, scheduled=scheduled, recorded=recorded, errors=errors, late_p99_s=late_p99_s, level=level
         )
-        self._say(now, _load(self._progress))
+        self._say(now, _load(self._progress) + (f", level {level}" if level else ""))
 
     def __enter__(self) -> Self:
         return self
@@ -189,7 +189,7 @@ def _stage(progress: Progress, now_ns: int) -> str:
     elapsed = duration(float(round((now_ns - progress.opened_ns) / 1e9))) if progress.opened_ns else "0 s"
     left = (progress.load_until_ns - now_ns) / 1e9
     remaining = f", load for another {duration(float(round(left)))}" if left > 0.5 else ""
-    return f"{line(progress.stage) or 'starting'}  ({elapsed}{remaining})"
+    return plain(f"{line(progress.stage) or 'starting'}  ({elapsed}{remaining})")
 
 
 def _load(progress: Progress) -> str:
@@ -197,4 +197,4 @@ def _load(progress: Progress) -> str:
     parts = [f"{progress.scheduled}{of} due", f"{progress.recorded} recorded", count(progress.errors, "error")]
     if progress.late_p99_s is not None:
         parts.append(f"starts late by {duration(progress.late_p99_s)} (p99)")
-    return ", ".join(parts)
+    return plain(", ".join(parts))

@@ -19,6 +19,7 @@ MEANING = {
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]|[\ud800-\udfff]"
 )
+_NAME = re.compile(r"\S*[-#_/0-9]")
 _BLANKS = re.compile(r"[ \t\n]+")
 
 
@@ -40,7 +41,7 @@ def line(text: str, limit: int = 0) -> str:
 
 def capital(text: str) -> str:
     """With a capital, unless it begins with a name such as kill-weaviate#1."""
-    return text[:1].upper() + text[1:] if text.split(" ", 1)[0].rstrip(",.:;").isalpha() else text
+    return text if _NAME.match(text) else text[:1].upper() + text[1:]
 
 
 def sentence(text: str, limit: int = 400) -> str:
@@ -99,7 +100,7 @@ def span(value: Interval | None, unit: str = "s", *, beside: float | None = None
     if low == high:
         return low
     number, _, measure = low.rpartition(SPACE)
-    shared = number and SPACE not in number and high.endswith(f"{SPACE}{measure}")
+    shared = SPACE not in number and high.count(SPACE) == 1 and high.endswith(f"{SPACE}{measure}")
     return f"{number if shared else low} to {high}"
 
 

@@ -394,12 +394,18 @@ def _gate(rows: Sequence[Row]) -> list[Timed]:
         (
             75.0,
             e.Decided(
-                step=0, decision="ADVANCE", reason="error rate 0.9 %, below 1 % as far as 118 canary requests tell"
+                step=0,
+                decision="ADVANCE",
+                state="shifting",
+                reason="error rate 0.9 %, below 1 % as far as 118 canary requests tell",
             ),
         ),
         (75.0, e.ShareSet(share=0.5, actuator="haproxy")),
         (78.0, seen(75, 78, 0.5)),
-        (86.0, e.Decided(step=1, decision="ROLLBACK", reason="error rate of 2.4.1 is 9 %, above 5 %")),
+        (
+            86.0,
+            e.Decided(step=1, decision="ROLLBACK", state="rolled-back", reason="error rate of 2.4.1 is 9 %, above 5 %"),
+        ),
         (86.1, e.ShareSet(share=0.0, actuator="haproxy")),
         (91.0, seen(89, 91, 0.0)),
         (91.1, e.RolledBack(seconds=5.1, seen=True)),

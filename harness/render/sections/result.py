@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from harness.model import events as e
@@ -105,8 +107,7 @@ def decisions(evidence: Evidence) -> Section | None:
     seen = [(at(it), it.share, it.ok) for it in told if isinstance(it, e.ShareSeen)]
     start, end = at(told[0]), at(told[-1])
     pad = max(2.0, (end - start) * 0.08)
-    last = [it for it in told if isinstance(it, e.Decided | e.RolledBack)][-2:]
-    story = " ".join(sentence(describe(it)) for it in last) or "No decision was made."
+    story = " ".join(sentence(describe(it)) for it in _turns(told)[-2:]) or "No decision was made."
     drawn = [
         plots.share(
             settings,
@@ -130,3 +131,10 @@ def decisions(evidence: Evidence) -> Section | None:
     rows: list[tuple[Cell, ...]] = [(f"{at(it):.1f} s", sentence(describe(it))) for it in told]
     steps = table("Settings, observations and decisions, in order.", ("At", "What"), rows, class_="times")
     return Section("decisions", "Decisions", (Part(paragraphs=(story,), figures=(figure,), tables=(steps,)),))
+
+
+def _turns(told: Sequence[e.AnyEvent]) -> list[e.AnyEvent]:
+    """Decisions that moved something, rollbacks, and where the gate stood in the end."""
+    decided = [it for it in told if isinstance(it, e.Decided)]
+    moved = [it for it in decided if it.decision != "HOLD" or it is decided[-1]]
+    return [it for it in told if isinstance(it, e.RolledBack) or it in moved]
