@@ -3,8 +3,9 @@
     python benchmarks/servers/lean.py [--stall 2 --every 20 --ledger FILE]
 
 It prints its port. With --stall it stops answering for so many seconds at the end of every so many, and answers what
-came meanwhile afterwards. Its own ledger (per request: received, answered; monotonic ns as two little-endian int64) is
-the truth that a generator's figures are measured against; it is written when its standard input is closed.
+came meanwhile afterwards. GET /count tells how many requests it has answered. Its own ledger (per request: received,
+answered; monotonic ns as two little-endian int64) is the truth that a generator's figures are measured against; it is
+written when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from pathlib import Path
 
 import uvloop
 
-BODY = b'{"answer":"42"}'
 HEAD = (
     b"HTTP/1.1 200 OK\r\nx-release: 1.0.0\r\nx-region: sjc\r\nx-degradation-level: 1\r\nx-instance: lean-1\r\n"
-    b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+    b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 )
-RESPONSE = HEAD + BODY
+BODY = b'{"answer":"42"}'
+RESPONSE = HEAD % (len(BODY), BODY)
 
 
 class Stalls:
@@ -58,12 +59,16 @@ class Connection(asyncio.Protocol):
         self.stalls = stalls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         received = time.monotonic_ns()
+        if data.startswith(b"GET /count"):
+            body = b"%d" % len(self.stalls.ledger)
+            self.transport.write(HEAD % (len(body), body))
+            return
         for _ in range(data.count(b"\r\n\r\n")):
-            self.stalls.answer(self.transport, received)  # type: ignore[arg-type]
+            self.stalls.answer(self.transport, received)
 
 
 async def main() -> None:
@@ -74,7 +79,7 @@ async def main() -> None:
     options = parser.parse_args()
     stalls = Stalls(options.stall, options.every)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(stalls), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Connection(stalls), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     if options.ledger:

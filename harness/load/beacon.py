@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import BadInput
+from harness.load import rxtime
 from harness.load.http1 import Malformed, Reader, Response, request
 from harness.load.order import RECORD_LOST, Status, status_file, stream, write_status
 from harness.load.recorder import RecordError, Stream
@@ -67,6 +68,7 @@ class Prober:
         self._epoll = select.epoll()
         self._timer = TimerFd()
         self._epoll.register(self._timer.fd, select.EPOLLIN)
+        self._stamps = rxtime.keep_on()
         self.stopping = False
         self.origin_ns = self.until_ns = -1
         self.scheduled = self.dropped = 0
@@ -114,6 +116,7 @@ class Prober:
             except OSError:
                 self._drop(index, intended)
                 continue
+            rxtime.ask(sock)
             probe = Probe(index, intended, started, sock, Reader())
             self._flying[sock.fileno()] = probe
             code = sock.connect_ex(self._address)
@@ -140,7 +143,7 @@ class Prober:
             self._epoll.modify(probe.sock.fileno(), select.EPOLLIN)
             return
         try:
-            data = probe.sock.recv(65536)
+            data, received_ns = rxtime.receive(probe.sock)
             response = probe.reader.feed(data) if data else probe.reader.end()
         except BlockingIOError:
             return
@@ -148,6 +151,7 @@ class Prober:
             self._end(probe, Outcome.BROKEN)
             return
         if response is not None:
+            response.received_ns = max(received_ns, probe.started_ns)
             self._end(probe, Outcome.ANSWERED, response)
         elif not data:
             self._end(probe, Outcome.BROKEN)
@@ -157,7 +161,10 @@ class Prober:
         for probe in list(self._flying.values()):
             if probe.started_ns > limit:
                 break
-            self._end(probe, Outcome.TIMEOUT)
+            if probe.connected:
+                self._progress(probe)  # an answer may have come that we are late to read
+            if probe.sock.fileno() in self._flying:
+                self._end(probe, Outcome.TIMEOUT)
 
     def _refused(self, probe: Probe, code: int) -> None:
         if code in _LOCAL:
@@ -174,7 +181,8 @@ class Prober:
     def _end(self, probe: Probe, outcome: Outcome, response: Response | None = None) -> None:
         self._flying.pop(probe.sock.fileno())
         probe.sock.close()  # takes it out of the epoll set, too
-        self._write(probe.index, probe.intended_ns, probe.started_ns, time.monotonic_ns(), outcome, response)
+        finished = response.received_ns if response else time.monotonic_ns()
+        self._write(probe.index, probe.intended_ns, probe.started_ns, finished, outcome, response)
 
     def _write(
         self, index: int, intended: int, started: int, finished: int, outcome: Outcome, response: Response | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,11 +18,11 @@ from gevent import get_hub, getcurrent
 from gevent.monkey import get_original
 
 from harness.errors import BadInput
+from harness.load import rxtime
 from harness.load.http1 import Malformed, Reader, Response, request
 from harness.model.records import Outcome
 
 _socket = get_original("socket", "socket")  # gevent's own would start and stop a watcher for every read
-_monotonic = get_original("time", "monotonic")
 _READ, _WRITE = 1, 2
 _OURS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
 
@@ -50,13 +51,14 @@ class Client:
             _Connection, float
         ] = {}  # → its deadline; in the order of deadlines, for all wait equally long
         self._alarm: Any = None
+        self._stamps = rxtime.keep_on()
         self.opened = 0
 
     def request(self, method: str, target: str, body: bytes | None = None) -> Response:
         """The response, whatever its status. Raises NoAnswer: TIMEOUT, REFUSED, BROKEN, or DROPPED when this machine
         has no descriptor or port left for it."""
         data = request(method.encode(), target.encode(), self._host, body, close=not self._keep)
-        now = _monotonic()
+        now = time.monotonic()
         connection = self._take(now)
         connection.waiter = getcurrent()
         self._waiting[connection] = now + self._timeout
@@ -74,7 +76,7 @@ class Client:
         if not isinstance(answer, Response):
             raise answer
         if self._keep and answer.keep_alive and not connection.closed:
-            connection.idle_since = _monotonic()
+            connection.idle_since = time.monotonic()
             self._idle.append(connection)
         else:
             connection.close()
@@ -82,6 +84,7 @@ class Client:
 
     def close(self) -> None:
         """Closes what is idle; requests under way are not touched."""
+        self._stamps.close()
         if self._alarm is not None:
             self._alarm.close()
             self._alarm = None
@@ -105,12 +108,12 @@ class Client:
 
     def _expire(self) -> None:
         """The alarm rings at the deadline of a request that may have ended since: one timer for all, rarely set."""
-        now = _monotonic()
+        now = time.monotonic()
         self._alarm.close()
         self._alarm = None
         late = [connection for connection, deadline in self._waiting.items() if deadline <= now]
         for connection in late:
-            connection.finish(NoAnswer(Outcome.TIMEOUT))
+            connection.give_up()
         if self._waiting and self._alarm is None:
             self._set_alarm(next(iter(self._waiting.values())), now)
 
@@ -141,6 +144,7 @@ class _Connection:
         except OSError as error:
             raise _no_connection(error.errno or 0) from error
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        rxtime.ask(self._sock)
         code = self._sock.connect_ex(address)
         if code not in (0, errno.EINPROGRESS):
             self._sock.close()
@@ -175,6 +179,13 @@ class _Connection:
         if waiter is not None:
             waiter.switch(answer)
 
+    def give_up(self) -> None:
+        """The time is over, but an answer may have come that we are late to read."""
+        if not self._connecting:
+            self._readable()
+        if self.waiter is not None:
+            self.finish(NoAnswer(Outcome.TIMEOUT))
+
     def close(self) -> None:
         if not self.closed:
             self.closed = True
@@ -185,7 +196,7 @@ class _Connection:
 
     def _readable(self) -> None:
         try:
-            data = self._sock.recv(65536)
+            data, received_ns = rxtime.receive(self._sock)
         except BlockingIOError:
             return
         except OSError as error:
@@ -200,6 +211,7 @@ class _Connection:
             self.finish(NoAnswer(Outcome.BROKEN, f"malformed: {error}"))
             return
         if answer is not None:
+            answer.received_ns = received_ns
             self.finish(answer)
         elif not data:
             self.finish(NoAnswer(Outcome.BROKEN, "closed before the response was whole"))

@@ -20,10 +20,11 @@ class Malformed(Exception):
 class Response:
     """Status, headers and body of one response."""
 
-    __slots__ = ("_lower", "body", "head", "keep_alive", "status")
+    __slots__ = ("_lower", "body", "head", "keep_alive", "received_ns", "status")
 
     def __init__(self, status: int, head: bytes, lower: bytes, body: bytes, keep_alive: bool) -> None:
         self.status, self.head, self._lower, self.body, self.keep_alive = status, head, lower, body, keep_alive
+        self.received_ns = -1  # monotonic; for whoever reads from a socket to fill in
 
     def header(self, name: bytes) -> str:
         """The value of the first header of this name (given in lower case), "" when there is none."""

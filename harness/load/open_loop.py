@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic_ns
 from typing import Any, TypeVar
 
 import gevent
@@ -25,7 +26,7 @@ from harness.errors import HarnessError
 from harness.load.client import Client, NoAnswer
 from harness.load.http1 import Response
 from harness.load.order import RECORD_LOST, Order, plain_order, read_order
-from harness.load.pacer import Arrival, mono_ns
+from harness.load.pacer import Arrival
 from harness.load.recorder import RecordError
 from harness.load.session import Session
 from harness.model.records import Content, Outcome
@@ -112,7 +113,7 @@ class OpenLoopUser(User):
 
     def _fire(self, arrival: Arrival) -> None:
         """Locust's own statistics, with the latency counted from the intended start."""
-        ended = arrival.finished_ns if arrival.finished_ns >= 0 else mono_ns()
+        ended = arrival.finished_ns if arrival.finished_ns >= 0 else monotonic_ns()
         error = None
         if arrival.outcome is not Outcome.ANSWERED:
             error = NoAnswer(arrival.outcome, arrival.detail)

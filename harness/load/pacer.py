@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from time import monotonic_ns
 from typing import Any
 
 import gevent
 from gevent import get_hub, getcurrent
 from gevent.event import Event
-from gevent.monkey import get_original
 from gevent.pool import Group
 
 from harness.load.client import Client, NoAnswer
@@ -25,7 +25,6 @@ from harness.load.schedule import draw
 from harness.load.timerfd import TimerFd
 from harness.model.records import Content, Outcome
 
-mono_ns: Callable[[], int] = get_original("time", "monotonic_ns")
 Journey = Callable[["Arrival"], Content | bool]
 
 
@@ -73,15 +72,16 @@ class Arrival:
         with 429 or 5xx, NoAnswer ends it, and nothing needs to be checked."""
         if self.started_ns >= 0:
             raise RuntimeError(f"journey {self.journey}: an arrival has one judged request")
-        self.started_ns = mono_ns()
+        self.started_ns = monotonic_ns()
         try:
             response = self._client.request(method, target, body)
         except NoAnswer as failure:
-            self.finished_ns, self.outcome, self.detail = mono_ns(), failure.outcome, failure.detail
+            self.finished_ns, self.outcome, self.detail = monotonic_ns(), failure.outcome, failure.detail
             if failure.outcome is Outcome.DROPPED:
                 self.started_ns = self.finished_ns = -1
             raise
-        self.finished_ns, self.outcome, self.response = mono_ns(), Outcome.ANSWERED, response
+        self.finished_ns = max(response.received_ns, self.started_ns)
+        self.outcome, self.response = Outcome.ANSWERED, response
         if response.status >= 500 or response.status == 429:
             raise NoAnswer(Outcome.ANSWERED, f"status {response.status}")
         return response
@@ -155,8 +155,8 @@ class Pacer:
 
     def drain(self, seconds: float) -> None:
         """Lets requests in flight finish, then ends the rest and records them as unfinished."""
-        deadline = mono_ns() + int(seconds * 1e9)
-        while self._flying and mono_ns() < deadline:
+        deadline = monotonic_ns() + int(seconds * 1e9)
+        while self._flying and monotonic_ns() < deadline:
             gevent.sleep(0.01)
         self._workers.kill(timeout=1.0)
         for arrival in list(self._flying.values()):
@@ -165,7 +165,7 @@ class Pacer:
     def lateness_p99_ms(self) -> float:
         """Start lateness since the last call, an arrival overdue right now included; 0 when none was due."""
         late, self._late = self._late, []
-        if self._next is not None and (overdue := mono_ns() - self._next) > 0:
+        if self._next is not None and (overdue := monotonic_ns() - self._next) > 0:
             late.append(overdue)
         late.sort()
         return late[-(-99 * len(late) // 100) - 1] / 1e6 if late else 0.0
@@ -187,7 +187,7 @@ class Pacer:
 
     def _due(self) -> int | None:
         """The next arrival's time if it has come."""
-        self._looked_ns = now = mono_ns()
+        self._looked_ns = now = monotonic_ns()
         return self._next if self._next is not None and self._next <= now else None
 
     def _tick(self) -> None:  # on the hub: must never block
@@ -210,7 +210,7 @@ class Pacer:
             if arrival is None:
                 self._idle.append(me)
                 arrival = hub.switch()
-            self._late.append(mono_ns() - arrival.intended_ns)
+            self._late.append(monotonic_ns() - arrival.intended_ns)
             self._run(arrival)
             self._end(arrival)
             due = self._due()

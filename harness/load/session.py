@@ -8,11 +8,12 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic_ns
 
 from harness.errors import BadInput
 from harness.load.client import Client
 from harness.load.order import Order, Status, status_file, stream, write_status
-from harness.load.pacer import Arrival, Journey, Pacer, mono_ns
+from harness.load.pacer import Arrival, Journey, Pacer
 from harness.load.recorder import RecordError, Stream
 from harness.load.schedule import arrivals, journeys
 from harness.model.records import GENERATOR_COLUMNS, LEDGER_COLUMNS, REQUEST_COLUMNS
@@ -37,7 +38,7 @@ class Session:
 
     def aside(self) -> Arrival:
         """A request beside the schedule: sent like an arrival's, never judged."""
-        return Arrival(self.client, self.order.seed, -1, "aside", mono_ns())
+        return Arrival(self.client, self.order.seed, -1, "aside", monotonic_ns())
 
     def remember(self, key: str, text: str, arrival: Arrival) -> None:
         """Writes a memory down in the ledger: sent, and acknowledged if its answer was 200 or 201."""
@@ -69,7 +70,7 @@ class Session:
         )
         gc.collect()
         gc.freeze()  # what the imports left is looked at by no later collection
-        origin = mono_ns() + int(LEAD_S * 1e9)
+        origin = monotonic_ns() + int(LEAD_S * 1e9)
         self._tell(Status(origin_ns=origin))
         self.pacer.start(origin)
 
@@ -141,15 +142,15 @@ class Health:
 
     def __init__(self, pacer: Pacer) -> None:
         self._pacer = pacer
-        self._at, self._cpu, self._waited = mono_ns(), time.process_time(), run_delay_ns()
+        self._at, self._cpu, self._waited = monotonic_ns(), time.process_time(), run_delay_ns()
         self.status = Status()
 
     def due(self) -> bool:
-        return mono_ns() - self._at >= 1_000_000_000
+        return monotonic_ns() - self._at >= 1_000_000_000
 
     def measure(self, problem: str = "") -> list[float]:
         """The row of GENERATOR_COLUMNS since the last one; `status` says the same."""
-        pacer, now, cpu, waited = self._pacer, mono_ns(), time.process_time(), run_delay_ns()
+        pacer, now, cpu, waited = self._pacer, monotonic_ns(), time.process_time(), run_delay_ns()
         seconds = max((now - self._at) / 1e9, 1e-9)
         share, delay = (cpu - self._cpu) / seconds, (waited - self._waited) / 1e6 / seconds
         self._at, self._cpu, self._waited = now, cpu, waited

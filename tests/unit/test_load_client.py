@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import socket
+import time
 
 import gevent
 import pytest
@@ -99,6 +100,27 @@ def test_the_late_answer_of_a_timed_out_request_is_nobody_elses():
         gevent.sleep(0.1)
         assert answer.get("answer") == "2"
         assert behaviour.connections == 2
+
+
+def test_a_late_read_does_not_make_the_server_slow():
+    """The generator is busy while the answer comes: the kernel knows when it came."""
+    with client_of() as (client, _):
+        client.request("GET", "/api/ping")
+        started = time.monotonic_ns()
+        job = gevent.spawn(client.request, "GET", "/api/ping")
+        gevent.sleep(0)
+        time.sleep(0.3)  # not gevent's: nothing is read meanwhile
+        received = job.get(timeout=2).received_ns - started
+    assert 0 < received < 150_000_000
+
+
+def test_an_answer_that_came_in_time_but_is_read_late_is_no_time_out():
+    with client_of(timeout_s=0.1) as (client, _):
+        client.request("GET", "/api/ping")
+        job = gevent.spawn(client.request, "GET", "/api/ping")
+        gevent.sleep(0)
+        time.sleep(0.3)
+        assert job.get(timeout=2).status == 200
 
 
 def test_nobody_listening_is_refused():

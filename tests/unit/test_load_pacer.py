@@ -11,7 +11,7 @@ import gevent
 import pytest
 
 from harness.load.client import Client, NoAnswer
-from harness.load.pacer import Pacer, mono_ns
+from harness.load.pacer import Pacer
 from harness.load.recorder import Stream, read
 from harness.load.schedule import arrivals
 from harness.model.records import REQUEST_COLUMNS, Content, Outcome
@@ -48,7 +48,7 @@ def pacing(tmp_path, how=None, journey=ping, *, rate=200.0, duration_s=0.25, max
             stream.close()
             return sorted(read(tmp_path / "requests.rows").table.to_pylist(), key=lambda row: row["arrival"])
 
-        pacer.start(mono_ns() + 20_000_000)
+        pacer.start(time.monotonic_ns() + 20_000_000)
         try:
             yield pacer, rows
         finally:
