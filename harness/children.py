@@ -133,7 +133,9 @@ def leftovers(folder: RunFolder) -> dict[Process, str]:
     Never this process, what it descends from, or the run's watchdog.
     """
     spared = set(_ancestors(os.getpid()))
-    found = {process: name for name, process in recorded(folder) if proc.is_running(process)}
+    found: dict[Process, str] = {}
+    with contextlib.suppress(OSError):  # without a readable journal the mark finds them all the same, without names
+        found = {process: name for name, process in recorded(folder) if proc.is_running(process)}
     for process in proc.with_mark(MARK, run_id(folder)):
         found.setdefault(process, proc.command(process.pid)[:80])
     return {

@@ -59,18 +59,27 @@ def find(folder: RunFolder, fault: str) -> tuple[UndoToken | None, bool]:
     """(the fault's token or None, whether it is done)."""
     file = file_of(folder, fault)
     if file.exists():
-        return _read(file), False
+        return read(file), False
     done = file.with_name(file.name + DONE)
-    return (_read(done), True) if done.exists() else (None, False)
+    return (read(done), True) if done.exists() else (None, False)
+
+
+def files(folder: RunFolder) -> list[Path]:
+    """The files of all tokens that are not done."""
+    return sorted(folder.undo.glob("*.json"))
+
+
+def read(file: Path) -> UndoToken:
+    """Raises CleanUpNotProven: an unreadable token stands for something that is perhaps still broken."""
+    try:
+        return UndoToken.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CleanUpNotProven(f"{file}: this undo token cannot be read: {str(error).splitlines()[0]}") from None
 
 
 def pending(folder: RunFolder) -> tuple[UndoToken, ...]:
-    """All tokens not done, newest first: what was broken last is mended first.
-
-    Raises CleanUpNotProven when one cannot be read: it stands for something that is perhaps still broken.
-    """
-    tokens = [_read(file) for file in folder.undo.glob("*.json")] if folder.undo.is_dir() else []
-    return tuple(sorted(tokens, key=lambda token: -token.created_wall_ns))
+    """All tokens that are not done, newest first. Raises CleanUpNotProven when one cannot be read."""
+    return tuple(sorted(map(read, files(folder)), key=lambda token: -token.created_wall_ns))
 
 
 def mark_done(folder: RunFolder, token: UndoToken) -> None:
@@ -81,13 +90,6 @@ def mark_done(folder: RunFolder, token: UndoToken) -> None:
     except FileNotFoundError:
         return
     _sync(folder.undo)
-
-
-def _read(file: Path) -> UndoToken:
-    try:
-        return UndoToken.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise CleanUpNotProven(f"{file}: this undo token cannot be read: {str(error).splitlines()[0]}") from None
 
 
 def _sync(folder: Path) -> None:

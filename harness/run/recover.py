@@ -11,22 +11,21 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
-from harness import children
+from harness import children, proc
 from harness.chaos import lifecycle, undo
 from harness.chaos.attach import attach
 from harness.chaos.lifecycle import Session
 from harness.chaos.undo import UndoToken
-from harness.errors import CleanUpNotProven, HarnessError, PlatformAbsent, TargetError
+from harness.errors import BadInput, CleanUpNotProven, HarnessError, PlatformAbsent, TargetError
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.base import Frozen
-from harness.model.events import FaultGone, Recovered
-from harness.ports import Leftovers, Target
+from harness.model.events import FaultGone, Recovered, RunClosed, RunOpened
+from harness.ports import Target
 
 LOCK_WITHIN_S = 300.0
 
@@ -68,80 +67,131 @@ def recover(folder: RunFolder, by: str, patience: Patience = PATIENCE) -> Recove
     """Ends the run's processes, lifts its faults, and takes its platform down (or waits until one that was up before is
     ready). Returns what it did, as recorded in the journal; nothing is recorded when nothing was left.
 
-    Raises CleanUpNotProven, telling all of it, when something may still be there.
+    Raises BadInput when another process still carries the run out, and CleanUpNotProven, telling all of it, when
+    something may still be there.
     """
     if not folder.work.is_dir():  # sealed: whatever there was is proven gone, and the journal is closed
         return Recovered(by=by, undone=(), ended=(), clean=True)
+    _refuse_while_it_runs(folder)
     with _locked(folder):
-        ended, alive = children.end_all(folder)
-        doubts = [f"process {process.pid} ({name}) still runs" for process, name in alive.items()]
-        on = _on_target(folder)
-        undone = list(_undo(folder, on, by, patience, doubts))
+        return _Recovery(folder, by, patience).carry_out()
+
+
+@dataclass
+class _Recovery:
+    """One cleaning up. Whatever goes wrong becomes a doubt, and the rest is cleaned up all the same."""
+
+    folder: RunFolder
+    by: str
+    patience: Patience
+    undone: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def carry_out(self) -> Recovered:
+        ended: tuple[str, ...] = ()
+        with self._doubting("the run's processes"):
+            gone, alive = children.end_all(self.folder)
+            ended = tuple(gone.values())
+            self.doubts += [f"process {process.pid} ({name}) still runs" for process, name in alive.items()]
+        on: OnTarget | None = None
+        with self._doubting(str(target_file(self.folder))):
+            on = _on_target(self.folder)
+        self._undo(on)
         if on:
-            undone += _settle(folder, on, by, patience, doubts)
-        event = Recovered(by=by, undone=tuple(undone), ended=tuple(ended.values()), clean=not doubts)
-        if undone or ended or doubts:
-            log.append(folder.journal, event)
-    if doubts:
-        raise CleanUpNotProven("\n".join([f"{folder.root}: not all is proven clean", *doubts]))
-    return event
+            with self._doubting(on.target):
+                self._settle(on)
+        event = Recovered(by=self.by, undone=tuple(self.undone), ended=ended, clean=not self.doubts)
+        if self.undone or ended or self.doubts:
+            with self._doubting(str(self.folder.journal)):
+                log.append(self.folder.journal, event)
+        if self.doubts:
+            raise CleanUpNotProven("\n".join([f"{self.folder.root}: not all is proven clean", *self.doubts]))
+        return event
 
+    def _undo(self, on: OnTarget | None) -> None:
+        """Undoes every pending token. All are lifted before any is waited for: lifting is urgent, waiting is not.
 
-def _undo(folder: RunFolder, on: OnTarget | None, by: str, patience: Patience, doubts: list[str]) -> Iterator[str]:
-    """Undoes every pending token. All are lifted before any is waited for: lifting is urgent, waiting is not.
+        Faults on a platform that is about to go down are lifted, but seen gone only with it.
+        """
+        session = Session(self.folder, "", on.target if on else "", attach)
+        lifted = []
+        for token in self._tokens():
+            goes_down = on is not None and on.owned and on.target == token.target
+            with self._doubting(f"{token.fault} ({token.kind} of {', '.join(token.selection)})", unless=goes_down):
+                try:
+                    lifecycle.lift(session, token)
+                    lifted += [] if goes_down else [token]
+                except PlatformAbsent:
+                    self._gone_with_platform(token)
+        for token in lifted:
+            with self._doubting(token.fault):
+                lifecycle.see_gone(session, token, self.patience.gone_s, self.by)
+                self.undone.append(token.fault)
 
-    Faults on a platform that is about to go down are lifted, but seen gone only with it.
-    """
-    session = Session(folder, "", on.target if on else "", attach)
-    lifted = []
-    for token in undo.pending(folder):
-        goes_down = on is not None and on.owned and on.target == token.target
+    def _tokens(self) -> list[UndoToken]:
+        """The newest first: what was broken last is mended first."""
+        tokens = []
+        for file in undo.files(self.folder):
+            with self._doubting(file.name):
+                tokens.append(undo.read(file))
+        return sorted(tokens, key=lambda token: -token.created_wall_ns)
+
+    def _settle(self, on: OnTarget) -> None:
+        """A platform of the run's own goes down; one that was up before must become ready."""
         try:
-            lifecycle.lift(session, token)
-            lifted += [] if goes_down else [token]
-        except PlatformAbsent:
-            yield _gone_with_platform(folder, token, by)
-        except HarnessError as error:
-            if not goes_down:
-                doubts.append(f"{token.fault} ({token.kind} of {', '.join(token.selection)}) is not undone: {error}")
-    for token in lifted:
+            target = attach(on.target)
+            if on.owned:
+                left = target.down()
+                if not left.clean:
+                    raise CleanUpNotProven(f"is not down: {left}")
+            elif unready := _not_ready(target, self.patience.ready_s):
+                raise CleanUpNotProven(f"not ready after {self.patience.ready_s:g} s: {', '.join(unready)}")
+        except PlatformAbsent:  # down already
+            pass
+        if on.owned:
+            for token in self._tokens():
+                if token.target == on.target:
+                    self._gone_with_platform(token)
+            target_file(self.folder).replace(target_file(self.folder).with_suffix(".down"))
+            self.undone.append(f"platform {on.target}")
+
+    def _gone_with_platform(self, token: UndoToken) -> None:
+        log.append(
+            self.folder.journal,
+            FaultGone(
+                experiment=token.experiment, fault=token.fault, gone=True, observer="the platform is down", by=self.by
+            ),
+        )
+        undo.mark_done(self.folder, token)
+        self.undone.append(token.fault)
+
+    @contextmanager
+    def _doubting(self, what: str, unless: bool = False) -> Iterator[None]:
+        """Any failure is told at the end: a broken fault or a full disk must not keep the rest from being undone."""
         try:
-            lifecycle.see_gone(session, token, patience.gone_s, by)
-            yield token.fault
-        except HarnessError as error:
-            doubts.append(str(error))
+            yield
+        except Exception as error:  # noqa: BLE001
+            if not unless:
+                self.doubts.append(f"{what}: {error}" if isinstance(error, HarnessError) else f"{what}: {error!r}")
 
 
-def _settle(folder: RunFolder, on: OnTarget, by: str, patience: Patience, doubts: list[str]) -> Iterator[str]:
-    """A platform of the run's own goes down; one that was up before must become ready."""
+def _refuse_while_it_runs(folder: RunFolder) -> None:
+    """A run under way cleans up by itself. The process that opened it is the one that has its pid and is older."""
     try:
-        target = attach(on.target)
-        if not on.owned:
-            if unready := _not_ready(target, patience.ready_s):
-                doubts.append(f"{on.target}: not ready after {patience.ready_s:g} s: {', '.join(unready)}")
-            return
-        left = target.down()
-    except PlatformAbsent:
-        left = Leftovers()
-    except HarnessError as error:
-        doubts.append(f"{on.target}: {error}")
+        events = log.read(folder.journal)
+    except OSError:  # told when the recovery cannot be recorded; what is broken must be undone all the same
         return
-    if not left.clean:
-        doubts.append(f"{on.target} is not down: {left}")
+    if any(isinstance(event, RunClosed) for event in events):
         return
-    for token in undo.pending(folder):
-        if token.target == on.target:
-            yield _gone_with_platform(folder, token, by)
-    target_file(folder).replace(target_file(folder).with_suffix(".down"))
-    if on.owned:
-        yield f"platform {on.target}"
-
-
-def _gone_with_platform(folder: RunFolder, token: UndoToken, by: str) -> str:
-    gone = FaultGone(experiment=token.experiment, fault=token.fault, gone=True, observer="the platform is down", by=by)
-    log.append(folder.journal, gone)
-    undo.mark_done(folder, token)
-    return token.fault
+    for event in events:
+        if isinstance(event, RunOpened) and event.pid != os.getpid():
+            process = proc.identify(event.pid)
+            opened_ticks = proc.ticks_now() - (time.monotonic_ns() - event.mono_ns) * proc.TICKS_PER_S // 10**9
+            if process and process.start_time <= opened_ticks:
+                raise BadInput(
+                    f"run {folder.run_id} is still carried out by process {event.pid}",
+                    fix="stop it with Ctrl-C: it cleans up by itself",
+                )
 
 
 def _not_ready(target: Target, within_s: float) -> list[str]:
@@ -158,14 +208,13 @@ def _on_target(folder: RunFolder) -> OnTarget | None:
         return OnTarget.model_validate_json(target_file(folder).read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
-        raise CleanUpNotProven(f"{target_file(folder)} cannot be read: {error}") from None
 
 
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
-    """One recovery at a time. The kernel frees the lock when its holder is killed."""
-    descriptor = os.open(folder.work / "recover.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    """One recovery at a time. The lock is on the folder itself, so that it needs no space on the disk; the kernel frees
+    it when its holder is killed."""
+    descriptor = os.open(folder.work, os.O_RDONLY | os.O_CLOEXEC)
     try:
         deadline = time.monotonic() + LOCK_WITHIN_S
         while True:

@@ -8,6 +8,7 @@ while the run goes on and acts within milliseconds of a kill -9. It leaves when 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 
 from harness import children, proc
-from harness.errors import HarnessError, TargetError
+from harness.errors import EXIT_NOT_CLEAN, HarnessError, TargetError
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.events import Problem, RunClosed
@@ -107,14 +108,15 @@ def clean_up(folder: RunFolder, attempts: int = ATTEMPTS, pause_s: float = PAUSE
     for attempt in range(1, attempts + 1):
         try:
             done = recover(folder, by="watchdog")
-        except HarnessError as error:
+        except (HarnessError, OSError) as error:
             _say(f"attempt {attempt}: {error}")
-            log.append(folder.journal, Problem(where="watchdog", text=f"attempt {attempt}: {error}"))
+            with contextlib.suppress(OSError):  # the disk may be full; the next attempt is what matters
+                log.append(folder.journal, Problem(where="watchdog", text=f"attempt {attempt}: {error}"))
             time.sleep(pause_s)
             continue
         _say(f"undone: {', '.join(done.undone) or '-'}; ended: {', '.join(done.ended) or '-'}")
         return 0
-    return 22
+    return EXIT_NOT_CLEAN
 
 
 def main(arguments: list[str]) -> int:
@@ -137,7 +139,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}", flush=True)
+    with contextlib.suppress(OSError):
+        print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}", flush=True)
 
 
 if __name__ == "__main__":

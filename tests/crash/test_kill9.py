@@ -164,7 +164,7 @@ def test_killed_again_during_the_recovery_it_is_done_from_cold(
 ) -> None:
     harness, watchdog = start("region_loss", "not owned")
     kill9(harness)
-    until(lambda: (folder.work / "recover.lock").exists(), 10)
+    until(lambda: "died before it closed" in (folder.logs / "watchdog.log").read_text(), 10)
     os.kill(watchdog, 9)  # wherever it is now
     until(lambda: proc.identify(watchdog) is None, 10)
     began = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -17,10 +18,10 @@ from harness import children, proc
 from harness.chaos import lifecycle, undo
 from harness.chaos.attach import attach
 from harness.chaos.lifecycle import Session
-from harness.errors import CleanUpNotProven
+from harness.errors import BadInput, CleanUpNotProven
 from harness.journal import log
 from harness.journal.layout import RunFolder
-from harness.model.events import FaultGone, Problem, Recovered, RunClosed
+from harness.model.events import FaultGone, Problem, Recovered, RunClosed, RunOpened
 from harness.run import watchdog
 from harness.run.recover import Patience, note_target, recover
 from harness.testing.experiments import FAKE
@@ -84,6 +85,75 @@ def test_an_unreadable_token_is_never_clean(folder: RunFolder) -> None:
     (folder.undo / "x.json").write_text("{")
     with pytest.raises(CleanUpNotProven, match="cannot be read"):
         recover(folder, by="test")
+
+
+def test_one_that_cannot_be_undone_does_not_keep_the_others_from_it(folder: RunFolder, target: FolderTarget) -> None:
+    break_store(folder, target)
+    (token,) = undo.pending(folder)
+    undo.write(folder, token.model_copy(update={"fault": "y#1/unknown", "kind": "unknown"}))
+    undo.write(folder, token.model_copy(update={"fault": "z#1/elsewhere", "target": "mars:x"}))
+    (folder.undo / "torn.json").write_text("{")
+    (folder.work / "target.json").write_text("{")
+    with pytest.raises(CleanUpNotProven) as told:
+        recover(folder, by="test")
+    for doubt in ("no fault is of kind 'unknown'", "no kind of target is called 'mars'", "torn.json", "target.json"):
+        assert doubt in str(told.value)
+    assert target.ready() == []
+    (recovered,) = [event for event in log.read(folder.journal) if isinstance(event, Recovered)]
+    assert (recovered.undone, recovered.clean) == ((f"x#1/{FAKE}",), False)
+
+
+def test_a_journal_that_cannot_be_read_does_not_keep_anything_from_it(folder: RunFolder, target: FolderTarget) -> None:
+    break_store(folder, target)
+    children.start(folder, "load", SLEEP)
+    folder.journal.unlink()
+    folder.journal.mkdir()
+    with pytest.raises(CleanUpNotProven, match="IsADirectoryError"):
+        recover(folder, by="test")
+    assert target.ready() == []
+    assert children.leftovers(folder) == {}
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from harness.errors import CleanUpNotProven
+from harness.journal.layout import RunFolder
+from harness.run.recover import recover
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file can grow any more
+try:
+    recover(RunFolder(Path(sys.argv[1])), by="test")
+except CleanUpNotProven as doubts:
+    print(doubts)
+"""
+
+
+def test_a_full_disk_does_not_keep_a_fault_from_being_lifted(folder: RunFolder, target: FolderTarget) -> None:
+    break_store(folder, target)
+    done = subprocess.run([sys.executable, "-c", FULL, str(folder.root)], capture_output=True, text=True, check=True)
+    assert "File too large" in done.stdout
+    assert target.ready() == []
+    assert recover(folder, by="later").undone == (f"x#1/{FAKE}",)
+
+
+def test_a_run_under_way_is_refused(folder: RunFolder, target: FolderTarget) -> None:
+    break_store(folder, target)
+    opened = RunOpened(
+        run_id="r", scenario="s", user="u", host="h", version="1", commit="", seed=1, python="3", machine="m", argv=()
+    )
+    going_on = subprocess.Popen(SLEEP)
+    try:
+        line = log.append(folder.journal, opened).model_copy(update={"pid": going_on.pid})
+        folder.journal.write_text(line.model_dump_json() + "\n")
+        with pytest.raises(BadInput, match="still carried out"):
+            recover(folder, by="test")
+        assert target.ready() == ["store-0"]
+        older = line.model_copy(update={"mono_ns": line.mono_ns - 3_600_000_000_000})
+        folder.journal.write_text(older.model_dump_json() + "\n")  # its pid is somebody else's by now
+        assert recover(folder, by="test").clean
+    finally:
+        going_on.kill()
+        going_on.wait()
 
 
 def test_a_platform_of_the_run_goes_down_and_takes_its_faults_along(folder: RunFolder, target: FolderTarget) -> None:
@@ -156,6 +226,17 @@ def test_two_at_once_do_not_collide(folder: RunFolder, target: FolderTarget) -> 
     assert len([event for event in log.read(folder.journal) if isinstance(event, FaultGone)]) == 1
 
 
+def is_locked(folder: RunFolder) -> bool:
+    descriptor = os.open(folder.work, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _recover(root: str, by: str) -> None:
     recover(RunFolder(Path(root)), by=by)
 
@@ -166,8 +247,7 @@ def test_killed_in_the_middle_it_is_repeated(folder: RunFolder, target: FolderTa
     spawn = multiprocessing.get_context("spawn")
     first = spawn.Process(target=_recover, args=(str(folder.root), "first"))
     first.start()
-    until(lambda: (folder.work / "recover.lock").exists())
-    time.sleep(0.5)
+    until(lambda: is_locked(folder))
     first.kill()
     first.join()
     assert target.ready() == ["store-0"]
