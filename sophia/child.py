@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,6 +93,11 @@ def serve_pages(port: int, pages: Mapping[str, Page]) -> ThreadingHTTPServer:
     class Server(ThreadingHTTPServer):
         daemon_threads = True
         allow_reuse_address = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client that went away is no error of ours; anything else is told as usual."""
+            if not isinstance(sys.exception(), ConnectionError):
+                super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     server = Server(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, name="pages", daemon=True).start()

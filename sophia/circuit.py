@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from sophia import metrics
+from sophia import metrics, settings
 from sophia.breaker import Breaker, Rule, State
 
 T = TypeVar("T")
@@ -15,6 +15,15 @@ T = TypeVar("T")
 
 class CircuitOpen(Exception):
     """The call was not made."""
+
+
+def rule_from_environment(failures: int, recovery: float, trials: int) -> Rule:
+    """These, unless BREAKER_FAILURES, BREAKER_RECOVERY or BREAKER_TRIALS say otherwise."""
+    return Rule(
+        settings.integer("BREAKER_FAILURES", failures),
+        settings.number("BREAKER_RECOVERY", recovery),
+        settings.integer("BREAKER_TRIALS", trials),
+    )
 
 
 class Circuit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +26,19 @@ SELECT id::text, version, true FROM memories WHERE key = %(key)s AND NOT EXISTS 
 """
 
 
+DECIDED = """
+INSERT INTO consensus_results (question, answer, agreed, votes, level, cost_usd)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::boolean[], %s::jsonb[], %s::integer[], %s::double precision[])
+RETURNING id
+"""
+
+
 class Unavailable(Exception):
-    """The database did not answer in time, or refused (it is read-only, starting or gone)."""
+    """The database did not answer in time, or refused: it is starting, gone, or (`read_only`) a standby."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(f"{type(cause).__name__}: {cause}".strip())
+        self.read_only = isinstance(cause, psycopg.errors.ReadOnlySqlTransaction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,18 @@ class Written:
     id: str
     version: int
     duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A vote of the swarm."""
+
+    question: str
+    answer: str | None
+    agreed: bool
+    votes: dict[str, int]
+    level: int
+    cost: float
 
 
 class Memories:
@@ -72,7 +96,7 @@ class Memories:
                 finally:
                     metrics.DB_POOL.dec()
         except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as problem:
-            raise Unavailable(f"{type(problem).__name__}: {problem}".strip()) from problem
+            raise Unavailable(problem) from problem
 
     async def _again(self, sql: str, parameters: Any) -> list[Any]:
         """Twice at most: a pooled connection may have died with a database that is long back. All queries here may be
@@ -92,6 +116,11 @@ class Memories:
             rows = await self._again(WRITE, {"key": key, "text": text})
         id, version, duplicate = rows[0]
         return Written(id, version, duplicate)
+
+    async def keep_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Into the table of consensus results, all or none."""
+        rows = [(d.question, d.answer, d.agreed, json.dumps(d.votes), d.level, d.cost) for d in decisions]
+        await self._query(DECIDED, [list(column) for column in zip(*rows, strict=True)])
 
     async def read(self, keys: Sequence[str]) -> list[dict[str, Any]]:
         """Memories by key, each with how many rows have it (one, or something is badly wrong)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +50,32 @@ def vote(answers: Mapping[str, str | None], weights: Mapping[str, float] | None 
     winner = min(shares, key=lambda key: (-shares[key], key))
     agreed = shares[winner] > sum(weight.values()) / 2
     return Consensus(wording[winner], agreed, {wording[key]: count for key, count in tally.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How often a model was lately with the majority, and so its weight: rebalances the swarm within some votes."""
+
+    share: float = 1.0
+    memory: float = 0.9
+
+    def after(self, with_majority: bool) -> Standing:
+        """With one more vote."""
+        return replace(self, share=self.memory * self.share + (1 - self.memory) * with_majority)
+
+    @property
+    def weight(self) -> float:
+        """A model that is mostly wrong keeps a little weight, so that it can show that it is right again."""
+        return 1.0 if self.share > 0.8 else max(0.1, self.share)
+
+
+def standings(
+    before: Mapping[str, Standing], answers: Mapping[str, str | None], consensus: Consensus
+) -> dict[str, Standing]:
+    """Everybody's standing after a vote; only a vote with a majority teaches anything."""
+    after = dict(before)
+    if consensus.agreed and consensus.answer is not None:
+        for model, given in answers.items():
+            if given is not None:
+                after[model] = after.get(model, Standing()).after(normal(given) == normal(consensus.answer))
+    return after

@@ -39,6 +39,7 @@ def environment(state: Path) -> dict[str, str]:
         "PROMETHEUS_MONITORING_GROUP": "true",
         "PROMETHEUS_MONITORING_PORT": settings.text("METRICS_PORT"),
         "DISABLE_TELEMETRY": "true",
+        "GO_PROFILING_DISABLE": "true",
         "LOG_LEVEL": "warning",
     }
 
