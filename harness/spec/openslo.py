@@ -83,11 +83,19 @@ def read(file: Path) -> list[Located[Any]]:
     documents: list[Located[Any]] = []
     mistakes: list[BadInput] = []
     for node in read_documents(file):
-        with _Collect(mistakes):
-            documents.append(_document(node))
+        for part in _parts(node):
+            with _Collect(mistakes):
+                documents.append(_document(part))
     if mistakes:
         raise BadInputs(mistakes)
     return documents
+
+
+def _parts(node: Node) -> list[Node]:
+    """A list of documents is as good as several."""
+    if isinstance(node.data, list) and node.data and all(isinstance(item, dict) for item in node.data):
+        return [_below(node, (index,), item) for index, item in enumerate(node.data)]
+    return [node]
 
 
 def _document(node: Node) -> Located[Any]:
@@ -354,8 +362,9 @@ def _objective(
     if not target:
         raise document.error((*path, "target"), "a target of 0 asks for nothing", "give the least share of good events")
     if isinstance(indicator, model.RequestRatio | model.CounterRatio | model.CheckRatio):
-        if op or value is not None:
-            raise document.error(path, "op and value belong to a thresholdMetric", "remove them; a ratio has a target")
+        if value is not None:
+            raise document.error((*path, "value"), "belongs to a thresholdMetric", "remove it; a ratio has a target")
+        op = None
     elif op is None or value is None:
         raise document.error(path, "a thresholdMetric needs op and value", "add op: lte and value: 300, for example")
     return Objective(title=entry.display_name, target=target, op=op, value=value)
@@ -470,19 +479,22 @@ def _refuse(owner: Located[Any], path: KeyPath, cause: str) -> NoReturn:
 
 # ---- in plain words -------------------------------------------------------------------------------------------------
 
+BOUNDS = {"lte": "at most", "lt": "less than", "gte": "at least", "gt": "more than"}
+
 
 def explain(slo: Slo) -> str:
-    """What the SLO counts, where from, over which window, and what must hold: two or three plain sentences."""
+    """What the SLO counts, where from, over which window, and what must hold: a few plain sentences."""
     notes = slo.annotations
     goals = "; ".join(goal(slo.indicator, objective) for objective in slo.objectives)
-    claim = {
-        None: "",
-        "run": " It speaks of this run only.",
-        "system": f" It speaks of the platform, with {percent(notes.confidence)} confidence.",
-    }[notes.claim]
-    few = f" Fewer than {notes.minimum_events} events decide nothing." if notes.minimum_events > 1 else ""
-    levels = f" Meanwhile level {_listed(notes.levels)} counts as served." if notes.levels else ""
-    return f"{slo.title} ({slo.service}): {what(slo.indicator)}, {window(slo)}. Must hold: {goals}.{claim}{few}{levels}"
+    sentences = [
+        f"{slo.title} ({slo.service}): {what(slo.indicator)}; {window(slo)}.",
+        f"Must hold: {goals}.",
+        f"Meanwhile answers at level {_listed(notes.levels)} count as served." if notes.levels else "",
+        f"Fewer than {notes.minimum_events} events decide nothing." if notes.minimum_events > 1 else "",
+        "It speaks of this run only." if notes.claim == "run" else "",
+        f"It speaks of the platform, {percent(notes.confidence)} sure." if notes.claim == "system" else "",
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def percent(share: float) -> str:
@@ -498,24 +510,27 @@ def window(slo: Slo) -> str:
     """Over which stretch the SLO is judged, in words."""
     notes = slo.annotations
     if notes.window == "fault":
-        return f"while and after {notes.experiment} breaks something" if notes.experiment else "in every fault's window"
-    return {"steady": "outside of fault windows, after the warm-up", "run": "over the whole run after the warm-up"}[
-        notes.window
-    ]
+        return f"judged from each fault of {notes.experiment or 'any experiment'} on"
+    return {
+        "steady": "judged outside of fault windows, after the warm-up",
+        "run": "judged over the whole run after the warm-up",
+    }[notes.window]
 
 
 def goal(indicator: model.Indicator, objective: Objective) -> str:
     """What must hold, in words."""
-    title = f"{objective.title}: " if objective.title else ""
+    title = f" ({objective.title})" if objective.title else ""
     if objective.op is None or objective.value is None:
-        return f"{title}at least {percent(objective.target)} of them"
-    bound = f"{model.SYMBOLS[objective.op]} {_valued(indicator, objective.value)}"
-    if isinstance(indicator, model.IncreasePer | model.DeploymentTime | model.WritablePrimaries):
-        return f"{title}{bound}"
+        return f"{'all' if objective.target == 1 else f'at least {percent(objective.target)}'}{title}"
     if isinstance(indicator, model.DataLossMeasure) and indicator.measure == "writes":
-        return f"{title}not one" if objective.target == 1 else f"{title}at least {percent(objective.target)} survive"
-    every = "each time" if objective.target == 1 else f"in at least {percent(objective.target)} of the cases"
-    return f"{title}{bound}, {every}"
+        share = "not one" if objective.target == 1 else f"at most {percent(1 - objective.target)}"
+        return f"{share} of the acknowledged writes{title}"
+    bound = f"{BOUNDS[objective.op]} {_valued(indicator, objective.value)}"
+    if isinstance(indicator, model.GaugeShare):
+        return f"{bound} in at least {percent(objective.target)} of the scrapes{title}"
+    if isinstance(indicator, FAULT_INDICATORS) and objective.target < 1:
+        return f"{bound} for at least {percent(objective.target)} of the faults{title}"
+    return f"{bound}{title}"
 
 
 def _valued(indicator: model.Indicator, value: float) -> str:
@@ -530,34 +545,36 @@ def what(indicator: model.Indicator) -> str:
     """What is counted and where from, in words."""
     match indicator:
         case model.RequestRatio():
-            source = "the load's record of every request" if indicator.table == "requests" else "the beacon's probes"
-            part = f"those {_filter(indicator.good)}" if indicator.good else f"those not {_filter(indicator.bad)}"
-            return f"counts in {source} {_subject(indicator.total)}, and of them {part}"
+            return _requests(indicator)
         case model.CounterRatio():
-            part = indicator.good or f"those not in {indicator.bad}"
-            return f"counts by the platform's own counters, as Prometheus scraped them, {part} out of {indicator.total}"
+            part = f"as good {indicator.good}" if indicator.good else f"as bad {indicator.bad}"
+            return f"of the increase of {indicator.total}, as Prometheus scraped it, counts {part}"
         case model.GaugeShare():
-            return f"looks at each Prometheus scrape of {indicator.query}"
+            return f"looks at {indicator.query} at each Prometheus scrape"
         case model.IncreasePer():
             return f"divides the increase of {indicator.query} by that of {indicator.per}, as Prometheus scraped them"
         case model.CheckRatio():
-            return f"counts what the platform's checks ({', '.join(indicator.checks) or 'all'}) found right"
+            return (
+                f"counts what the platform's checks ({', '.join(indicator.checks) or 'all'}) looked at and found right"
+            )
         case model.RecoveryTime():
             by = f" by {_listed(indicator.regions)}" if indicator.regions else ""
             level = "at full service" if indicator.until == "full-service" else "served at a promised level"
-            return (
-                f"times, by beacon and request record, from the fault until the users were {level}{by} and it stayed so"
-            )
+            return f"times by beacon and request record how long users were not {level}{by}, until it stayed so"
         case model.ReactionTime():
             first = f"first at {indicator.after:g}, then " if indicator.after is not None else ""
             return f"times from the fault until Prometheus saw {indicator.query} {first}at {indicator.equals:g}"
         case model.DataLossMeasure():
-            where = f" in {_listed(indicator.regions)}" if indicator.regions else " in every region"
+            where = f"in {_listed(indicator.regions)}" if indicator.regions else "in every region"
+            excused = "".join(
+                f", but for what was acknowledged within {format_duration(time)} before {name}"
+                for name, time in indicator.excused_before.items()
+            )
             if indicator.measure == "seconds":
-                return (
-                    f"takes from the read-back{where} how long before the fault the oldest lost write was acknowledged"
-                )
-            return f"reads every acknowledged write back{where} and counts the {_listed(indicator.states)}"
+                return f"reads every acknowledged write back {where}: how long before the fault was the oldest lost one"
+            return (
+                f"reads every acknowledged write back {where} and counts what is {_listed(indicator.states)}{excused}"
+            )
         case model.AlertTime():
             return f"times from the fault until the alert {indicator.name} fired at {indicator.severity}"
         case model.DeploymentTime():
@@ -566,20 +583,28 @@ def what(indicator: model.Indicator) -> str:
             return "counts how many databases were writable at the same time, by asking each all the time"
 
 
-def _subject(chosen: model.RequestFilter) -> str:
-    return f"the requests {_filter(chosen)}" if chosen != model.RequestFilter() else "all requests"
+def _requests(ratio: model.RequestRatio) -> str:
+    source = "the load's own record" if ratio.table == "requests" else "the beacon's probes"
+    subject = f"the requests that {_filter(ratio.total)}" if _filter(ratio.total) else "all requests"
+    part = ratio.good or ratio.bad or model.RequestFilter()
+    same = {name: getattr(model.RequestFilter(), name) for name in part.model_fields_set}
+    # What total and part have in common is said once.
+    rest = part.model_copy(
+        update={name: empty for name, empty in same.items() if getattr(part, name) == getattr(ratio.total, name)}
+    )
+    return (
+        f"of {subject} in {source}, counts{'' if ratio.good else ' as bad'} those that {_filter(rest) or 'there are'}"
+    )
 
 
-def _filter(chosen: model.RequestFilter | None) -> str:
-    if chosen is None:
-        return ""
-    words = {
-        f"of {_listed(chosen.journeys)}": bool(chosen.journeys),
-        chosen.outcome if chosen.outcome == "served" else "that failed": chosen.outcome != "any",
-        f"faster than {format_duration(chosen.faster_than or 0.0)}": chosen.faster_than is not None,
-        f"with {chosen.content} content": chosen.content != "any",
-        f"at level {_listed(chosen.levels)}": bool(chosen.levels),
-        f"from {_listed(chosen.regions)}": bool(chosen.regions),
-        f"by release {_listed(chosen.releases)}": bool(chosen.releases),
-    }
-    return ", ".join(text for text, holds in words.items() if holds) or "there are"
+def _filter(chosen: model.RequestFilter) -> str:
+    words = [
+        (f"were {_listed(chosen.journeys)}", bool(chosen.journeys)),
+        ("were served" if chosen.outcome == "served" else "failed", chosen.outcome != "any"),
+        (f"took less than {format_duration(chosen.faster_than or 0.0)}", chosen.faster_than is not None),
+        (f"had {chosen.content} content", chosen.content != "any"),
+        (f"were at level {_listed(chosen.levels)}", bool(chosen.levels)),
+        (f"came from {_listed(chosen.regions)}", bool(chosen.regions)),
+        (f"were answered by release {_listed(chosen.releases)}", bool(chosen.releases)),
+    ]
+    return " and ".join(text for text, holds in words if holds)

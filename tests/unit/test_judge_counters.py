@@ -199,7 +199,7 @@ def test_bad_over_total():
         ("only scrape health", lambda rows: healthy()),
         ("no series for good", lambda rows: [row for row in rows if row["query"] != GOOD]),
         ("no series for total", lambda rows: [row for row in rows if row["query"] != TOTAL]),
-        ("nan everywhere", lambda rows: [row | ({"value": math.nan} if "votes" in row["query"] else {}) for row in rows]),
+        ("nan everywhere", lambda rows: [r | {"value": math.nan} if "votes" in r["query"] else r for r in rows]),
         ("stopped in mid-window", lambda rows: [row for row in rows if row["t_ms"] < wall_ms(15)]),
         ("began after the window", lambda rows: [row for row in rows if row["t_ms"] > wall_ms(76)]),
         ("nothing in the window", lambda rows: [row for row in rows if not wall_ms(4) < row["t_ms"] < wall_ms(76)]),
