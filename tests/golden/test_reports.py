@@ -28,6 +28,7 @@ def _html(kind: Kind) -> str:
     evidence, judgement = sample(kind)
     text = re.sub(r"<style>.*?</style>", "<style/>", html(evidence, judgement).decode(), flags=re.S)
     text = re.sub(r"sha256-[^&']+", "sha256-…", text)
+    text = re.sub(r'(<rect [^>]*class="reading">.*?</rect>)+', lambda found: f"<!-- {_digest(found[0])} -->", text)
     text = re.sub(r' d="([^"]{80,})"', lambda found: f' d="{_digest(found[1])}"', text)
     return text.replace("><", ">\n<")
 
