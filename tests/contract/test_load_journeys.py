@@ -3,7 +3,6 @@ from wrong. A new locustfile or journey is picked up by itself."""
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ import pytest
 
 from harness.journal.layout import RunFolder
 from harness.load.engine import locust_engine, rows
+from harness.load.locustfile import journeys
 from harness.load.order import read_status, status_file, stream
 from harness.load.recorder import read
 from harness.model.records import Content, Outcome
@@ -27,15 +27,7 @@ FILES = sorted(LOADTESTS.glob("*.py"))
 
 
 def journeys_of(file: Path) -> list[str]:
-    """The names in @journey("…"), read without importing: a locustfile patches the whole process."""
-    decorators = [
-        d
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.FunctionDef)
-        for d in node.decorator_list
-    ]
-    calls = [d for d in decorators if isinstance(d, ast.Call) and getattr(d.func, "id", "") == "journey"]
-    return [ast.literal_eval(call.args[0]) for call in calls]
+    return list(journeys(file))
 
 
 def load_of(file: Path, **more) -> Load:
