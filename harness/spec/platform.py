@@ -257,8 +257,13 @@ def _http(spec: PlatformSpec, check: HttpCheck, at: KeyPath, service: Service | 
         if pointer and not pointer.startswith("/"):
             yield at, f"{pointer!r} is no JSON pointer", "write it as in /modules/0/name"
     regions = [region for region, count in service.instances.items() if count] if service else [None]
-    texts = [("path", check.path), *((("headers", key), text) for key, text in check.headers.items())]
+    texts: list[tuple[str | tuple[str, str], str]] = [
+        ("path", check.path),
+        *((("headers", key), text) for key, text in check.headers.items()),
+    ]
     texts += [("body", text) for text in _strings(check.body)]
+    texts += [(("expect", key), text) for key, value in check.expect.items() for text in _strings(value)]
+    texts += [(("expect_headers", key), text) for key, text in check.expect_headers.items()]
     for key, text in texts:
         path = (*at, *((key,) if isinstance(key, str) else key))
         for region in regions:

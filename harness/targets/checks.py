@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,10 +19,11 @@ from harness.targets.gates import gate_look, keep_attempts
 from harness.targets.preflight import free_disk_mib, free_memory_mib
 from harness.targets.probe import poll
 from harness.targets.render import render
-from harness.targets.state import ANSWERING, PlatformState
+from harness.targets.state import ANSWERING, PlatformState, write_whole
 
 # A secret that somebody forgot to replace: the whole value, or a word of it between separators.
 PLACEHOLDER_SECRET = re.compile(r"(?i)(?<![a-z0-9])(changeme|change-me|your-[a-z0-9_-]+|sk-x{3,}|xxx+)(?![a-z0-9])")
+LOG_LIMIT = 4 * 1024 * 1024
 ADDRESS = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
 
 
@@ -28,8 +31,9 @@ def post_deployment(folder: PlatformFolder, state: PlatformState) -> Iterator[Ch
     """One CheckDone per check, in words and counts."""
     yield _health(folder, state)
     yield _restarts(folder, state)
-    yield _log_success(folder, state)
-    yield _log_failure(folder, state)
+    logs = deployment_logs(folder, state)
+    yield _log_success(logs, state)
+    yield _log_failure(logs, state)
     yield _secrets(folder, state)
     yield _public_addresses(state)
     yield _room(folder, state)
@@ -61,24 +65,24 @@ def _restarts(folder: PlatformFolder, state: PlatformState) -> CheckDone:
     return done("no instance is restarting", wrong, len(serving))
 
 
-def _log_success(folder: PlatformFolder, state: PlatformState) -> CheckDone:
+def _log_success(logs: Mapping[str, str], state: PlatformState) -> CheckDone:
     wrong, of = [], 0
     for each in state.of(roles=ANSWERING):
         patterns = state.service(each.service).logs.success or state.spec.logs.success
         if not patterns:
             continue
         of += 1
-        text = read_log(folder.log(each.name))
+        text = logs[each.name]
         if not any(re.search(pattern, text, re.MULTILINE) for pattern in patterns):
             wrong.append(f"{each.name}: its log has none of {', '.join(patterns)}")
     return done("logs show success", wrong, of)
 
 
-def _log_failure(folder: PlatformFolder, state: PlatformState) -> CheckDone:
+def _log_failure(logs: Mapping[str, str], state: PlatformState) -> CheckDone:
     wrong, serving = [], state.of(roles=ANSWERING)
     for each in serving:
         patterns = (*state.service(each.service).logs.failure, *state.spec.logs.failure)
-        text = read_log(folder.log(each.name))
+        text = logs[each.name]
         found = next((hit for pattern in patterns if (hit := re.search(pattern, text, re.MULTILINE))), None)
         if found:
             line = text[text.rfind("\n", 0, found.start()) + 1 :].split("\n", 1)[0]
@@ -86,14 +90,23 @@ def _log_failure(folder: PlatformFolder, state: PlatformState) -> CheckDone:
     return done("logs show no failure", wrong, len(serving))
 
 
-def read_log(file: Path, limit: int = 4 * 1024 * 1024) -> str:
-    """The last 4 MiB of a log, empty when there is none."""
-    try:
-        with file.open("rb") as stream:
-            stream.seek(max(0, file.stat().st_size - limit))
-            return stream.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
+def deployment_logs(folder: PlatformFolder, state: PlatformState) -> dict[str, str]:
+    """What each instance logged until it was first checked (at most its last 4 MiB).
+
+    Later lines tell of what was done to a platform that stays up, faults included, not of its deployment.
+    """
+    sizes: dict[str, int] = json.loads(folder.checked.read_text()) if folder.checked.exists() else {}
+    texts = {}
+    for each in state.of(roles=ANSWERING):
+        try:
+            with folder.log(each.name).open("rb") as stream:
+                size = sizes.setdefault(each.name, os.fstat(stream.fileno()).st_size)
+                stream.seek(max(0, size - LOG_LIMIT))
+                texts[each.name] = stream.read(min(size, LOG_LIMIT)).decode(errors="replace")
+        except FileNotFoundError:
+            texts[each.name] = ""
+    write_whole(folder.checked, json.dumps(sizes).encode())
+    return texts
 
 
 def _secrets(folder: PlatformFolder, state: PlatformState) -> CheckDone:

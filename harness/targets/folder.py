@@ -38,12 +38,17 @@ class PlatformFolder:
 
     @property
     def held(self) -> Path:
-        """One empty file per instance that must stay down; `ALL` holds every one."""
+        """One empty file per instance that must stay down."""
         return self.root / "held"
 
     @property
     def restarts(self) -> Path:
         return self.root / "restarts.jsonl"
+
+    @property
+    def checked(self) -> Path:
+        """How long each instance's log was when it was first checked, as JSON."""
+        return self.root / "checked.json"
 
     @property
     def gates(self) -> Path:

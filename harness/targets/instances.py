@@ -118,7 +118,7 @@ def start(folder: PlatformFolder, name: str) -> None:
                 raise TargetError(f"{name} does not start: supervisord still sees an older process")
             time.sleep(0.01)
         supervisor.call(folder, "supervisor.startProcess", name, False)
-        while _note(folder, name) == before:
+        while _note(folder, name) in ("", before):
             if time.monotonic() > deadline:
                 raise TargetError(f"{name} does not start; see {folder.log(name)}")
             time.sleep(0.005)

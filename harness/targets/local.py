@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
 import shutil
 import signal as signals
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from harness.errors import BadInput, TargetError
 from harness.model.events import StandIn
@@ -22,10 +24,27 @@ from harness.targets import instances as one
 from harness.targets.folder import PlatformFolder, check_socket_length, make_private, state_root
 from harness.targets.preflight import preflight
 from harness.targets.render import Context, endpoint
-from harness.targets.state import ANSWERING, HOST, InstanceState, load, public
+from harness.targets.state import ANSWERING, HOST, InstanceState, boot_id, load, public
 from harness.targets.store import Store
 
 ID = re.compile(r"^[a-z0-9-]+-[0-9a-f]{6}$")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _told(method: Callable[P, T]) -> Callable[P, T]:
+    """A full disk or a folder that cannot be written to is a TargetError."""
+
+    @functools.wraps(method)
+    def telling(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except OSError as error:
+            fix = "free some space, or set HARNESS_STATE to another folder"
+            raise TargetError(f"{error.filename or 'the state folder'}: {error.strerror}\n  fix: {fix}") from error
+
+    return telling
 
 
 class LocalTarget:
@@ -46,6 +65,7 @@ class LocalTarget:
 
     # -- deployment
 
+    @_told
     def up(self, release: str, report: Report) -> None:
         """Deploys phase by phase. Raises BadInput or TargetError before anything is started when something is missing,
         TargetError (with the phase taken back) when an instance or a gate fails."""
@@ -62,6 +82,7 @@ class LocalTarget:
             deployment.roll_out_first(self._store, phase, report)
         deployment.finish(self._store, begun, report)
 
+    @_told
     def deploy(self, release: str, report: Report) -> None:
         """Rolls out another release of the released services while they serve, phase by phase.
 
@@ -79,6 +100,7 @@ class LocalTarget:
         self._store.update(lambda state: state.model_copy(update={"release": release}))
         deployment.finish(self._store, begun, report)
 
+    @_told
     def take_back(self, phase: str) -> bool:
         """Puts the platform back to what it was before a phase; True when that was then seen to be so."""
         return deployment.take_back(self._store, phase)
@@ -106,6 +128,7 @@ class LocalTarget:
         fleet.refresh(self._store, settle=False)
         return [self._public(self._store.read().instance(each.name)) for each in new]
 
+    @_told
     def remove_instances(self, instances: Sequence[Instance]) -> None:
         """Ends instances for good; ones that are gone already are no error."""
         names = {each.name for each in instances}
@@ -114,6 +137,7 @@ class LocalTarget:
 
     # -- looking
 
+    @_told
     def check(self, report: Report) -> None:
         """Reports one CheckDone for each post-deployment check."""
         from harness.targets.checks import post_deployment
@@ -240,6 +264,8 @@ class LocalTarget:
         try:
             state = self._store.read()
         except TargetError:
+            return [], [], []
+        if state.boot_id != boot_id():  # the machine was started anew: nothing of that time runs
             return [], [], []
         groups = []
         for phase in reversed(state.spec.phases):

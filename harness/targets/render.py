@@ -22,7 +22,7 @@ from harness.spec.platform import locate
 from harness.targets.folder import PlatformFolder
 from harness.targets.state import ANSWERING, HOST, SERVING, InstanceState, PlatformState, write_whole
 
-PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
+PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
 MARK, INSTANCE_MARK = "HARNESS_PLATFORM", "HARNESS_INSTANCE"
 
 

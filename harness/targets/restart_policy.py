@@ -24,8 +24,6 @@ from harness.errors import TargetError
 from harness.targets import procfs, supervisor
 from harness.targets.folder import PlatformFolder
 
-ALL = "ALL"
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -95,7 +93,7 @@ def dump_rules(rules: Mapping[str, Rule]) -> bytes:
 
 
 def held(folder: PlatformFolder, name: str) -> bool:
-    return folder.hold(name).exists() or folder.hold(ALL).exists()
+    return folder.hold(name).exists()
 
 
 def append(folder: PlatformFolder, **line: object) -> None:

@@ -20,7 +20,6 @@ from harness.ports import Leftovers
 from harness.targets import procfs, supervisor
 from harness.targets.folder import PlatformFolder
 from harness.targets.render import MARK
-from harness.targets.restart_policy import ALL
 
 GRACE_S = 1.5  # for what was started by somebody else than supervisord, between SIGTERM and SIGKILL
 
@@ -57,25 +56,26 @@ def members(folder: PlatformFolder, spare: Collection[int] = ()) -> list[procfs.
 
 
 def end(folder: PlatformFolder, groups: list[list[Ending]], ports: Collection[int]) -> Leftovers:
-    """Ends the groups one after another (instances of a group at once), then supervisord, then whatever is left.
+    """Ends supervisord, then the groups one after another (instances of a group at once), then whatever is left.
 
-    Returns what is still there after all that: a process that could not be ended, or one of `ports` that still listens.
+    supervisord goes first and at once: it has nothing to save, and nothing is restarted any more, even when a full disk
+    forbids to say so in a file. Returns what is still there after all that: a process that could not be ended, or one
+    of `ports` that still listens.
     """
-    if folder.root.is_dir():
-        folder.held.mkdir(exist_ok=True)
-        with folder.locked("hold"):
-            folder.hold(ALL).touch()
+    keeper = supervisor.pid_of(folder)
+    _signal([seen for seen in members(folder) if is_keeper(seen, keeper)], signal.SIGKILL)
     for group in groups:
         _end_group(folder, group)
-    rest = members(folder)
-    keeper = supervisor.pid_of(folder)
-    _signal(
-        [seen for seen in rest if keeper in (seen.pid, seen.parent)], signal.SIGKILL
-    )  # there is nothing it could save
-    strays = [seen for seen in rest if keeper not in (seen.pid, seen.parent)]
+    strays = members(folder)
     _signal(strays, signal.SIGTERM)
     procfs.wait_gone(lambda: _alive(strays), GRACE_S)
     return _kill_and_prove(folder, ports)
+
+
+def is_keeper(seen: procfs.Seen, keeper: int) -> bool:
+    """Whether this is supervisord or its restart policy."""
+    policy = seen.parent == keeper and "harness.targets.restart_policy" in procfs.command_line(seen.pid)
+    return seen.pid == keeper or policy
 
 
 def _end_group(folder: PlatformFolder, group: list[Ending]) -> None:

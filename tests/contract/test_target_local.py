@@ -534,3 +534,34 @@ def test_a_recycled_pid_is_never_signalled(make: Make) -> None:
     finally:
         victim.kill()
         victim.wait()
+
+
+def test_a_folder_that_can_no_longer_be_written_to_is_told_and_down_still_works(make: Make) -> None:
+    def spoil(event: AnyEvent) -> None:
+        if event.event == "phase.deployed":
+            target.folder.saved.rename(target.folder.root / "elsewhere")
+            target.folder.saved.touch()
+
+    target = make()
+    with pytest.raises(TargetError, match=r"saved/.*\n  fix: .*HARNESS_STATE"):
+        target.up("", spoil)
+    assert target.down().clean
+
+
+def test_what_is_logged_after_the_first_check_is_not_about_the_deployment(make: Make) -> None:
+    target = make(('logs: {success: ["Server is up"]}', 'logs: {success: ["Server is up"], failure: ["refused"]}'))
+    target.up("", ignore)
+    log = target.folder.log("base-east-0")
+    wrong: list[str] = []
+
+    def note(event: AnyEvent) -> None:
+        if event.event == "check" and event.passed < event.of:
+            wrong.append(event.name)
+
+    target.check(note)
+    log.write_text(log.read_text() + "Connection refused\n")
+    target.check(note)
+    assert wrong == []
+    target.folder.checked.unlink()
+    target.check(note)
+    assert wrong == ["logs show no failure"]
