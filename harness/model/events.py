@@ -123,10 +123,11 @@ class ChildEnded(Event):
 
 
 class Window(Event):
-    """A stretch of the run, [start_ns, end_ns) monotonic. Fault windows carry their experiment's id (name#n)."""
+    """A stretch of the run, [start_ns, end_ns) monotonic. Fault windows carry their experiment's id (name#n), bakes
+    the share."""
 
     event: Literal["window"] = "window"
-    kind: Literal["warm-up", "steady", "fault", "quiet"]
+    kind: Literal["warm-up", "steady", "fault", "bake", "quiet"]
     experiment: str = ""
     start_ns: int
     end_ns: int

@@ -26,10 +26,12 @@ def exit_code(verdict: Verdict) -> int:
 def judge_folder(folder: RunFolder, slos: Sequence[Path] = ()) -> Judgement:
     """The judgement of a run's folder, by its own objectives or by others."""
     from harness.judge import judge
+    from harness.judge.rollout import judge_rollout
     from harness.metrics.evidence import load_evidence
     from harness.spec.openslo import load_slos
 
-    return judge(load_evidence(folder), load_slos(list(slos) or [folder.inputs / "slos"]))
+    evidence, chosen = load_evidence(folder), load_slos(list(slos) or [folder.inputs / "slos"])
+    return (judge_rollout if evidence.scenario.rollout else judge)(evidence, chosen)
 
 
 def write_reports(folder: RunFolder, judgement: Judgement, to: Path) -> list[Path]:

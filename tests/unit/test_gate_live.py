@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from harness.journal.layout import RunFolder
+from harness.judge.rollout import of_release
 from harness.load.recorder import Stream, read, schema
 from harness.model.evidence import MetricAnswer
 from harness.model.judgement import Verdict
@@ -17,7 +18,7 @@ from harness.model.scenario import Constant, Load, Rollout, RolloutStep, Scenari
 from harness.model.slo import CounterRatio, Objective, RequestFilter, RequestRatio, Slo
 from harness.run.context import RunContext
 from harness.run.live import LiveRecord
-from harness.run.step import of_release, step_judge
+from harness.run.step import step_judge
 
 S = 1_000_000_000
 STEP = RolloutStep(share=0.5, bake=10.0)
