@@ -107,6 +107,8 @@ def load_answers(folder: RunFolder, problems: list[str]) -> tuple[MetricAnswer, 
     file = folder.evidence / "metrics.json"
     try:
         rows = json.loads(file.read_text())
+        if not isinstance(rows, list):
+            raise TypeError("not a list of answers")
         return tuple(MetricAnswer(**{**row, "warnings": tuple(row["warnings"])}) for row in rows)
     except (OSError, ValueError, TypeError, KeyError) as error:
         problems.append(f"evidence/metrics.json cannot be read: {str(error).splitlines()[0][:200]}")

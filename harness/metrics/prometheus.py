@@ -66,15 +66,16 @@ class PrometheusSource:
         """(the answer's data, its warnings); Unanswered when there is none."""
         import requests
 
+        session, url = self._client._session, f"{self.url}/api/v1/{path}"
         try:
-            response = self._client._session.post(
-                f"{self.url}/api/v1/{path}", data=dict(parameters), timeout=self._timeout_s
-            ) if path == "query" else self._client._session.get(
-                f"{self.url}/api/v1/{path}", params=dict(parameters), timeout=self._timeout_s
-            )  # fmt: skip
-            answer = response.json()
+            if path == "query":  # by POST: a long selector does not fit into every proxy's URL
+                response = session.post(url, data=dict(parameters), timeout=self._timeout_s)
+            else:
+                response = session.get(url, params=dict(parameters), timeout=self._timeout_s)
         except requests.RequestException as error:
             raise Unanswered(f"no answer from {self.url}: {type(error).__name__}") from error
+        try:
+            answer = json.loads(response.content)
         except ValueError as error:
             raise Unanswered(f"{self.url} did not answer in JSON (HTTP {response.status_code})") from error
         if not isinstance(answer, dict) or answer.get("status") != "success":
