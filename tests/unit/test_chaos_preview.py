@@ -12,6 +12,7 @@ from harness.chaos.preview import load_experiment, preview
 from harness.errors import BadInput
 from harness.model.platform import Platform
 from harness.ports import Processes
+from harness.spec.platform import load_platform
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -59,6 +60,13 @@ def test_the_shipped_experiments_are_right(shipped: Path) -> None:
 
 def test_there_are_the_three_of_the_contract() -> None:
     assert {path.stem for path in SHIPPED} >= {"kill-weaviate", "gpu-loss", "region-failover"}
+
+
+@pytest.mark.parametrize(("name", "touched"), [("kill-weaviate", 1), ("gpu-loss", 1), ("region-failover", 5)])
+def test_the_shipped_experiments_find_something_on_the_reference_platform(name: str, touched: int) -> None:
+    reference = load_platform(ROOT / "deploy" / "platform.yaml").value
+    (fault,) = preview(ROOT / "experiments" / f"{name}.yaml", reference, environ={})
+    assert len(fault.selection) >= touched
 
 
 def test_what_will_be_touched_is_known_from_the_platform_file(file: Path) -> None:
