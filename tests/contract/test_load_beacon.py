@@ -145,9 +145,12 @@ def test_a_record_that_cannot_be_written_ends_it(tmp_path):
     with serving() as (url, _):
         code = f"""
 import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 from harness.load.beacon import main
-sys.exit(main(["--url", "{url}/api/ping", "--record", "{tmp_path}"]))
+unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, unlimited[1]))
+code = main(["--url", "{url}/api/ping", "--record", "{tmp_path}"])
+resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+sys.exit(code)
 """
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert done.returncode == 74

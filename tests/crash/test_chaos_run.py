@@ -158,6 +158,24 @@ def test_one_that_takes_too_long_is_ended_and_rolled_back(play: Play, folder: Ru
     assert [event.expected for event in log.read(folder.journal) if isinstance(event, ChildEnded)] == [True]
 
 
+def test_one_that_is_stopped_in_a_probe_is_rolled_back(
+    folder: RunFolder, target: FolderTarget, edge: str, write: Callable[[dict[str, Any]], Path]
+) -> None:
+    """SIGTERM would be swallowed here and the experiment would go on; SIGINT is sent first."""
+    document = experiment()
+    document["method"].insert(2, probe("stays", "holds", fault=FAKE, over="100s"))
+    run = ExperimentRun("x#1", write(document), target.reference, edge, 7, 1, 60.0)
+    running = runner.start(folder, run)
+    while not any(isinstance(event, FaultLanded) for event in log.read(folder.journal)):
+        time.sleep(0.05)
+    ended = running.stop("a guard ended the run")
+    assert ended.status == "interrupted"
+    assert ended.mistakes[0] == "a guard ended the run"
+    assert target.ready() == []
+    assert undo.pending(folder) == ()
+    assert running.stop("again") == ended
+
+
 def test_one_that_is_killed_leaves_no_journal_and_is_a_mistake(
     folder: RunFolder, target: FolderTarget, edge: str, write: Callable[[dict[str, Any]], Path]
 ) -> None:

@@ -130,13 +130,15 @@ def test_a_full_disk_is_an_error_and_what_was_written_can_be_read(tmp_path):
     done = run_child(
         tmp_path,
         """
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+        unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, unlimited[1]))
         try:
             for number in range(5000):
                 stream.append([number, "x"])
                 if number % 100 == 99:
                     stream.flush()
         except RecordError as error:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
             print(error)
             sys.exit(74)
         """,
