@@ -18,10 +18,11 @@ from harness import children, proc
 from harness.chaos import lifecycle, undo
 from harness.chaos.attach import attach
 from harness.chaos.lifecycle import Session
-from harness.errors import BadInput, CleanUpNotProven
+from harness.errors import BadInput, CleanUpNotProven, TargetError
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.events import FaultGone, Problem, Recovered, RunClosed, RunOpened
+from harness.ports import Process
 from harness.run import watchdog
 from harness.run.recover import Patience, note_target, recover
 from harness.testing.experiments import FAKE
@@ -327,6 +328,29 @@ def test_the_watchdog_leaves_when_the_run_is_closed(folder: RunFolder, target: F
     harness.wait()
     children.end_all(folder)
     assert not [event for event in log.read(folder.journal) if isinstance(event, Recovered)]
+
+
+def test_a_watchdog_over_a_run_of_this_process(folder: RunFolder, target: FolderTarget) -> None:
+    break_store(folder, target)
+    guard = watchdog.start_watchdog(folder)
+    assert guard.poll() is None
+    log.append(folder.journal, RunClosed(reason="test", clean=True))
+    assert guard.wait(10) == 0
+    assert target.ready() == ["store-0"]
+
+
+def test_a_watchdog_that_comes_too_late_acts_at_once(folder: RunFolder, target: FolderTarget) -> None:
+    break_store(folder, target)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    assert watchdog.start_watchdog(folder, Process(dead.pid, 1)).wait(20) == 0
+    assert target.ready() == []
+
+
+def test_a_watchdog_that_does_not_come_up_is_told(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(TargetError, match="watchdog does not come up"):
+        watchdog.start_watchdog(folder)
 
 
 def test_signals_of_the_terminal_do_not_reach_the_watchdog(folder: RunFolder, target: FolderTarget) -> None:
