@@ -16,16 +16,14 @@ from harness.model.events import (
     AnyEvent,
     ChildEnded,
     ClockRead,
-    Decided,
     GuardTripped,
     Problem,
-    RolledBack,
     RunClosed,
     ScheduleFixed,
     Window,
 )
 from harness.model.evidence import Evidence
-from harness.model.judgement import Finding, Judgement, ObjectiveResult, Verdict
+from harness.model.judgement import Judgement, ObjectiveResult, Verdict
 from harness.model.records import Outcome
 from harness.model.slo import Slo
 
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BESIDES = (ClockRead, Problem, ChildEnded, GuardTripped)
-# What the gate's last state says of the release, whatever the objectives said; the states are harness.gate.State.
-_CAPS = {"promoted": Verdict.PASS, "rolled-back": Verdict.FAIL}
 
 
 def judge_bake(evidence: Evidence, slos: Sequence[Slo], canary: str, from_ns: int, to_ns: int) -> Judgement:
@@ -43,58 +39,41 @@ def judge_bake(evidence: Evidence, slos: Sequence[Slo], canary: str, from_ns: in
     `evidence` is the run's, finished or still growing; of its events only those count that tell what went wrong.
     """
 
+    spec = evidence.scenario.model_copy(update={"rollout": None})
+    bake = replace(evidence, scenario=spec, beacon=None, ledger=None, readback=None, primaries=None)
+    rows = evidence.requests
+
     def told(with_nameless: bool) -> Judgement:
-        mine = (
-            None if evidence.requests is None else of_release(evidence.requests, canary, from_ns, to_ns, with_nameless)
-        )
+        mine = None if rows is None else of_release(rows, canary, from_ns, to_ns, with_nameless)
         events = _events(evidence.events, from_ns, to_ns, 0 if mine is None else mine.num_rows)
-        return judge(
-            replace(evidence, events=events, requests=mine, beacon=None, ledger=None, readback=None, primaries=None),
-            slos,
-        )
+        return judge(replace(bake, events=events, requests=mine), slos)
 
     return agreed(told(False), told(True))
 
 
 def judge_rollout(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
-    """The judgement of a run with a rollout: promoted can be PASS, rolled back is FAIL, all else is INCONCLUSIVE."""
+    """The judgement of a run with a rollout: promoted can be PASS, taken off is FAIL, all else is INCONCLUSIVE."""
     rollout = evidence.scenario.rollout
     assert rollout is not None
-    bakes = [event for event in evidence.events if isinstance(event, Window) and event.kind == "bake"]
+    whole = judge(evidence, ())
     results: list[ObjectiveResult] = []
-    findings: list[Finding] = [_gate(evidence.events)]
-    for bake in bakes:
+    findings = list(whole.findings)
+    for bake in (event for event in evidence.events if isinstance(event, Window) and event.kind == "bake"):
         judged = judge_bake(evidence, slos, rollout.canary, bake.start_ns, bake.end_ns)
         results += [result.model_copy(update={"experiment": bake.experiment}) for result in judged.objectives]
         findings += [
-            finding.model_copy(update={"reason": f"{bake.experiment}: {finding.reason}"}) for finding in judged.findings
+            finding.model_copy(update={"reason": f"at {bake.experiment}: {finding.reason}"})
+            for finding in judged.findings
+            if finding not in findings
         ]
-    findings = list(dict.fromkeys(findings))
     verdict = merge(results, findings)
-    whole = judge(evidence, ())
-    return Judgement(
-        run_id=evidence.run_id,
-        rules=whole.rules,
-        verdict=verdict,
-        sentence=f"{verdict}: {findings[0].reason}. {sentence(verdict, results, findings[1:])}",
-        objectives=tuple(results),
-        findings=tuple(findings),
-    )
-
-
-def _gate(events: Sequence[AnyEvent]) -> Finding:
-    decided = [event for event in events if isinstance(event, Decided)]
-    if not decided:
-        return Finding(name="gate", cap=Verdict.INCONCLUSIVE, reason="the gate decided nothing")
-    last = decided[-1]
-    turned = next((event for event in decided if event.decision in ("ROLLBACK", "HALT")), last)
-    back = [event for event in events if isinstance(event, RolledBack)]
-    seen = f", traffic was back after {back[-1].seconds:.1f} s" if back else ""
-    return Finding(
-        name="gate",
-        cap=_CAPS.get(last.state, Verdict.INCONCLUSIVE),
-        reason=f"the release was {last.state or 'left undecided'}{seen}: {turned.reason}".rstrip("."),
-        detail=tuple(f"step {event.step}: {event.decision} ({event.reason})" for event in decided),
+    return whole.model_copy(
+        update={
+            "verdict": verdict,
+            "sentence": sentence(verdict, results, findings),
+            "objectives": tuple(results),
+            "findings": tuple(findings),
+        }
     )
 
 

@@ -63,7 +63,7 @@ def show(judgement: Judgement, folder: RunFolder, as_json: bool) -> None:
     from harness.render.console import result
 
     colour = sys.stdout.isatty()
-    sys.stdout.write(result(judgement, _short(folder.root), colour))
+    sys.stdout.write(result(judgement, _short(folder.root), colour).rstrip() + "\n")
 
 
 def _short(path: Path) -> Path:
