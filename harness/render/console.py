@@ -24,10 +24,10 @@ def wants_colour(is_tty: bool, environ: Mapping[str, str]) -> bool:
     return bool(environ.get("FORCE_COLOR")) or (is_tty and environ.get("TERM") != "dumb")
 
 
-def result(judgement: Judgement, report: Path | str | None = None, colour: bool = False, *, width: int = 100) -> str:
+def result(judgement: Judgement, folder: Path | str | None = None, colour: bool = False, *, width: int = 100) -> str:
     """Verdict and why, the objectives as a table no wider than `width` columns, findings, recoveries.
 
-    `report` is the path that is named in the last line; without it that line is left out. Ends without a line feed.
+    The last line names the report in `folder`; without a folder that line is left out.
     """
     blocks = [_verdict(judgement, colour, width)]
     if judgement.objectives:
@@ -37,9 +37,9 @@ def result(judgement: Judgement, report: Path | str | None = None, colour: bool 
     told += [_recovery(item) for item in judgement.recoveries]
     if told:
         blocks.append("\n".join(_wrap(text, width) for text in told))
-    if report:
-        blocks.append(f"Report: {report}")
-    return words.plain("\n\n".join(blocks))
+    if folder:
+        blocks.append(f"Report: {Path(folder) / 'report.html'}")
+    return words.plain("\n\n".join(blocks)) + "\n"
 
 
 def _verdict(judgement: Judgement, colour: bool, width: int) -> str:

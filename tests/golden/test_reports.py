@@ -52,8 +52,8 @@ FORMS: dict[str, Callable[[Kind], str]] = {
     "junit.xml": _junit,
     "summary.md": _summary,
     "judgement.json": lambda kind: judgement_json(sample(kind)[1]).decode(),
-    "console.txt": lambda kind: result(sample(kind)[1], "reports/20261120-140300/report.html", width=120) + "\n",
-    "console-colour.txt": lambda kind: result(sample(kind)[1], "r.html", colour=True, width=80) + "\n",
+    "console.txt": lambda kind: result(sample(kind)[1], "reports/20261120-140300", width=120),
+    "console-colour.txt": lambda kind: result(sample(kind)[1], "reports/x", colour=True, width=80),
     "events.txt": lambda kind: "".join(f"{describe(event)}\n" for event in sample(kind)[0].events),
 }
 

@@ -23,12 +23,12 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("width", [72, 80, 100, 140])
 def test_no_line_is_wider_than_asked(kind: Kind, width: int) -> None:
-    assert all(len(line) <= width for line in result(sample(kind)[1], "r.html", width=width).splitlines())
+    assert all(len(line) <= width for line in result(sample(kind)[1], "r", width=width).splitlines())
 
 
 def test_colour_only_adds_colour() -> None:
     judgement = sample("fail")[1]
-    plain, coloured = result(judgement, "r.html"), result(judgement, "r.html", True)
+    plain, coloured = result(judgement, "r"), result(judgement, "r", True)
     assert "\x1b" not in plain
     assert "\x1b[1;31mFAIL" in coloured
     assert ANSI.sub("", coloured) == plain
@@ -50,7 +50,7 @@ def test_when_colour_is_wanted(tty: bool, environ: dict[str, str], wanted: bool)
 
 
 def test_verdict_first_and_report_last() -> None:
-    lines = result(sample("fail")[1], "reports/x/report.html").splitlines()
+    lines = result(sample("fail")[1], "reports/x").splitlines()
     assert lines[0].startswith("FAIL")
     assert lines[-1] == "Report: reports/x/report.html"
     assert "Report" not in result(sample("fail")[1])
