@@ -110,8 +110,9 @@ class Gateway:
             raise ApiError(404, "no_such_model", f"models: {', '.join(self.routes)}")
         key = key_of("completion", model, question)
         order = self.order(model)
-        paced = [provider for provider in order if provider.take()] or order[:1]
-        for provider in paced:
+        for provider in order:
+            if not provider.take() and provider is not order[-1]:
+                continue
             found = await provider.complete(self.session, model, question)
             if found is not None:
                 keeping = asyncio.create_task(self.cache.put(key, found["answer"], HOUR))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from sophia import metrics
 
@@ -63,30 +64,55 @@ class Decision:
 
 
 class Memories:
-    """The table `memories`. Methods raise Unavailable."""
+    """The table `memories`. Methods raise Unavailable.
+
+    `look` must be called now and then: it opens the pool when the database is there, and drops it when it is not, so
+    that requests fail at once instead of waiting for connections that cannot come.
+    """
 
     def __init__(self, conninfo: str, *, connections: int = 20, within: float = 2.0) -> None:
-        self._within = within
-        self._pool = AsyncConnectionPool(
-            conninfo,
-            min_size=2,
-            max_size=connections,
-            timeout=within,
-            max_idle=60.0,
-            reconnect_timeout=1e9,
-            open=False,
-            kwargs={"autocommit": True},
-        )
+        self._conninfo, self._connections, self._within = conninfo, connections, within
+        self._pool: AsyncConnectionPool | None = None
+        self._watch: psycopg.AsyncConnection[Any] | None = None
+        self._looking = asyncio.Lock()
 
-    async def open(self) -> None:
-        """Starts connecting in the background; does not wait for the database."""
-        await self._pool.open(wait=False)
+    async def look(self) -> bool | None:
+        """True: a primary, False: a standby, None: no database."""
+        async with self._looking:
+            try:
+                async with asyncio.timeout(self._within):
+                    if self._watch is None or self._watch.closed:
+                        self._watch = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+                    cursor = await self._watch.execute("SELECT NOT pg_is_in_recovery()")
+                    row = await cursor.fetchone()
+            except (psycopg.Error, TimeoutError, OSError):
+                await self.close()
+                return None
+            if self._pool is None:
+                self._pool = AsyncConnectionPool(
+                    self._conninfo,
+                    min_size=2,
+                    max_size=self._connections,
+                    timeout=self._within,
+                    max_idle=60.0,
+                    open=False,
+                    kwargs={"autocommit": True},
+                )
+                await self._pool.open(wait=False)
+            return bool(row and row[0])
 
     async def close(self) -> None:
         """Ends all connections."""
-        await self._pool.close(timeout=1.0)
+        pool, watch, self._pool, self._watch = self._pool, self._watch, None, None
+        if watch is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await watch.close()
+        if pool is not None:
+            await pool.close(timeout=0)
 
     async def _query(self, sql: str, parameters: Any) -> list[Any]:
+        if self._pool is None:
+            raise Unavailable(ConnectionError("there is no database"))
         try:
             async with asyncio.timeout(self._within), self._pool.connection() as connection:
                 metrics.DB_POOL.inc()
@@ -95,18 +121,17 @@ class Memories:
                     return await cursor.fetchall()
                 finally:
                     metrics.DB_POOL.dec()
-        except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as problem:
+        except (psycopg.Error, PoolTimeout, PoolClosed, TimeoutError, OSError) as problem:
             raise Unavailable(problem) from problem
 
     async def _again(self, sql: str, parameters: Any) -> list[Any]:
-        """Twice at most: a pooled connection may have died with a database that is long back. All queries here may be
+        """Twice at most: the connection may have died with a database that is long back. All queries here may be
         repeated without harm."""
         try:
             return await self._query(sql, parameters)
         except Unavailable as first:
-            if not isinstance(first.__cause__, psycopg.OperationalError):
+            if not isinstance(first.__cause__, psycopg.OperationalError) or await self.look() is None:
                 raise
-            await self._pool.check()
             return await self._query(sql, parameters)
 
     async def write(self, key: str, text: str) -> Written:
@@ -127,7 +152,3 @@ class Memories:
         sql = """SELECT key, min(text), max(version), count(*) FROM memories WHERE key = ANY(%s) GROUP BY key"""
         rows = await self._again(sql, (list(keys),))
         return [{"key": k, "text": t, "version": v, "count": c} for k, t, v, c in rows]
-
-    async def writable(self) -> bool:
-        """True on a primary, False on a standby."""
-        return not (await self._query("SELECT pg_is_in_recovery()", None))[0][0]

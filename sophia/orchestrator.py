@@ -158,10 +158,7 @@ class Orchestrator:
 
     async def probe_database(self) -> None:
         """Sees whether the database of this region answers, and whether it is the writable one."""
-        try:
-            self.writable = await self.memories.writable()
-        except Unavailable:
-            self.writable = None
+        self.writable = await self.memories.look()
 
     async def follow_term(self) -> None:
         """Learns from the failover agent which region is primary; while it is silent, its latest word holds."""

@@ -222,7 +222,6 @@ def build(identity: Identity) -> Any:
         timeout = aiohttp.ClientTimeout(total=10, sock_connect=0.5)
         async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=200)) as session:
             orchestrator.connect(session)
-            await orchestrator.memories.open()
             watching = asyncio.create_task(orchestrator.watch())
             try:
                 yield
