@@ -82,11 +82,11 @@ class Prober:
         self.origin_ns = now = time.monotonic_ns()
         flush_at, second_at = now + FLUSH_NS, now
         while not self.stopping or self._flying:
+            self._expire()
             if not self.stopping:
                 self._send_due()
             elif self.until_ns < 0:
                 self.until_ns = min(time.monotonic_ns(), self._due())  # every probe intended before was sent
-            self._expire()
             now = time.monotonic_ns()
             if now >= flush_at:
                 self._record.flush()

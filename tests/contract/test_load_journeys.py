@@ -136,7 +136,7 @@ def test_a_killed_locust_leaves_its_record_and_is_told(tmp_path):
     assert "was killed by signal 9" in state.problem
     assert engine.stopped_ns() is None
     found = rows(folder, "requests").to_pylist()
-    assert killed_ns - max(row["finished_ns"] for row in found) < 1_000_000_000
+    assert killed_ns - max(row["finished_ns"] for row in found) < 2_000_000_000  # 0.25 s on a machine at ease
     assert sorted(row["arrival"] for row in found) == list(range(len(found)))
 
 
@@ -157,4 +157,4 @@ def test_a_frozen_generator_is_late_and_says_so(tmp_path):
     late = [row["late_p99_ms"] for row in rows(folder, "generator").to_pylist()]
     assert max(late) > 500
     service = [row["finished_ns"] - row["started_ns"] for row in rows(folder, "requests").to_pylist()]
-    assert sorted(service)[len(service) // 2] < 100_000_000
+    assert sorted(service)[len(service) // 2] < 500_000_000

@@ -93,11 +93,11 @@ def test_a_server_that_hangs_times_out_each_on_its_own_deadline():
 
 
 def test_the_late_answer_of_a_timed_out_request_is_nobody_elses():
-    with client_of(Behaviour(delay_s=0.15), timeout_s=0.1) as (client, behaviour):
+    with client_of(Behaviour(delay_s=0.6), timeout_s=0.1) as (client, behaviour):
         assert outcome_of(client) is Outcome.TIMEOUT
         behaviour.delay_s = 0.0
         answer = client.request("POST", "/api/chat", b'{"question": "What is 1 plus 1?"}')
-        gevent.sleep(0.1)
+        gevent.sleep(0.7)
         assert answer.get("answer") == "2"
         assert behaviour.connections == 2
 
@@ -106,12 +106,11 @@ def test_a_late_read_does_not_make_the_server_slow():
     """The generator is busy while the answer comes: the kernel knows when it came."""
     with client_of() as (client, _):
         client.request("GET", "/api/ping")
-        started = time.monotonic_ns()
         job = gevent.spawn(client.request, "GET", "/api/ping")
         gevent.sleep(0)
-        time.sleep(0.3)  # not gevent's: nothing is read meanwhile
-        received = job.get(timeout=2).received_ns - started
-    assert 0 < received < 150_000_000
+        time.sleep(0.8)  # not gevent's: nothing is read meanwhile
+        woken = time.monotonic_ns()
+        assert job.get(timeout=2).received_ns < woken - 100_000_000
 
 
 def test_an_answer_that_came_in_time_but_is_read_late_is_no_time_out():
@@ -119,7 +118,7 @@ def test_an_answer_that_came_in_time_but_is_read_late_is_no_time_out():
         client.request("GET", "/api/ping")
         job = gevent.spawn(client.request, "GET", "/api/ping")
         gevent.sleep(0)
-        time.sleep(0.3)
+        time.sleep(0.8)
         assert job.get(timeout=2).status == 200
 
 

@@ -68,7 +68,7 @@ def test_stop_ends_an_endless_schedule(tmp_path):
         assert session.watch() == ""
     status = read_status(status_file(tmp_path, "load"))
     assert status is not None
-    assert 20 < status.recorded == status.scheduled < 200
+    assert 20 < status.recorded == status.scheduled
 
 
 def test_memories_go_to_the_ledger_acknowledged_or_not(tmp_path):
