@@ -110,11 +110,11 @@ def advance(gate: Gate, seen: Input, rollout: Rollout) -> tuple[Gate, Decision]:
         seen = Input.LAST_PASS
     holding = seen in _HOLDS and (gate.state, seen) in TABLE
     if holding and gate.holds >= rollout.hold.times:
-        seen = Input.SPENT
+        seen, holding = Input.SPENT, False
     decision, state = TABLE.get((gate.state, seen), (Decision.HOLD, gate.state))
     if seen is Input.PASS and decision is Decision.ADVANCE:
         return Gate(state, gate.step + 1), decision
-    return replace(gate, state=state, holds=gate.holds + (1 if holding else 0)), decision
+    return replace(gate, state=state, holds=gate.holds + holding), decision
 
 
 def share(gate: Gate, rollout: Rollout) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import importlib
 import shutil
 import socket
 import subprocess
@@ -18,8 +19,10 @@ from typing import Any
 
 import pytest
 
+from harness import actuators
 from harness.actuators import connect
 from harness.errors import TargetError
+from harness.model.base import Frozen
 from harness.model.scenario import Rollout, RolloutStep
 from harness.ports import Actuator, Instance
 from harness.testing.fake_actuator import World, instance
@@ -201,6 +204,14 @@ def settled(bench: Bench, share: float) -> Counter[str]:
         time.sleep(0.02)
     bench.traffic(100)
     return bench.traffic(200)
+
+
+@pytest.mark.parametrize("name", actuators.names())
+def test_every_file_is_an_actuator_and_is_tried_here(name: str):
+    module = importlib.import_module(f"harness.actuators.{name}")
+    assert issubclass(module.Settings, Frozen) and callable(module.connect)
+    assert any(name in str(getattr(kind, "values", kind)) for kind in KINDS), f"add a bench for {name}"
+    assert f"## {name}" in (Path(__file__).parents[2] / "docs/reference/actuators.md").read_text()
 
 
 def test_before_anything_is_set_no_traffic_goes_to_the_canary(bench: Bench):

@@ -178,7 +178,9 @@ def verdict(tmp_path: Path, rows: list[dict[str, Any]], slos: list[Slo], metrics
         generator.append([second * S, second, second, 0.1, 0.1, 0.1, 0])
     generator.flush()
     judge = step_judge(context, slos, lambda: table(*rows), lambda: read(tmp_path / "generator.rows").table, metrics)
-    return judge(STEP, 0, 100 * S).verdict
+    judgement = judge(STEP, 0, 100 * S)
+    print(judgement.sentence)
+    return judgement.verdict
 
 
 GOOD = [row(n) for n in range(100)]
