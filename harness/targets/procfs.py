@@ -149,9 +149,9 @@ def group_of(leader: Seen) -> list[Seen]:
     return [seen for seen in every() if seen.group == leader.pid and seen.session == leader.session and seen.alive]
 
 
-def listeners(port: int) -> set[str]:
-    """Inodes of the TCP sockets that listen on a port, on any address of this network namespace."""
-    found: set[str] = set()
+def listening() -> dict[int, set[str]]:
+    """Every TCP port that is listened on in this network namespace, on any address, with the inodes of its sockets."""
+    found: dict[int, set[str]] = {}
     for name in ("tcp", "tcp6"):
         try:
             lines = (PROC / "net" / name).read_text().splitlines()[1:]
@@ -159,9 +159,14 @@ def listeners(port: int) -> set[str]:
             continue
         for line in lines:
             fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
-                found.add(fields[9])
+            if fields[3] == "0A":
+                found.setdefault(int(fields[1].rsplit(":", 1)[1], 16), set()).add(fields[9])
     return found
+
+
+def listeners(port: int) -> set[str]:
+    """Inodes of the TCP sockets that listen on a port."""
+    return listening().get(port, set())
 
 
 def holds_socket(pid: int, inodes: Collection[str]) -> bool:

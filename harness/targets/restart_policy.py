@@ -120,8 +120,8 @@ def read_lines(folder: PlatformFolder) -> Iterator[dict[str, Any]]:
 class Listener:
     """The effects: reads events, watches pidfds, restarts what is due."""
 
-    def __init__(self, folder: PlatformFolder) -> None:
-        self.folder = folder
+    def __init__(self, folder: PlatformFolder, call: Callable[..., Any] = supervisor.call) -> None:
+        self.folder, self.call = folder, call
         self.policy = Policy(lambda name: read_rules(folder).get(name))
         self.watched: dict[int, tuple[str, int]] = {}  # pidfd → instance, pid
 
@@ -156,7 +156,7 @@ class Listener:
                 self.policy.known.setdefault(line["instance"], Attempts(up_since=now)).attempt = line["attempt"]
             elif line["what"] == "started":
                 self.policy.forget(line["instance"])
-        for process in supervisor.call(self.folder, "supervisor.getAllProcessInfo"):
+        for process in self.call(self.folder, "supervisor.getAllProcessInfo"):
             name, pid = process["name"], process["pid"]
             if name == supervisor.POLICY:
                 continue
@@ -189,7 +189,7 @@ class Listener:
         poller.unregister(descriptor)
         os.close(descriptor)
         self.end_group(pid)
-        supervisor.call(self.folder, "supervisor.getState")  # any call wakes it, and it reaps
+        self.call(self.folder, "supervisor.getState")  # any call wakes it, and it reaps
 
     def end_group(self, pid: int) -> None:
         """What the process left in its group goes with it, as in a container whose first process ended."""
@@ -219,10 +219,8 @@ class Listener:
                 self.policy.forget(name)
                 return
             try:
-                supervisor.call(
-                    self.folder, "supervisor.startProcess", name, False, ignore=(supervisor.ALREADY_STARTED,)
-                )
-                pid = supervisor.call(self.folder, "supervisor.getProcessInfo", name)["pid"]
+                self.call(self.folder, "supervisor.startProcess", name, False, ignore=(supervisor.ALREADY_STARTED,))
+                pid = self.call(self.folder, "supervisor.getProcessInfo", name)["pid"]
             except TargetError as error:  # removed meanwhile, or it cannot be run at all
                 append(self.folder, what="failed", instance=name, attempt=each.attempt, error=str(error))
                 return

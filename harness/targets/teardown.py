@@ -103,7 +103,8 @@ def _kill_and_prove(folder: PlatformFolder, ports: Collection[int]) -> Leftovers
     deadline = time.monotonic() + 5
     while True:
         left = members(folder)
-        listening = [port for port in ports if not _silent(port)]
+        heard = procfs.listening()
+        listening = [port for port in ports if port in heard and not _strangers(heard[port])]
         if not (left or listening) or time.monotonic() > deadline:
             processes = tuple(f"{seen.pid} {procfs.command_line(seen.pid)}" for seen in left)
             return Leftovers(processes=processes, ports=tuple(listening))
@@ -111,10 +112,9 @@ def _kill_and_prove(folder: PlatformFolder, ports: Collection[int]) -> Leftovers
         time.sleep(0.02)
 
 
-def _silent(port: int) -> bool:
-    """Nobody listens on the port, or somebody does who was seen not to be of the platform (it took the free port)."""
-    inodes = procfs.listeners(port)
-    return not inodes or any(procfs.holds_socket(seen.pid, inodes) for seen in procfs.every())
+def _strangers(inodes: set[str]) -> bool:
+    """Whether somebody is seen to hold the sockets: no member is left, so it took a port that had become free."""
+    return any(procfs.holds_socket(seen.pid, inodes) for seen in procfs.every())
 
 
 def _signal(processes: list[procfs.Seen], number: signal.Signals) -> None:
