@@ -49,7 +49,7 @@ def locust_engine(
     argv = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "-u", "1", "-r", "1", "--host", url]
     argv += ["--exit-code-on-error", "0", "--only-summary"]
     # Settings of the user's own Locust must not change a run: no LOCUST_… variables, no ./locust.conf.
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "LOAD_"))}
+    env = _environment("LOCUST_", "LOAD_")
     env |= {"HARNESS_RUN": mark, "HARNESS_LOAD": str(order_file)}
     status = status_file(folder.work, "load")
     return Child("load", argv, env, folder.work.resolve(), folder.logs / "locust.log", status, load.drain)
@@ -61,9 +61,14 @@ def beacon_engine(mark: str, folder: RunFolder, beacon: Beacon, url: str) -> Chi
     argv = [sys.executable, "-m", "harness.load.beacon", "--url", url.rstrip("/") + beacon.path]
     argv += ["--every", format_duration(beacon.every), "--timeout", format_duration(beacon.timeout)]
     argv += ["--record", str(folder.work.resolve())]
-    env = dict(os.environ) | {"HARNESS_RUN": mark}
+    env = _environment() | {"HARNESS_RUN": mark}
     status = status_file(folder.work, "beacon")
     return Child("beacon", argv, env, folder.work, folder.logs / "beacon.log", status, beacon.timeout)
+
+
+def _environment(*without: str) -> dict[str, str]:
+    """Ours, but for these prefixes, and without a coverage tracer: it would make every start late."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", *without))}
 
 
 def rows(folder: RunFolder, name: str) -> pa.Table:

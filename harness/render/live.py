@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 QUIET = (e.Digest, e.ClockRead, e.Window, e.ChildStarted)
 KEPT = 8
+WIDE = 180  # characters of a plain line; the journal holds the rest
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ class Progress:
 def fold(progress: Progress, event: e.AnyEvent) -> Progress:
     """The progress after one more event."""
     changes: dict[str, Any] = {}
+    progress = replace(progress, opened_ns=progress.opened_ns or event.mono_ns)
     match event:
         case e.RunOpened():
-            changes = {"run_id": event.run_id, "opened_ns": event.mono_ns}
+            changes = {"run_id": event.run_id}
         case e.Stage():
             changes = {"stage": event.title or event.name, "stage_ns": event.mono_ns}
         case e.ScheduleFixed():
@@ -108,7 +110,8 @@ class PlainView:
 
     def _say(self, at_ns: int, text: str) -> None:
         since = (at_ns - (self._progress.opened_ns or at_ns)) / 1e9
-        self._stream.write(f"{since:8.1f} s  {text}\n")
+        short = text if len(text) <= WIDE else f"{text[: WIDE - 1]}…"
+        self._stream.write(f"{since:8.1f} s  {short}\n")
         self._stream.flush()
 
 

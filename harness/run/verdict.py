@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +40,7 @@ def write_reports(folder: RunFolder, judgement: Judgement, to: Path) -> list[Pat
     """judgement.json, report.html, junit.xml and summary.md in `to`; returns what was written."""
     from harness.metrics.evidence import load_evidence
     from harness.render.html import html
+    from harness.render.json import judgement_json
     from harness.render.junit import junit
     from harness.render.markdown import summary
 
@@ -45,7 +48,7 @@ def write_reports(folder: RunFolder, judgement: Judgement, to: Path) -> list[Pat
     target = RunFolder(to)
     to.mkdir(parents=True, exist_ok=True)
     contents = {
-        target.judgement: judgement.model_dump_json(indent=2).encode() + b"\n",
+        target.judgement: judgement_json(judgement),
         target.html: html(evidence, judgement),
         target.junit: junit(judgement, evidence),
         target.summary: summary(judgement, evidence).encode(),
@@ -57,13 +60,16 @@ def write_reports(folder: RunFolder, judgement: Judgement, to: Path) -> list[Pat
 
 def show(judgement: Judgement, folder: RunFolder, as_json: bool) -> None:
     """The result on standard output."""
-    if as_json:
-        sys.stdout.write(judgement.model_dump_json(indent=2) + "\n")
-        return
-    from harness.render.console import result
+    from harness.render.json import judgement_json
 
-    colour = sys.stdout.isatty()
-    sys.stdout.write(result(judgement, _short(folder.root), colour).rstrip() + "\n")
+    if as_json:
+        sys.stdout.buffer.write(judgement_json(judgement))
+        return
+    from harness.render.console import result, wants_colour
+
+    colour = wants_colour(sys.stdout.isatty(), os.environ)
+    width = shutil.get_terminal_size((100, 24)).columns
+    sys.stdout.write(result(judgement, _short(folder.root), colour, width=width).rstrip() + "\n")
 
 
 def _short(path: Path) -> Path:
