@@ -5,8 +5,8 @@ service was bad; a good one that it was good. So service came back after the sta
 the stretch (earliest) and before the end of the first good one in it (latest). A stretch counts when no bad observation
 starts within the declared time after its first good one; flapping starts the count again.
 
-What is unknown (a lost probe, an arrival without a record) is taken as good for the earliest and as bad, over the whole
-time in which it may have happened, for the latest.
+What is unknown (a lost probe, an arrival without a record) may have been good or bad, at any time at which it may have
+happened: earliest and latest hold whatever it was.
 """
 
 from __future__ import annotations
@@ -77,8 +77,7 @@ def _observe(
     rows: Rows, facts: Facts, from_ns: int, until_ns: int, fault: Span | None, until: Until, regions: tuple[str, ...]
 ) -> tuple[Ints, Ints, Bools, Bools]:
     start = np.where(rows.started_ns >= 0, rows.started_ns, rows.intended_ns)
-    timeout = round(facts.evidence.scenario.load.timeout * 1e9)
-    end = np.where(rows.finished_ns >= 0, rows.finished_ns, start + timeout)
+    end = np.where(rows.finished_ns >= 0, rows.finished_ns, start)
     right = answered_right(rows)
     allowed = _allowed(facts, fault, until)
     at_level = np.isin(rows.level, sorted(allowed))
@@ -109,33 +108,36 @@ def _allowed(facts: Facts, fault: Span | None, until: Until) -> frozenset[int]:
 
 
 def outage(seen: Observations, from_ns: int, onset_until_ns: int, until_ns: int, sustained_ns: int) -> Outage:
-    """Reads the outage out of the observations; `onset_until_ns`: a failure that begins later is not this fault's."""
+    """Reads the outage out of the observations; `onset_until_ns`: a failure that begins later is not this fault's.
+
+    The outage is the run of failures that holds the first one. With unknown observations it depends on them which one
+    that is: the latest end takes the last it may be, and all that is unknown after it as bad; the earliest the first.
+    """
     known = seen.good | seen.bad
-    bad_start = seen.start[seen.bad]
-    hopeful = _back(bad_start, bad_start, seen, onset_until_ns, until_ns, sustained_ns)
-    doubtful = hopeful
-    if not known.all():
-        # A failure that was seen is bad at its start; what is unknown may be bad all the time until its end.
-        reach = np.where(seen.bad, seen.start, seen.end)
-        doubtful = _back(seen.start[~seen.good], reach[~seen.good], seen, onset_until_ns, until_ns, sustained_ns)
-    early = seen.bad & (seen.start < onset_until_ns)
-    first = (int(seen.start[early][0]), int(seen.end[early].min())) if early.any() else None
     observed = int(seen.start[known].max()) if known.any() else from_ns
-    if hopeful is None and doubtful is None:
-        return Outage(first, None, None, observed)
-    latest = doubtful[1] if doubtful else hopeful[1] if hopeful else None
+    early_bad = seen.bad & (seen.start < onset_until_ns)
+    early_dark = ~known & (seen.start < onset_until_ns)
+    if not early_bad.any() and not early_dark.any():
+        return Outage(None, None, None, observed)
+    first_bad = int(seen.start[early_bad][0]) if early_bad.any() else None
+    first = (first_bad, int(seen.end[early_bad].min())) if first_bad is not None else None
+    onset = first_bad if first_bad is not None else int(seen.start[early_dark].max())
+    # A failure is bad at its start; of an arrival without a record it is not known when that was.
+    reach = np.where(seen.bad, seen.start, seen.end)
+    dark = ~seen.good & (seen.start >= onset)
+    latest = _back(seen.start[dark], reach[dark], seen, until_ns, sustained_ns)[1]
+    bad_start = seen.start[seen.bad]
+    earliest = _back(bad_start, bad_start, seen, until_ns, sustained_ns)[0] if first_bad is not None else from_ns
+    if early_dark.any():
+        earliest = min(earliest, int(seen.start[early_dark][0]))
     again = bad_start[bad_start > latest] if latest is not None else bad_start[:0]
-    return Outage(
-        first, (hopeful[0] if hopeful else from_ns, latest), int(again.min()) if len(again) else None, observed
-    )
+    return Outage(first, (earliest, latest), int(again.min()) if len(again) else None, observed)
 
 
 def _back(
-    bad_start: Ints, bad_reach: Ints, seen: Observations, onset_until_ns: int, until_ns: int, sustained_ns: int
-) -> tuple[int, int | None] | None:
-    """[earliest, latest] end of the outage when exactly these are bad; None: there was none."""
-    if not len(bad_start) or bad_start.min() >= onset_until_ns:
-        return None
+    bad_start: Ints, bad_reach: Ints, seen: Observations, until_ns: int, sustained_ns: int
+) -> tuple[int, int | None]:
+    """[earliest, latest] end of the outage that begins with the first of these, when exactly these are bad."""
     order = np.argsort(bad_start, kind="stable")
     start, reach = bad_start[order], np.maximum.accumulate(bad_reach[order])
     good_start, good_end = seen.start[seen.good], seen.end[seen.good]

@@ -30,6 +30,8 @@ from harness.model.slo import Slo
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# How well the load kept its schedule is asked of each bake: between them nothing is judged.
+_ASKED_OF_BAKES = ("load record", "load generator")
 _BESIDES = (ClockRead, Problem, ChildEnded, GuardTripped)
 
 
@@ -57,7 +59,7 @@ def judge_rollout(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
     assert rollout is not None
     whole = judge(evidence, ())
     results: list[ObjectiveResult] = []
-    findings = list(whole.findings)
+    findings = [finding for finding in whole.findings if finding.name not in _ASKED_OF_BAKES]
     for bake in (event for event in evidence.events if isinstance(event, Window) and event.kind == "bake"):
         judged = judge_bake(evidence, slos, rollout.canary, bake.start_ns, bake.end_ns)
         results += [result.model_copy(update={"experiment": bake.experiment}) for result in judged.objectives]

@@ -261,3 +261,24 @@ def test_the_rows_order_does_not_matter():
 def test_a_row_out_of_nowhere_is_harmless():
     rows = [*probes(), request(10**6, 77.99, outcome=Outcome.UNFINISHED)]
     assert story(beacon=rows)[1].verdict is not Verdict.FAIL
+
+
+def test_an_unknown_probe_does_not_hide_a_later_outage():
+    # Was 39.0 s a failure? Then that outage was over at 39.02 s; else the outage is the one at 53 s.
+    def change(_n, at):
+        if 38.99 < at < 39.01:
+            return {"outcome": Outcome.UNFINISHED}
+        return DOWN if 53 <= at < 60 else None
+
+    recovery, result = story(beacon=probes(change=change))
+    full = recovery.full_service_s
+    assert full is not None and full.low is not None and full.high is not None
+    assert full.low <= 2.0
+    assert full.high >= 23.0
+    assert result.verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_arrival_in_flight_at_the_end_is_no_worse_than_one_without_a_record():
+    unfinished = probes(change=within((50.0, 50.02), outcome=Outcome.UNFINISHED))
+    lost = [row for row in probes() if row["intended_ns"] != ns(50.0)]
+    assert story(beacon=unfinished)[1].verdict == story(beacon=lost)[1].verdict

@@ -1,0 +1,401 @@
+"""Properties of the judge: missing data never helps, one more bad event never helps, order does not matter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.judge import bounds, judge
+from harness.judge.decide import Counts, compare, decide
+from harness.judge.verdict import merge
+from harness.model.judgement import Interval, Judgement, Verdict, worst
+from harness.model.records import READBACK_COLUMNS, REQUEST_COLUMNS, SAMPLE_COLUMNS, Content, Outcome
+from harness.model.slo import CounterRatio, DataLossMeasure, RecoveryTime, RequestFilter, RequestRatio, Slo
+from harness.testing.evidence import (
+    WALL_NS,
+    Row,
+    answers,
+    evidence,
+    happened,
+    read_back,
+    request,
+    scenario,
+    scraped,
+    slo,
+    table,
+    wall_ms,
+    writes,
+)
+
+QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+counts = st.builds(Counts, st.integers(0, 4000), st.integers(0, 60), st.integers(0, 60))
+targets = st.sampled_from([0.5, 0.9, 0.95, 0.99, 0.999, 1.0])
+claims = st.sampled_from(["run", "system"])
+
+
+def rank(counts: Counts, target: float, claim: Any) -> int:
+    return decide(counts, target, claim, 0.95, 1, "event").verdict.rank
+
+
+# ---- counts ---------------------------------------------------------------------------------------------------------
+
+
+@given(counts, targets, claims)
+@settings(deadline=None)
+def test_one_more_bad_event_never_improves_and_one_more_good_never_worsens(seen, target, claim):
+    here = rank(seen, target, claim)
+    if seen.events:
+        assert rank(replace(seen, bad=seen.bad + 1), target, claim) >= here
+        assert rank(replace(seen, good=seen.good + 1), target, claim) <= here
+
+
+@given(counts, targets, claims)
+@settings(deadline=None)
+def test_known_turned_unknown_never_passes_what_did_not_and_never_fails_what_did_not(seen, target, claim):
+    before = Verdict(list(Verdict)[rank(seen, target, claim)])
+    for lost in (
+        replace(seen, good=seen.good - 1, unknown=seen.unknown + 1) if seen.good else seen,
+        replace(seen, bad=seen.bad - 1, unknown=seen.unknown + 1) if seen.bad else seen,
+    ):
+        after = Verdict(list(Verdict)[rank(lost, target, claim)])
+        assert not (after is Verdict.PASS and before is not Verdict.PASS)
+        assert not (after is Verdict.FAIL and before is not Verdict.FAIL)
+
+
+@given(counts, targets)
+@settings(deadline=None)
+def test_a_claim_on_the_platform_is_never_decided_where_the_run_is_not(seen, target):
+    run, system = rank(seen, target, "run"), rank(seen, target, "system")
+    assert system in (run, Verdict.INCONCLUSIVE.rank)
+
+
+@given(st.integers(1, 3000), st.data(), st.sampled_from([0.9, 0.95, 0.99]))
+@settings(deadline=None)
+def test_bounds_hold_the_estimate_and_mirror_each_other(n, data, confidence):
+    good = data.draw(st.integers(0, n))
+    low, high = bounds.lower(good, n, confidence), bounds.upper(good, n, confidence)
+    assert 0.0 <= low <= good / n <= high <= 1.0
+    assert high == pytest.approx(1 - bounds.lower(n - good, n, confidence), abs=2e-12)
+
+
+@given(st.integers(1, 60), st.data())
+@settings(deadline=None, max_examples=40)
+def test_bounds_are_exact_by_rational_arithmetic(n, data):
+    good = data.draw(st.integers(1, n))
+    low = Fraction(bounds.lower(good, n, 0.95))
+    tail = sum(math.comb(n, i) * low**i * (1 - low) ** (n - i) for i in range(good, n + 1))
+    assert float(tail) <= 0.05 + 1e-9  # outward: never more than the declared error
+    assert float(tail) == pytest.approx(0.05, rel=1e-6)
+
+
+@given(st.integers(0, 30), st.sampled_from([0.9, 0.95, 0.99, 0.999]))
+@settings(deadline=None)
+def test_events_needed_is_the_least_number_that_passes(bad, target):
+    needed = bounds.events_needed(bad, target, 0.95)
+    assert needed is not None
+    assert decide(Counts(needed - bad, bad), target, "system", 0.95, 1, "event").verdict is Verdict.PASS
+    assert decide(Counts(needed - bad - 1, bad), target, "system", 0.95, 1, "event").verdict is not Verdict.PASS
+
+
+# ---- merging --------------------------------------------------------------------------------------------------------
+
+verdicts = st.lists(st.sampled_from(list(Verdict)))
+
+
+@given(verdicts, verdicts, verdicts)
+def test_merging_is_a_lattice(a, b, c):
+    def join(*parts: list[Verdict]) -> Verdict:
+        return worst([worst(part) for part in parts if part] or [Verdict.PASS])
+
+    assert join(a, b) == join(b, a)
+    assert join(a, a) == join(a)
+    assert join(a, b, c) == join(a, [join(b, c)])
+    assert worst([*a, Verdict.PASS]) == (worst(a) if a else Verdict.PASS)
+
+
+def test_nothing_merged_is_inconclusive():
+    assert merge([], []) is Verdict.INCONCLUSIVE
+
+
+@given(st.floats(0, 10), st.floats(0, 10), st.sampled_from(["lte", "lt", "gte", "gt"]), st.floats(0, 10))
+def test_widening_an_interval_only_goes_towards_inconclusive(a, b, op, value):
+    low, high = min(a, b), max(a, b)
+    narrow = compare(Interval(low=low, high=high), op, value)
+    for wide in (Interval(low=low - 1, high=high), Interval(low=low, high=high + 1), Interval(low=low), Interval()):
+        assert compare(wide, op, value) in (narrow, Verdict.INCONCLUSIVE)
+
+
+# ---- whole judgements -----------------------------------------------------------------------------------------------
+
+SERVED = RequestFilter(outcome="served")
+LATENCY = RequestFilter(outcome="served", faster_than=0.15)
+SLOS: list[Slo] = [
+    slo(RequestRatio(table="requests", total=RequestFilter(), good=SERVED), 0.95, name="served"),
+    slo(RequestRatio(table="requests", total=RequestFilter(), good=LATENCY), 0.95, name="fast"),
+    slo(
+        RequestRatio(table="requests", total=RequestFilter(), good=SERVED),
+        0.9, name="meanwhile", window="fault", experiment="kill-weaviate", levels="1,3",
+    ),
+    slo(RecoveryTime(), 0.95, op="lte", value=5.0, name="recovery", window="fault"),
+    slo(RecoveryTime(until="served"), 0.95, op="lte", value=5.0, name="served again", window="fault"),
+]  # fmt: skip
+RATE = 5.0
+HURT: list[dict[str, Any]] = [
+    {"status": 503},
+    {"outcome": Outcome.TIMEOUT, "latency": 2.0},
+    {"outcome": Outcome.REFUSED, "latency": 0.001},
+    {"outcome": Outcome.DROPPED},
+    {"outcome": Outcome.UNFINISHED},
+    {"content": Content.WRONG},
+    {"level": 3},
+    {"level": 0},
+    {"latency": 0.2, "late": 0.1},
+    {"latency": 0.5},
+]
+SCENARIO = scenario(load=scenario().load.model_copy(update={"warm_up": 5.0}))
+EVENTS = happened(expected=round(78 * RATE))
+
+
+@st.composite
+def runs(draw: Any) -> list[Row]:
+    """A load record at 5/s over 78 s with up to three stretches of one kind of trouble each."""
+    stretches = draw(st.lists(st.tuples(st.integers(0, 77), st.integers(1, 12), st.sampled_from(HURT)), max_size=3))
+
+    def row(arrival: int) -> Row:
+        at = arrival / RATE
+        change: dict[str, Any] = {}
+        for start, length, hurt in stretches:
+            if start <= at < start + length:
+                change = hurt
+        return request(arrival, at, **change)
+
+    return [row(arrival) for arrival in range(round(78 * RATE))]
+
+
+def judged(rows: list[Row], beacon: list[Row] | None = None) -> Judgement:
+    told = evidence(
+        requests=rows, beacon=beacon, events=EVENTS, scenario=SCENARIO, absent=() if beacon else ("beacon",)
+    )
+    return judge(told, SLOS)
+
+
+def ranks(judgement: Judgement) -> dict[str, Verdict]:
+    return {result.slo: result.verdict for result in judgement.objectives}
+
+
+@given(runs(), st.data())
+@QUICK
+def test_a_record_that_is_lost_never_makes_anything_pass(rows, data):
+    lost = data.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1, max_size=40))
+    before = ranks(judged(rows))
+    after = ranks(judged([row for row in rows if row["arrival"] not in lost]))
+    for name, verdict in after.items():
+        assert verdict is not Verdict.PASS or before[name] is Verdict.PASS, name
+
+
+@given(runs(), st.data())
+@QUICK
+def test_an_outcome_nobody_saw_never_makes_anything_pass(rows, data):
+    unseen = data.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1, max_size=40))
+    before = ranks(judged(rows))
+    dropped = [
+        request(row["arrival"], row["arrival"] / RATE, outcome=Outcome.UNFINISHED) if row["arrival"] in unseen else row
+        for row in rows
+    ]
+    for name, verdict in ranks(judged(dropped)).items():
+        assert verdict is not Verdict.PASS or before[name] is Verdict.PASS, name
+
+
+@given(runs(), st.integers(0, 389))
+@QUICK
+def test_one_more_failure_never_improves_a_ratio(rows, which):
+    before = ranks(judged(rows))
+    worse = [request(which, which / RATE, status=500) if row["arrival"] == which else row for row in rows]
+    for name, verdict in ranks(judged(worse)).items():
+        if name in ("served", "fast", "meanwhile"):
+            assert verdict.rank >= before[name].rank or rows[which]["outcome"] == Outcome.SKIPPED, name
+
+
+@given(runs(), st.randoms(use_true_random=False))
+@QUICK
+def test_the_order_of_rows_does_not_matter(rows, random):
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    assert judged(shuffled) == judged(rows)
+
+
+@given(runs(), st.integers(1, 300))
+@QUICK
+def test_the_split_of_a_table_does_not_matter(rows, at):
+    whole = evidence(requests=rows, events=EVENTS, scenario=SCENARIO)
+    assert whole.requests is not None
+    split = pa.concat_tables([table(REQUEST_COLUMNS, rows[:at]), table(REQUEST_COLUMNS, rows[at:])])
+    assert judge(replace(whole, requests=split), SLOS) == judge(whole, SLOS)
+
+
+@given(runs())
+@settings(max_examples=10, deadline=None)
+def test_judging_twice_is_the_same(rows):
+    told = evidence(requests=rows, events=EVENTS, scenario=SCENARIO)
+    assert judge(told, SLOS) == judge(told, SLOS)
+    assert Judgement.model_validate_json(judge(told, SLOS).model_dump_json()) == judge(told, SLOS)
+
+
+@given(runs(), st.integers(1, 10**15))
+@settings(max_examples=15, deadline=None)
+def test_the_origin_of_monotonic_time_does_not_matter(rows, shift):
+    told = evidence(requests=rows, events=EVENTS, scenario=SCENARIO)
+    moved = replace(
+        told,
+        events=tuple(_moved(event, shift) for event in told.events),
+        **{name: _later(getattr(told, name), shift) for name in ("requests", "beacon", "generator")},
+    )
+    before, after = judge(told, SLOS), judge(moved, SLOS)
+    assert before.objectives == after.objectives
+    assert before.verdict == after.verdict
+
+
+def _moved(event: Any, shift: int) -> Any:
+    changes = {
+        name: value + shift
+        for name, value in event
+        if name in ("mono_ns", "start_ns", "end_ns", "from_ns", "to_ns", "origin_ns")
+    }
+    if event.event == "clock" and event.clock == "wall":
+        changes["offset_ns"] = event.offset_ns - shift
+    return event.model_copy(update=changes)
+
+
+def _later(columns: pa.Table, shift: int) -> pa.Table:
+    for place, name in enumerate(columns.column_names):
+        if name.endswith("_ns"):
+            values = columns.column(name).to_numpy()
+            columns = columns.set_column(place, name, pa.array(np.where(values >= 0, values + shift, values)))
+    return columns
+
+
+# ---- recovery -------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def outages(draw: Any) -> list[tuple[float, float]]:
+    """Up to four outages after the fault, in steps of 20 ms."""
+    found, at = [], 37.0
+    for _ in range(draw(st.integers(0, 4))):
+        start = at + 0.02 * draw(st.integers(0, 150))
+        at = start + 0.02 * draw(st.integers(1, 200))
+        found.append((round(start, 2), round(at, 2)))
+        at += 0.02 * draw(st.integers(1, 150))
+    return found
+
+
+def truth(stretches: list[tuple[float, float]], sustained: float = 2.0) -> float | None:
+    """When service came back to stay, by the definition; None when it was never away."""
+    if not stretches:
+        return None
+    for (_, end), (following, _) in pairwise([*stretches, (1e9, 1e9)]):
+        if following - end >= sustained:
+            return end
+    return None
+
+
+@given(outages())
+@settings(max_examples=40, deadline=None)
+def test_scripted_outages_are_found_within_the_beacons_interval(stretches):
+    from harness.testing.evidence import probes
+
+    def change(number: int, _at: float) -> dict[str, Any] | None:
+        at = number * 0.02
+        down = any(start - 1e-9 <= at < end - 1e-9 for start, end in stretches)
+        return {"outcome": Outcome.REFUSED, "latency": 0.001} if down else None
+
+    recovery = judge(evidence(beacon=probes(change=change)), SLOS).recoveries[0]
+    back = truth(stretches)
+    if back is None:
+        assert not recovery.visible
+        return
+    full = recovery.full_service_s
+    assert full is not None and full.low is not None and full.high is not None
+    exact = any(abs((b - a) - 2.0) < 0.05 for (_, a), (b, _) in pairwise(stretches))
+    if not exact:  # a pause of just the declared time may count or not, within the probes' distance
+        assert full.low - 1e-6 <= back - 37.0 <= full.high + 1e-6
+        assert full.high - full.low <= 0.02 + 0.01 + 0.005
+
+
+# ---- other sources --------------------------------------------------------------------------------------------------
+
+VOTES = slo(CounterRatio(good="votes{ok}", total="votes"), 0.9)
+
+
+@st.composite
+def scrapes(draw: Any) -> list[Row]:
+    bad_share = draw(st.sampled_from([0.0, 0.05, 0.099, 0.101, 0.3]))
+    restart = draw(st.none() | st.integers(6, 74))
+
+    def base(at: float) -> float:
+        return at + 10 if restart is None or at < restart else at - restart
+
+    return [
+        *scraped("up"),
+        *scraped(
+            "process_start_time_seconds",
+            lambda at: WALL_NS / 1e9 + 4000 + (0 if restart is None or at < restart else 1000 + restart),
+        ),
+        *scraped("votes", lambda at: round(1000 * base(at))),
+        *scraped("votes{ok}", lambda at: round(1000 * base(at) * (1 - bad_share))),
+    ]
+
+
+@given(scrapes(), st.sets(st.integers(-5, 77), max_size=30))
+@QUICK
+def test_a_scrape_that_is_missing_never_makes_a_counter_pass(rows, missing):
+    gone = {wall_ms(second + 0.3) for second in missing}
+    kept = [row for row in rows if row["t_ms"] not in gone]
+
+    def verdict(samples: list[Row]) -> Verdict:
+        metrics = answers(samples, "votes", "votes{ok}", "up")
+        return judge(evidence(samples=samples, metrics=metrics), [VOTES]).objectives[0].verdict
+
+    assert verdict(kept) is not Verdict.PASS or verdict(rows) is Verdict.PASS
+
+
+@given(scrapes(), st.randoms(use_true_random=False))
+@settings(max_examples=20, deadline=None)
+def test_the_order_of_samples_does_not_matter(rows, random):
+    whole = evidence(samples=rows)
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    moved = replace(whole, samples=table(SAMPLE_COLUMNS, shuffled))
+    assert judge(moved, [VOTES]).objectives == judge(whole, [VOTES]).objectives
+
+
+LOSSES = [
+    slo(DataLossMeasure(), 1.0, op="lte", value=0.0, window="run", name="writes"),
+    slo(DataLossMeasure(measure="seconds"), 0.9, op="lte", value=10.0, window="fault", name="seconds"),
+]
+STATES = ["present", "lost", "stale", "duplicated", "diverged", "indeterminate"]
+
+
+@given(st.lists(st.sampled_from(STATES), min_size=5, max_size=5), st.sets(st.integers(0, 19), max_size=8))
+@QUICK
+def test_a_read_that_is_missing_never_makes_data_loss_pass(states, missing):
+    ledger = writes([6.0, 20.0, 30.0, 36.0, 50.0])
+    told = dict(zip((row["key"] for row in ledger), states, strict=True))
+    rows = [
+        *read_back(ledger, "end", 80.0, states=told),
+        *read_back(ledger, "kill-weaviate#1", 66.0, states=told),
+    ]
+    whole = evidence(ledger=ledger, readback=rows)
+    fewer = replace(whole, readback=table(READBACK_COLUMNS, [row for i, row in enumerate(rows) if i not in missing]))
+    before, after = ranks(judge(whole, LOSSES)), ranks(judge(fewer, LOSSES))
+    for name, verdict in after.items():
+        assert verdict is not Verdict.PASS or before[name] is Verdict.PASS, name
