@@ -59,6 +59,8 @@ def prepare(file: Path, choices: Choices) -> Prepared:
         )
     if choices.canary and spec.rollout:
         spec = spec.model_copy(update={"rollout": spec.rollout.model_copy(update={"canary": choices.canary})})
+    if spec.rollout:
+        _check_rollout(files, spec.rollout)
     seed = spec.seed if choices.seed is None else choices.seed
     known = [release.name for release in platform.value.spec.releases]
     release = choices.release or spec.target.release or (known[0] if known else "")
@@ -70,6 +72,16 @@ def prepare(file: Path, choices: Choices) -> Prepared:
     rate = count(spec.load.arrivals, seed, nominal) / nominal
     drawn = plan(scenario.model_copy(update={"spec": spec}), release, seed, faults, rate)
     return Prepared(files, platform, slos, drawn, spec, choices)
+
+
+def _check_rollout(files: ScenarioFiles, rollout: Rollout) -> None:
+    from harness import actuators
+
+    try:
+        actuators.check(rollout)
+    except BadInput as mistake:
+        path = ("spec", *mistake.key.split(".")) if mistake.key else ("spec", "rollout", "actuator")
+        raise files.scenario.error(path, mistake.cause, mistake.fix) from None
 
 
 def _releases(rollout: Rollout | None) -> list[str]:
