@@ -32,6 +32,8 @@ from harness.model.base import parse_duration
 from harness.model.records import REQUEST_COLUMNS, Content, Outcome
 
 FLUSH_NS = 250_000_000
+_BOTH_EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET  # one registration for a probe's whole life
+_CUT = {errno.EPIPE, errno.ECONNRESET}
 _LOCAL = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -44,7 +46,7 @@ class Probe:
     started_ns: int
     sock: socket.socket
     reader: Reader
-    connected: bool = False
+    sent: bool = False
 
 
 class Prober:
@@ -80,7 +82,7 @@ class Prober:
     def run(self, each_second: Any) -> None:
         """Probes until told to stop; calls `each_second` about once a second. Raises RecordError."""
         self.origin_ns = now = time.monotonic_ns()
-        flush_at, second_at = now + FLUSH_NS, now
+        flush_at, second_at, woken = now + FLUSH_NS, now, -1
         while not self.stopping or self._flying:
             self._expire()
             if not self.stopping:
@@ -94,10 +96,13 @@ class Prober:
             if now >= second_at:
                 each_second()
                 second_at = now + 1_000_000_000
-            self._timer.set(now + self._every if self.stopping else self._due())
-            for descriptor, _ in self._epoll.poll(1.0):
+            wake = now + self._every if self.stopping else self._due()
+            if wake != woken:
+                self._timer.set(wake)
+                woken = wake
+            for descriptor, ready in self._epoll.poll(1.0):
                 if descriptor != self._timer.fd:
-                    self._progress(self._flying[descriptor])
+                    self._progress(self._flying[descriptor], ready)
         if self.until_ns < 0:
             self.until_ns = min(time.monotonic_ns(), self._due())
 
@@ -123,51 +128,53 @@ class Prober:
             if code not in (0, errno.EINPROGRESS):
                 self._refused(probe, code)
                 continue
-            self._epoll.register(sock.fileno(), select.EPOLLOUT)
-            if code == 0:
-                self._progress(probe)
+            self._epoll.register(sock.fileno(), _BOTH_EDGES)
 
-    def _progress(self, probe: Probe) -> None:
-        """The probe's socket is ready: go one step on."""
-        if not probe.connected:
-            code = probe.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                self._refused(probe, code)
-                return
+    def _progress(self, probe: Probe, ready: int) -> None:
+        """The probe's socket is ready: go as far as it lets us."""
+        if not probe.sent:
             try:
-                probe.sock.send(self._request)
-            except OSError:
-                self._end(probe, Outcome.BROKEN)
+                probe.sock.send(self._request)  # tells, too, how the connecting ended
+            except BlockingIOError:
                 return
-            probe.connected = True
-            self._epoll.modify(probe.sock.fileno(), select.EPOLLIN)
-            return
+            except OSError as error:
+                self._refused(probe, error.errno or 0)
+                return
+            probe.sent = True
+        if ready & ~select.EPOLLOUT:
+            self._receive(probe)
+
+    def _receive(self, probe: Probe) -> None:
+        data, response = b"?", None
         try:
-            data, received_ns = rxtime.receive(probe.sock)
-            response = probe.reader.feed(data) if data else probe.reader.end()
+            while data and response is None:  # an edge is told once: read on until there is nothing left
+                data, received_ns = rxtime.receive(probe.sock)
+                response = probe.reader.feed(data) if data else probe.reader.end()
         except BlockingIOError:
             return
         except (OSError, Malformed):
             self._end(probe, Outcome.BROKEN)
             return
-        if response is not None:
-            response.received_ns = max(received_ns, probe.started_ns)
-            self._end(probe, Outcome.ANSWERED, response)
-        elif not data:
+        if response is None:
             self._end(probe, Outcome.BROKEN)
+            return
+        response.received_ns = max(received_ns, probe.started_ns)
+        self._end(probe, Outcome.ANSWERED, response)
 
     def _expire(self) -> None:
         limit = time.monotonic_ns() - self._timeout
         for probe in list(self._flying.values()):
             if probe.started_ns > limit:
                 break
-            if probe.connected:
-                self._progress(probe)  # an answer may have come that we are late to read
+            if probe.sent:
+                self._receive(probe)  # an answer may have come that we are late to read
             if probe.sock.fileno() in self._flying:
                 self._end(probe, Outcome.TIMEOUT)
 
     def _refused(self, probe: Probe, code: int) -> None:
-        if code in _LOCAL:
+        if code in _CUT:
+            self._end(probe, Outcome.BROKEN)
+        elif code in _LOCAL:
             self._flying.pop(probe.sock.fileno())
             probe.sock.close()
             self._drop(probe.index, probe.intended_ns)
