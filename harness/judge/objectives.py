@@ -20,7 +20,7 @@ from harness.judge.validity import findings
 from harness.judge.values import Value
 from harness.judge.verdict import merge, sentence
 from harness.model import slo as model
-from harness.model.events import CheckDone, Deployed
+from harness.model.events import CheckDone, Deployed, PhaseDeployed
 from harness.model.evidence import Evidence
 from harness.model.judgement import Finding, Interval, Judgement, ObjectiveResult, Recovery, Verdict
 from harness.model.slo import Objective, Slo
@@ -90,8 +90,11 @@ class Question:
             **more,
         )
 
-    def values(self, found: Sequence[Value], noun: str, unit: str, notes: tuple[str, ...] = ()) -> ObjectiveResult:
+    def values(
+        self, found: Sequence[Value], noun: str, unit: str, notes: tuple[str, ...] = (), minimum: int | None = None
+    ) -> ObjectiveResult:
         """The result of a few measured values, one event each: shown is the worst of them."""
+        minimum = self.slo.annotations.minimum_events if minimum is None else minimum
         if not found:
             return self.missing(f"there was no {noun} to judge by", *notes)
         op, value = self.objective.op, self.objective.value
@@ -100,10 +103,7 @@ class Question:
         counts = Counts(
             verdicts.count(Verdict.PASS), verdicts.count(Verdict.FAIL), verdicts.count(Verdict.INCONCLUSIVE)
         )
-        told = decide(
-            counts, self.objective.target, self.claim, self.slo.annotations.confidence,
-            self.slo.annotations.minimum_events, noun,
-        )  # fmt: skip
+        told = decide(counts, self.objective.target, self.claim, self.slo.annotations.confidence, minimum, noun)
         sign = 1.0 if op in ("lte", "lt") else -1.0
         shown = max(
             zip(verdicts, found, strict=True), key=lambda pair: (pair[0].rank, sign * _end(pair[1].interval, sign))
@@ -111,7 +111,7 @@ class Question:
         reason = shown.reason
         if len(found) > 1:
             reason = f"{counts.good} of {count(len(found), noun)} within {_amount(value, unit)}; worst: {shown.reason}"
-        elif told.verdict is not Verdict.PASS or len(found) < self.slo.annotations.minimum_events:
+        elif told.verdict is not Verdict.PASS or len(found) < minimum:
             reason += f"; {model.SYMBOLS[op]} {_amount(value, unit)} is required"
         if told.verdict is Verdict.INCONCLUSIVE and not counts.unknown:
             reason += f" ({told.reason})"
@@ -281,7 +281,7 @@ def _increase_per(ask: Question, indicator: model.IncreasePer) -> ObjectiveResul
     low = top.least / below.most
     high = None if math.isinf(top.most) else top.most / below.least
     text = f"{top.least:g} over {below.least:g} is {top.least / below.least:.3g} {indicator.unit} each"
-    return ask.values([Value(Interval(low=low, high=high), text)], "increase", indicator.unit, notes)
+    return ask.values([Value(Interval(low=low, high=high), text)], "increase", indicator.unit, notes, minimum=1)
 
 
 def _gauge(ask: Question, indicator: model.GaugeShare) -> ObjectiveResult:
@@ -328,6 +328,21 @@ def _checks(ask: Question, indicator: model.CheckRatio) -> ObjectiveResult:
     return ask.ratio(Counts(passed, of - passed), "check", failed)
 
 
+def _coverage(ask: Question, indicator: model.MonitoringCoverage) -> ObjectiveResult:
+    services = {service for phase in ask.facts.of(PhaseDeployed) for service in phase.services}
+    if not services:
+        return ask.missing("the journal does not tell which services were deployed")
+    trouble = ask.facts.samples.trouble("up")
+    if trouble:
+        return ask.missing(trouble)
+    seen = {
+        scrapes.labels.get(indicator.label, "") for scrapes in ask.facts.samples.scrapes.values() if scrapes.up.any()
+    }
+    blind = sorted(services - seen)
+    notes = (f"never scraped: {', '.join(blind)}",) if blind else ()
+    return ask.ratio(Counts(len(services) - len(blind), len(blind)), "service", notes)
+
+
 def _deployment(ask: Question, _indicator: model.DeploymentTime) -> ObjectiveResult:
     found = [
         Value(
@@ -349,6 +364,7 @@ JUDGES: dict[type, Callable[[Question, Any], ObjectiveResult]] = {
     model.GaugeShare: _gauge,
     model.IncreasePer: _increase_per,
     model.CheckRatio: _checks,
+    model.MonitoringCoverage: _coverage,
     model.RecoveryTime: _recovery,
     model.ReactionTime: _reaction,
     model.DataLossMeasure: _loss,

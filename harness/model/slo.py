@@ -415,6 +415,12 @@ class CheckRatio(Frozen):
     checks: tuple[str, ...] = ()
 
 
+class MonitoringCoverage(Frozen):
+    """Share of the deployed services that Prometheus scraped; `label` is the target's label with the service's name."""
+
+    label: str = "service"
+
+
 class RecoveryTime(Frozen):
     """Seconds from the fault until the users were served again and it stayed so.
 
@@ -468,6 +474,7 @@ Indicator = (
     | GaugeShare
     | IncreasePer
     | CheckRatio
+    | MonitoringCoverage
     | RecoveryTime
     | ReactionTime
     | DataLossMeasure

@@ -51,13 +51,15 @@ SPECS: dict[str, type[Frozen]] = {
     "Beacon": model.RequestFilter,
     "Prometheus": _Prometheus,
     "Check": _Check,
+    "Coverage": model.MonitoringCoverage,
     "Recovery": model.RecoveryTime,
     "Ledger": model.DataLossMeasure,
     "Alert": model.AlertTime,
     "Deployment": _Nothing,
     "Primaries": _Nothing,
 }
-RATIO_SOURCES = ("RequestRecord", "Beacon", "Prometheus", "Check")
+RATIO_SOURCES = ("RequestRecord", "Beacon", "Prometheus", "Check", "Coverage")
+RATIOS = (model.RequestRatio, model.CounterRatio, model.CheckRatio, model.MonitoringCoverage)
 FAULT_INDICATORS = (model.RecoveryTime, model.ReactionTime, model.AlertTime)
 
 
@@ -361,7 +363,7 @@ def _objective(
         )
     if not target:
         raise document.error((*path, "target"), "a target of 0 asks for nothing", "give the least share of good events")
-    if isinstance(indicator, model.RequestRatio | model.CounterRatio | model.CheckRatio):
+    if isinstance(indicator, RATIOS):
         if value is not None:
             raise document.error((*path, "value"), "belongs to a thresholdMetric", "remove it; a ratio has a target")
         op = None
@@ -436,6 +438,8 @@ def _ratio(
         )
     if kind == "Check":
         return model.CheckRatio(checks=total.checks)
+    if kind == "Coverage":
+        return model.MonitoringCoverage(label=total.label)
     raise owner.error((*where, "type"), f"{kind} measures a value, not a ratio", "put it under thresholdMetric")
 
 
@@ -557,6 +561,8 @@ def what(indicator: model.Indicator) -> str:
             return (
                 f"counts what the platform's checks ({', '.join(indicator.checks) or 'all'}) looked at and found right"
             )
+        case model.MonitoringCoverage():
+            return f"of the services that were deployed, counts those that Prometheus scraped (by {indicator.label})"
         case model.RecoveryTime():
             by = f" by {_listed(indicator.regions)}" if indicator.regions else ""
             level = "at full service" if indicator.until == "full-service" else "served at a promised level"

@@ -262,6 +262,7 @@ def test_cost_per_call():
     assert cheap.measured == pytest.approx(0.0004)
     assert (cheap.unit, cheap.comparison, cheap.target) == ("usd", "<", 0.001)
     assert judged(rows, per, 0.99, slo={"op": "lt", "value": 0.0002}).verdict is Verdict.FAIL
+    assert judged(rows, per, 0.99, slo={"op": "lt", "value": 0.001, "minimum_events": 300}).verdict is Verdict.PASS
     assert judged(rows, per, 0.99, slo={"op": "lt", "value": 0.001, "minimum_events": 10_000}).verdict is (
         Verdict.INCONCLUSIVE
     )

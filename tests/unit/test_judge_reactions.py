@@ -13,6 +13,7 @@ from harness.model.slo import (
     CheckRatio,
     DeploymentTime,
     Indicator,
+    MonitoringCoverage,
     ReactionTime,
     WritablePrimaries,
 )
@@ -271,3 +272,22 @@ def test_times_on_prometheus_clock_are_widened_by_what_is_not_known_of_it():
     assert result.interval.low == pytest.approx(3.79, abs=0.01)
     assert result.interval.high == pytest.approx(4.80, abs=0.01)
     assert rows[0]["t_ms"] == wall_ms(41.3)
+
+
+def test_services_covered_by_monitoring():
+    asked = slo(MonitoringCoverage(), 1.0, window="run")
+    deployed = e.PhaseDeployed(phase="a", strategy="parallel", seconds=1.0, services=("unified-api", "weaviate"))
+
+    def result(*rows: Row, events=happened(deployed)) -> ObjectiveResult:
+        return judge(evidence(samples=list(rows), events=events), [asked]).objectives[0]
+
+    api, weaviate = scraped("up", service="unified-api"), scraped("up", service="weaviate", instance="w")
+    assert result(*api, *weaviate).verdict is Verdict.PASS
+    blind = result(*api)
+    assert (blind.verdict, blind.notes) == (Verdict.FAIL, ("never scraped: weaviate",))
+    never_up = scraped("up", lambda _at: 0.0, service="weaviate", instance="w")
+    assert result(*api, *never_up).verdict is Verdict.FAIL
+    assert result(*api, *weaviate, events=happened()).verdict is Verdict.INCONCLUSIVE
+    assert judge(evidence(absent=("samples",), events=happened(deployed)), [asked]).objectives[0].verdict is (
+        Verdict.INCONCLUSIVE
+    )
