@@ -34,6 +34,9 @@ class NoAnswer(Exception):
         super().__init__(outcome, detail)
         self.outcome, self.detail = outcome, detail
 
+    def __str__(self) -> str:
+        return f"{self.outcome.name}: {self.detail}" if self.detail else self.outcome.name
+
 
 class Client:
     """Sends requests to one origin (scheme, host, port). `keep` False opens a connection for each request."""
@@ -47,9 +50,7 @@ class Client:
         self._timeout, self._keep, self._idle_s = timeout_s, keep, idle_s
         self._hub = get_hub()
         self._idle: list[_Connection] = []
-        self._waiting: dict[
-            _Connection, float
-        ] = {}  # → its deadline; in the order of deadlines, for all wait equally long
+        self._waiting: dict[_Connection, float] = {}  # → its deadline; the earliest first, for all wait equally long
         self._alarm: Any = None
         self._stamps = rxtime.keep_on()
         self.opened = 0

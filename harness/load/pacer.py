@@ -226,12 +226,14 @@ class Pacer:
         except Exception as error:  # noqa: BLE001  a journey's own mistake: told, and never taken for a right answer
             self._mistaken(arrival, f"{type(error).__name__}: {error} ({_place(error)})")
             return
-        if arrival.started_ns < 0 or not isinstance(content, int):
-            self._mistaken(arrival, f"sent nothing or returned {content!r} instead of True, False or a Content")
+        if arrival.started_ns < 0:
+            self._mistaken(arrival, "sent nothing")
+        elif isinstance(content, bool):
+            arrival.content = Content.RIGHT if content else Content.WRONG
         elif isinstance(content, Content):
             arrival.content = content
         else:
-            arrival.content = Content.RIGHT if content else Content.WRONG
+            self._mistaken(arrival, f"returned {content!r} instead of True, False or a Content")
 
     def _mistaken(self, arrival: Arrival, text: str) -> None:
         arrival.content = Content.WRONG

@@ -53,12 +53,14 @@ class Stream:
         self._names = _Names()
         self._rows = bytearray()
         self.written = 0
+        draft = path.with_suffix(".draft")
         try:
             self._names_file = os.open(names_path(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-            self._rows_file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            self._rows_file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            self._write(self._rows_file, bytearray(json.dumps({"columns": dict(columns)}).encode() + b"\n"))
+            draft.rename(path)  # a record that can be seen has its first line
         except OSError as error:
             raise RecordError(f"cannot open the record {path}: {error.strerror}") from error
-        self._write(self._rows_file, bytearray(json.dumps({"columns": dict(columns)}).encode() + b"\n"))
 
     def append(self, row: list[Any]) -> None:
         """Takes one row, a value per column; the list is used up. About a microsecond, never blocks, never fails."""

@@ -44,7 +44,7 @@ class Session:
         """Writes a memory down in the ledger: sent, and acknowledged if its answer was 200 or 201."""
         response = arrival.response
         done = response is not None and response.status in (200, 201)
-        if self._ledger is not None:
+        if self._ledger is not None and arrival.started_ns >= 0:
             digest = hashlib.sha256(text.encode()).hexdigest()
             region = response.header(b"x-region") if response else ""
             self._ledger.append([key, digest, arrival.started_ns, arrival.finished_ns if done else -1, region])

@@ -152,6 +152,10 @@ def forgets_to_say(arrival):
     arrival.get("/api/ping")
 
 
+def says_a_status(arrival):
+    return arrival.get("/api/ping").status
+
+
 def raises(arrival):
     return arrival.get("/api/ping").json()["no such key"]
 
@@ -160,7 +164,7 @@ def sends_twice(arrival):
     return bool(arrival.get("/api/ping") and arrival.get("/api/ping"))
 
 
-@pytest.mark.parametrize("journey", [never_sends, forgets_to_say, raises, sends_twice])
+@pytest.mark.parametrize("journey", [never_sends, forgets_to_say, says_a_status, raises, sends_twice])
 def test_a_journeys_own_mistake_is_told_and_never_passes_for_right(tmp_path, journey):
     with pacing(tmp_path, journey=journey, duration_s=0.02) as (pacer, rows):
         found = rows()
@@ -202,4 +206,5 @@ def test_draws_depend_on_seed_and_index_only(tmp_path):
 
 
 def test_no_answer_says_what_and_why():
-    assert "gone" in str(NoAnswer(Outcome.BROKEN, "gone"))
+    assert str(NoAnswer(Outcome.BROKEN, "gone")) == "BROKEN: gone"
+    assert str(NoAnswer(Outcome.TIMEOUT)) == "TIMEOUT"
