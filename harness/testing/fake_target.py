@@ -101,9 +101,7 @@ class FakeTarget:
         self._release = release
         self._report_deployed(report)
 
-    def add_instances(
-        self, service: str, region: str, count: int, release: str, report: Report
-    ) -> Sequence[Instance]:
+    def add_instances(self, service: str, region: str, count: int, release: str, report: Report) -> Sequence[Instance]:
         self._require_up()
         self._known_release(release)
         if region not in self._service_regions(service):
@@ -134,7 +132,7 @@ class FakeTarget:
 
     def endpoints(self) -> Endpoints:
         self._require_up()
-        return Endpoints("http://127.0.0.1:1", "", "", {}, {region: "" for region in self._spec.endpoints.regions}, {})
+        return Endpoints("http://127.0.0.1:1", "", "", {}, dict.fromkeys(self._spec.endpoints.regions, ""), {})
 
     def instances(self, service: str | None = None, region: str | None = None) -> Sequence[Instance]:
         self._require_up()
