@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from harness.judge.rows import labels
+from harness.model.promql import parse_selector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,21 +85,34 @@ class Samples:
         """Why this query's samples cannot be trusted; "" when they can."""
         if self.table is None:
             return "there are no Prometheus samples"
-        answer = next((answer for answer in self.answers if answer.query == query), None)
+        answer = self._answer(query)
         if answer is None:
             return f"Prometheus was not asked for {query}"
         if answer.error:
             return f"Prometheus did not answer for {query}: {answer.error}"
         if answer.warnings:
             return f"Prometheus answered for {query} in part only: {answer.warnings[0]}"
-        if answer.samples > sum(len(series.t_ms) + series.dropped for series in self.series(query)):
+        if answer.samples > sum(len(series.t_ms) + series.dropped for series in self.series(answer.query)):
             return f"of the samples of {query} some are missing from the record"
         return ""
+
+    def _answer(self, query: str) -> MetricAnswer | None:
+        """The answer to this query, or to a wider one that holds its series too."""
+        exact = next((answer for answer in self.answers if answer.query == query), None)
+        if exact is not None:
+            return exact
+        wanted = parse_selector(query)
+        return next((one for one in self.answers if wanted.within(parse_selector(one.query))), None)
 
     def series(self, query: str) -> tuple[Series, ...]:
         """The series that answered this query; none when there was no answer."""
         if query not in self._cache:
-            self._cache[query] = self._read(query)
+            answer = self._answer(query)
+            if answer is None or answer.query == query:
+                self._cache[query] = self._read(query)
+            else:
+                wanted = parse_selector(query)
+                self._cache[query] = tuple(one for one in self.series(answer.query) if wanted.matches(one.labels))
         return self._cache[query]
 
     @cached_property

@@ -464,7 +464,7 @@ def _threshold(owner: Located[Any], where: Path_, kind: str, spec: Any) -> model
 
 
 def _selector(owner: Located[Any], path: KeyPath, query: str) -> None:
-    from harness.spec.promql import parse_selector
+    from harness.model.promql import parse_selector
 
     try:
         parse_selector(query)

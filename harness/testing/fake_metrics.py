@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.model.evidence import MetricAnswer
+from harness.model.promql import parse_selector
 from harness.model.records import SAMPLE_COLUMNS
-from harness.spec.promql import parse_selector
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -333,7 +333,7 @@ def test_scripted_outages_are_found_within_the_beacons_interval(stretches):
 
 # ---- other sources --------------------------------------------------------------------------------------------------
 
-VOTES = slo(CounterRatio(good="votes{ok}", total="votes"), 0.9)
+VOTES = slo(CounterRatio(good="votes_ok", total="votes"), 0.9)
 
 
 @st.composite
@@ -351,7 +351,7 @@ def scrapes(draw: Any) -> list[Row]:
             lambda at: WALL_NS / 1e9 + 4000 + (0 if restart is None or at < restart else 1000 + restart),
         ),
         *scraped("votes", lambda at: round(1000 * base(at))),
-        *scraped("votes{ok}", lambda at: round(1000 * base(at) * (1 - bad_share))),
+        *scraped("votes_ok", lambda at: round(1000 * base(at) * (1 - bad_share))),
     ]
 
 
@@ -362,7 +362,7 @@ def test_a_scrape_that_is_missing_never_makes_a_counter_pass(rows, missing):
     kept = [row for row in rows if row["t_ms"] not in gone]
 
     def verdict(samples: list[Row]) -> Verdict:
-        metrics = answers(samples, "votes", "votes{ok}", "up")
+        metrics = answers(samples, "votes", "votes_ok", "up")
         return judge(evidence(samples=samples, metrics=metrics), [VOTES]).objectives[0].verdict
 
     assert verdict(kept) is not Verdict.PASS or verdict(rows) is Verdict.PASS

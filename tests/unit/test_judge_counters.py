@@ -296,3 +296,11 @@ def test_a_clock_that_prometheus_does_not_share_is_taken_into_account():
     clock = facts.prometheus_clock
     assert clock is not None
     assert clock.offset_ns == WALL_NS + 3_000_000_000
+
+
+def test_a_narrower_selector_is_read_from_a_wider_one_that_was_recorded():
+    wide = [row for row in [*healthy(), *votes(0.1)] if row["query"] != GOOD]
+    assert judged(wide).verdict is Verdict.FAIL
+    assert judged(wide, CounterRatio(good='votes_total{result="none"}', total=TOTAL)).verdict is Verdict.INCONCLUSIVE
+    narrow = [row for row in [*healthy(), *votes(0.1)] if row["query"] != TOTAL]
+    assert judged(narrow).verdict is Verdict.INCONCLUSIVE  # the total cannot be read from a part of it

@@ -276,9 +276,10 @@ def test_times_on_prometheus_clock_are_widened_by_what_is_not_known_of_it():
 
 def test_services_covered_by_monitoring():
     asked = slo(MonitoringCoverage(), 1.0, window="run")
-    deployed = e.PhaseDeployed(phase="a", strategy="parallel", seconds=1.0, services=("unified-api", "weaviate"))
+    services = ("unified-api", "weaviate")
+    everything = happened(e.PhaseDeployed(phase="a", strategy="parallel", seconds=1.0, services=services))
 
-    def result(*rows: Row, events=happened(deployed)) -> ObjectiveResult:
+    def result(*rows: Row, events: tuple[e.AnyEvent, ...] = everything) -> ObjectiveResult:
         return judge(evidence(samples=list(rows), events=events), [asked]).objectives[0]
 
     api, weaviate = scraped("up", service="unified-api"), scraped("up", service="weaviate", instance="w")
@@ -288,6 +289,6 @@ def test_services_covered_by_monitoring():
     never_up = scraped("up", lambda _at: 0.0, service="weaviate", instance="w")
     assert result(*api, *never_up).verdict is Verdict.FAIL
     assert result(*api, *weaviate, events=happened()).verdict is Verdict.INCONCLUSIVE
-    assert judge(evidence(absent=("samples",), events=happened(deployed)), [asked]).objectives[0].verdict is (
+    assert judge(evidence(absent=("samples",), events=everything), [asked]).objectives[0].verdict is (
         Verdict.INCONCLUSIVE
     )

@@ -9,8 +9,8 @@ import pytest
 
 from harness.errors import BadInput, BadInputs
 from harness.model import slo as model
+from harness.model.promql import parse_selector
 from harness.spec.openslo import explain, load_slos, read
-from harness.spec.promql import parse_selector
 
 ROOT = Path(__file__).parents[2]
 

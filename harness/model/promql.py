@@ -35,6 +35,10 @@ class Selector:
     name: str
     matchers: tuple[Matcher, ...] = ()
 
+    def within(self, wider: Selector) -> bool:
+        """Whether every series that this selects is certainly selected by the other too."""
+        return self.name == wider.name and set(wider.matchers) <= set(self.matchers)
+
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether a series with these labels (`__name__` among them) is selected."""
         return labels.get("__name__", "") == self.name and all(matcher.holds(labels) for matcher in self.matchers)
