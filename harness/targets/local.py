@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from harness.errors import BadInput, TargetError
+from harness.errors import BadInput, PlatformAbsent, TargetError
 from harness.model.events import StandIn
 from harness.model.platform import Platform
 from harness.ports import Endpoints, Instance, Leftovers, Process, ProcessStatus, Report
@@ -326,7 +326,7 @@ class PlatformSummary:
 
 
 def status(root: Path | None = None) -> list[PlatformSummary]:
-    """All platforms of this user, oldest first; folders that hold no readable platform are left out."""
+    """All platforms of this user, oldest first; one whose attach file is damaged is `unreadable`, and can be ended."""
     base = state_root(root)
     found = []
     for file in sorted(base.glob("*/platform.json")) if base.is_dir() else []:
@@ -334,7 +334,10 @@ def status(root: Path | None = None) -> list[PlatformSummary]:
         try:
             state = load(file)
             not_ready, edge = tuple(target.ready()), target.endpoints().edge
+        except PlatformAbsent:  # it went down just now
+            continue
         except TargetError:
+            found.append(PlatformSummary(target.reference, file.parent.name, "", "unreadable", 0, 0, (), False, ""))
             continue
         found.append(
             PlatformSummary(

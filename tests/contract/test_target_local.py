@@ -514,6 +514,7 @@ def test_a_damaged_attach_file_is_told_and_down_still_works(make: Make) -> None:
     target.folder.state.write_text("{}")
     with pytest.raises(TargetError, match="damaged"):
         target.ready()
+    assert [each.status for each in status(target.folder.root.parent)] == ["unreadable"]
     assert target.down().clean
 
 
