@@ -51,8 +51,8 @@ CREATE TABLE IF NOT EXISTS consensus_results (
 STATUS = """
 SELECT pg_is_in_recovery(),
        EXISTS (SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'),
-       (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming')
-"""
+       (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn IS NOT NULL)
+"""  # pg_basebackup streams too, but replays nothing
 STALE = 3.0  # seconds without an answer of the database after which its last one no longer counts
 
 

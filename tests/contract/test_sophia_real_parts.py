@@ -1,0 +1,277 @@
+"""The launchers around real PostgreSQL, Redis and Weaviate: the lease, the failover, the rejoin, the corpus."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def get(url: str, body: object = None) -> dict[str, Any]:
+    """The JSON of any answer; {} when nobody answers."""
+    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode())
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            raw = answer.read()
+    except urllib.error.HTTPError as error:
+        raw = error.read()
+    except OSError:
+        return {}
+    found: dict[str, Any] = json.loads(raw)
+    return found
+
+
+def wait_for(what: str, true: Callable[[], bool], within: float = 40.0) -> None:
+    deadline = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < deadline, f"not within {within:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+@dataclass
+class Processes:
+    """Launchers, each in its own session and folder; none survives the test."""
+
+    root: Path
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, module: str, **environment: object) -> None:
+        folder = self.root / name
+        folder.mkdir(exist_ok=True)
+        with (folder / "log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, "-m", module],
+                cwd=folder,
+                env={**os.environ, **{key: str(value) for key, value in environment.items()}},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def kill(self, name: str) -> None:
+        self.running[name].kill()
+        self.running.pop(name).wait()
+
+    def end(self, name: str) -> int:
+        self.running[name].terminate()
+        return self.running.pop(name).wait(20)
+
+    def log(self, name: str) -> str:
+        return (self.root / name / "log").read_text()
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    found = Processes(tmp_path)
+    try:
+        yield found
+    finally:
+        for process in found.running.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
+
+
+@dataclass
+class Databases:
+    """Two nodes and the agent that decides between them, with short times."""
+
+    processes: Processes
+    agent: int = field(default_factory=free_port)
+    sql: dict[str, int] = field(default_factory=lambda: {"sjc": free_port(), "lax": free_port()})
+    http: dict[str, int] = field(default_factory=lambda: {"sjc": free_port(), "lax": free_port()})
+    behind_at_most: float = 300.0
+    check_every: float = 0.5
+
+    def start_agent(self) -> None:
+        topology = self.processes.root / "topology.json"
+        endpoints = [
+            {"name": region, "service": "postgres", "region": region, "url": f"http://127.0.0.1:{port}/health"}
+            for region, port in self.http.items()
+        ]
+        topology.write_text(json.dumps({"endpoints": endpoints, "weaviates": []}))
+        self.processes.start(
+            "agent",
+            "sophia.failover_agent",
+            **{"SERVICE": "failover-agent", "PORT": self.agent, "REGIONS": "sjc,lax", "TOPOLOGY": topology},
+            **{"LEASE_TTL": 3, "CHECK_EVERY": self.check_every, "CHECK_FAILURES": 3, "SNAPSHOT_EVERY": 0},
+            **{"BEHIND_AT_MOST": self.behind_at_most, "BACKUPS": self.processes.root},
+        )
+
+    def start_node(self, region: str) -> None:
+        self.processes.start(
+            region,
+            "sophia.postgres_node",
+            **{"PORT": self.sql[region], "HTTP_PORT": self.http[region], "REGION": region},
+            **{"AGENT": f"127.0.0.1:{self.agent}", "LEASE_RENEW": 0.5, "LEASE_MARGIN": 1.5},
+            PEERS=",".join(f"{name}=127.0.0.1:{port}" for name, port in self.sql.items()),
+            **{"PGUSER": "sophia", "PGPASSWORD": "only-here", "PGDATABASE": "sophia"},
+        )
+
+    def health(self, region: str) -> dict[str, Any]:
+        return get(f"http://127.0.0.1:{self.http[region]}/health")
+
+    def term(self) -> dict[str, Any]:
+        return get(f"http://127.0.0.1:{self.agent}/term")
+
+    def writable(self, region: str) -> bool:
+        """As the database itself says, not its launcher."""
+        try:
+            with self.connect(region) as connection:
+                row = connection.execute("SELECT NOT pg_is_in_recovery()").fetchone()
+        except psycopg.Error:
+            return False
+        return bool(row and row[0])
+
+    def connect(self, region: str) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            f"host=127.0.0.1 port={self.sql[region]} user=sophia password=only-here dbname=sophia connect_timeout=2",
+            autocommit=True,
+        )
+
+    def keys(self, region: str) -> list[str]:
+        """All keys there; none while the database or its table is not there yet."""
+        try:
+            with self.connect(region) as connection:
+                return [key for (key,) in connection.execute("SELECT key FROM memories ORDER BY key")]
+        except psycopg.Error:
+            return []
+
+    def write(self, region: str, key: str) -> None:
+        with self.connect(region) as connection:
+            connection.execute("INSERT INTO memories (key, text) VALUES (%s, 'text')", (key,))
+
+    def up(self) -> None:
+        self.start_agent()
+        self.start_node("sjc")
+        self.start_node("lax")
+        wait_for("lax follows sjc", lambda: self.health("sjc").get("standbys") == 1 and self.writable("sjc"))
+        wait_for("the agent knows that the region is healthy", lambda: bool(self.term().get("armed")))
+
+
+@pytest.fixture
+def databases(processes: Processes) -> Databases:
+    return Databases(processes)
+
+
+def test_a_dead_primary_is_replaced_and_rejoins_as_standby_without_losing_what_was_acknowledged(
+    databases: Databases,
+) -> None:
+    databases.up()
+    databases.write("sjc", "before")
+    wait_for("the row is replicated", lambda: databases.keys("lax") == ["before"])
+    databases.processes.kill("sjc")
+    wait_for("lax is primary", lambda: databases.writable("lax"))
+    assert databases.term()["epoch"] == 2
+    databases.write("lax", "after")
+
+    databases.start_node("sjc")
+    wait_for("sjc follows lax", lambda: databases.health("sjc").get("streaming") is True)
+    assert not databases.writable("sjc")
+    assert databases.writable("lax")
+    wait_for("sjc has everything", lambda: databases.keys("sjc") == ["after", "before"])
+
+    url = f"http://127.0.0.1:{databases.agent}/switchover"
+    wait_for("the agent knows that sjc follows", lambda: get(url, {"to": "sjc"}).get("heir") == "sjc")
+    wait_for("sjc is primary again", lambda: databases.writable("sjc"))
+    wait_for("lax follows again", lambda: databases.health("lax").get("streaming") is True)
+    assert not databases.writable("lax")
+    assert databases.keys("sjc") == ["after", "before"]
+    assert databases.processes.end("sjc") == 0
+
+
+def test_a_primary_that_cannot_renew_its_lease_stops_before_anybody_may_take_over(databases: Databases) -> None:
+    databases.check_every = 5.0  # time enough for sjc to start again before its region counts as lost
+    databases.up()
+    databases.processes.kill("agent")
+    wait_for("sjc stops writing", lambda: not databases.writable("sjc"), within=6)
+    assert not databases.writable("lax"), "nobody was crowned, so nobody may write"
+    databases.start_agent()
+    wait_for("sjc is primary again", lambda: databases.writable("sjc"))
+    assert databases.term()["epoch"] == 1
+
+
+def test_a_standby_that_lacks_too_much_is_not_promoted(databases: Databases) -> None:
+    databases.behind_at_most = 0.0  # no standby is this near
+    databases.up()
+    databases.processes.kill("sjc")
+    wait_for("the checks have failed", lambda: databases.term()["failed_checks"] >= 3)
+    time.sleep(4)  # longer than the lease: whoever might be crowned would be by now
+    assert not databases.writable("lax")
+    assert databases.term()["epoch"] == 1
+
+
+def test_killing_a_launcher_takes_its_postgresql_along(databases: Databases) -> None:
+    databases.start_agent()
+    databases.start_node("sjc")
+    wait_for("sjc is primary", lambda: databases.writable("sjc"))
+    databases.processes.kill("sjc")
+    wait_for("PostgreSQL is gone", lambda: not databases.writable("sjc"), within=5)
+
+
+def test_redis_node_tells_its_health(processes: Processes) -> None:
+    port, http = free_port(), free_port()
+    processes.start("redis", "sophia.redis_node", PORT=port, HTTP_PORT=http)
+    wait_for("redis answers", lambda: get(f"http://127.0.0.1:{http}/health") == {"status": "ok"}, within=10)
+    with urllib.request.urlopen(f"http://127.0.0.1:{http}/metrics", timeout=2) as answer:
+        assert b"redis_up 1" in answer.read()
+    assert processes.end("redis") == 0
+
+
+def test_weaviate_has_the_corpus_with_its_known_neighbours_also_after_a_kill(processes: Processes) -> None:
+    from sophia import corpus
+
+    ports = {name: free_port() for name in ("PORT", "GRPC_PORT", "GOSSIP_PORT", "DATA_PORT", "RAFT_PORT")}
+    ports |= {name: free_port() for name in ("RAFT_RPC_PORT", "METRICS_PORT")}
+    base = f"http://127.0.0.1:{ports['PORT']}"
+
+    def neighbours(name: str) -> set[str]:
+        near = f'nearObject:{{id:"{corpus.document_id(name)}"}}'
+        query = {"query": f"{{Get{{Document({near},limit:3){{name}}}}}}"}
+        request = urllib.request.Request(
+            f"{base}/v1/graphql", json.dumps(query).encode(), {"content-type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                found = json.load(answer)["data"]["Get"]["Document"] or []
+        except OSError:
+            return set()
+        return {hit["name"] for hit in found}
+
+    def logged(lines: list[str]) -> bool:
+        return all(line in processes.log("weaviate") for line in lines)
+
+    for start in (1, 2):
+        processes.start("weaviate", "sophia.weaviate_node", **ports)
+        wait_for("the neighbours are found", lambda: neighbours("doc-17") == corpus.neighbours("doc-17"))
+        assert get(f"{base}/v1/schema/Document")["vectorIndexConfig"]["rq"] == {
+            "enabled": True,
+            "bits": 8,
+            "rescoreLimit": 20,
+        }
+        lines = [f"Corpus ready: {count} documents loaded" for count in (corpus.DOCUMENTS, 0)[:start]]
+        wait_for(lines[-1], partial(logged, lines))
+        processes.kill("weaviate")
