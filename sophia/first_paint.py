@@ -1,7 +1,7 @@
 """Opens a page in headless Chromium and says how long its first paint took. Exit code 0: within the limit.
 
 `python -m sophia.first_paint URL MILLISECONDS`. One browser makes up to eight visits, told over its debugging protocol,
-until one is within the limit: the first also pays for the browser's own start, others for what else the machine does.
+until one is within the limit: the first pays for the start of the page's process, others for what else the machine does.
 """
 
 from __future__ import annotations
@@ -62,7 +62,6 @@ def visit(page: ClientConnection, ids: itertools.count[int], url: str) -> float 
     call("Page.navigate", url=url)
     painted = call("Runtime.evaluate", expression=PAINT, awaitPromise=True, returnByValue=True)
     milliseconds = float(painted["result"].get("value", -1))
-    call("Page.navigate", url="about:blank")
     return milliseconds if milliseconds >= 0 else None
 
 

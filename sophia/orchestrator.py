@@ -83,7 +83,8 @@ class Orchestrator:
         """
         away = {name for name in self.models if not self.answers["gpu" if name == models.ON_GPU else "gateway"]}
         asked = {name: models.on_cpu if name in away else model for name, model in self.models.items()}
-        replies = await models.ask_all(asked, question, MODEL_WITHIN)
+        with metrics.SWARM_QUEUE.track_inprogress():
+            replies = await models.ask_all(asked, question, MODEL_WITHIN)
         failed = {name for name, reply in replies.items() if not isinstance(reply, models.Reply)}
         if models.ON_GPU in failed:
             self.answers["gpu"] = False
