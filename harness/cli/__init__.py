@@ -104,6 +104,12 @@ def outcome(argv: list[str] | None = None) -> int:
     except OSError as error:
         click.echo(f"{_red('error:')} {error.strerror or error}: {error.filename or ''}", err=True)
         return EXIT_HARNESS_ERROR
+    except Exception:  # noqa: BLE001 — a mistake of ours still has a documented exit code
+        import traceback
+
+        traceback.print_exc()
+        click.echo(f"{_red('error:')} this is a mistake in the harness; please report the lines above", err=True)
+        return EXIT_HARNESS_ERROR
 
 
 def _red(text: str) -> str:

@@ -202,7 +202,7 @@ class ExperimentSkipped(Event):
 
 
 class AlertSeen(Event):
-    """An alert as Prometheus showed it: since when its condition held, and when it was first seen firing (wall time)."""
+    """An alert as Prometheus showed it: since when its condition held, and when it was first seen firing (wall)."""
 
     event: Literal["alert"] = "alert"
     name: str

@@ -14,8 +14,8 @@ Strategy = Literal["parallel", "sequential", "rolling", "blue-green", "canary"]
 class Metadata(Frozen):
     """What a document is called."""
 
-    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
-    title: str = ""
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="small letters, digits and dashes")
+    title: str = Field(default="", description="for people")
 
 
 class HttpCheck(Frozen):

@@ -14,33 +14,33 @@ from harness.model.platform import Metadata
 class Constant(Frozen):
     """Arrivals at equal distances."""
 
-    kind: Literal["constant"]
+    kind: Literal["constant"] = Field(description="which schedule")
     rate: float = Field(gt=0, description="arrivals per second")
 
 
 class Poisson(Frozen):
     """Independent arrivals: exponential distances, seeded."""
 
-    kind: Literal["poisson"]
+    kind: Literal["poisson"] = Field(description="which schedule")
     rate: float = Field(gt=0, description="mean arrivals per second")
 
 
 class Ramp(Frozen):
     """A rate that grows linearly, then stays."""
 
-    kind: Literal["ramp"]
+    kind: Literal["ramp"] = Field(description="which schedule")
     rate: float = Field(gt=0, description="arrivals per second at the start")
     to: float = Field(gt=0, description="arrivals per second after `over`")
-    over: Duration
+    over: Duration = Field(description="time from the first rate to the second")
 
 
 class Step(Frozen):
     """A rate that jumps at a time and stays."""
 
-    kind: Literal["step"]
-    rate: float = Field(gt=0)
-    to: float = Field(gt=0)
-    at: Duration
+    kind: Literal["step"] = Field(description="which schedule")
+    rate: float = Field(gt=0, description="arrivals per second before the step")
+    to: float = Field(gt=0, description="arrivals per second from the step on")
+    at: Duration = Field(description="time of the step, from the start of the load")
 
 
 Arrivals = Annotated[Constant | Poisson | Ramp | Step, Field(discriminator="kind")]
@@ -49,15 +49,14 @@ Arrivals = Annotated[Constant | Poisson | Ramp | Step, Field(discriminator="kind
 class Load(Frozen):
     """An open workload: a schedule of arrivals, the journeys they are drawn from, and the connection policy."""
 
-    locustfile: str
-    arrivals: Arrivals
+    locustfile: str = Field(description="the journeys; a path from the scenario's folder")
+    arrivals: Arrivals = Field(description="the schedule: constant, poisson, ramp or step")
     mix: dict[str, float] = Field(min_length=1, description="journey → weight")
-    warm_up: Duration = 5.0
-    timeout: Duration = 5.0
-    max_in_flight: int = Field(default=1000, ge=1)
-    connections: Literal["kept", "new"] = "kept"
-    drain: Duration = 6.0
-    settings: dict[str, JsonValue] = {}
+    warm_up: Duration = Field(default=5.0, description="load that is shown and not judged")
+    timeout: Duration = Field(default=5.0, description="a request without a whole answer by then has failed")
+    max_in_flight: int = Field(default=1000, ge=1, description="arrivals beyond it are dropped, and counted")
+    connections: Literal["kept", "new"] = Field(default="kept", description="kept alive, or a new one per request")
+    drain: Duration = Field(default=6.0, description="time for requests in flight when the load ends")
 
 
 class Validity(Frozen):
@@ -72,25 +71,25 @@ class Validity(Frozen):
 class Beacon(Frozen):
     """A light probe on its own, through the same edge, a new connection each time: it times recovery."""
 
-    path: str = "/"
-    every: Duration = 0.02
-    timeout: Duration = 2.0
+    path: str = Field(default="/", description="what is asked for; its answer names level and region")
+    every: Duration = Field(default=0.02, gt=0, description="time between two probes")
+    timeout: Duration = Field(default=2.0, gt=0, description="a probe without an answer by then has failed")
 
 
 class Guard(Frozen):
     """Ends the run early: when the user-visible error share over `over` is above `errors`, outside what is expected."""
 
-    name: str
-    errors: float = Field(gt=0, le=1)
-    over: Duration = 10.0
-    windows: tuple[Literal["steady", "fault"], ...] = ("steady",)
+    name: str = Field(description="what the report calls it")
+    errors: float = Field(gt=0, le=1, description="share of failed requests above which the run ends")
+    over: Duration = Field(default=10.0, gt=0, description="the last so many seconds count")
+    windows: tuple[Literal["steady", "fault"], ...] = Field(default=("steady",), description="where the guard looks")
 
 
 class ExperimentRef(Frozen):
     """One experiment file and how often it is run."""
 
-    file: str
-    repeat: int = Field(default=1, ge=1)
+    file: str = Field(description="the experiment; a path from the scenario's folder")
+    repeat: int = Field(default=1, ge=1, description="how often it is run")
     gap: Duration = Field(default=2.0, description="quiet time before each injection, drawn from [gap, 2·gap] by seed")
     within: Duration = Field(default=120.0, description="time after the fault within which all must be healed")
     blast_radius: int = Field(default=1, ge=1, description="instances that the fault may touch")
@@ -102,43 +101,43 @@ class _CountingTrigger(Frozen):
     A window with fewer than `minimum` responses says nothing; nothing is promoted while it could have been a hit.
     """
 
-    window: Duration = Field(gt=0)
-    consecutive: int = Field(ge=1)
+    window: Duration = Field(gt=0, description="length of one window")
+    consecutive: int = Field(ge=1, description="windows in a row that must be bad")
     minimum: int = Field(default=1, ge=1, description="responses below which a window says nothing")
 
 
 class ErrorTrigger(_CountingTrigger):
     """The share of failed responses is above a limit."""
 
-    kind: Literal["errors"]
-    above: float = Field(ge=0, lt=1)
+    kind: Literal["errors"] = Field(description="which trigger")
+    above: float = Field(ge=0, lt=1, description="share of failed responses")
 
 
 class LatencyTrigger(_CountingTrigger):
     """The quantile of the latency is above a limit, counted: more than 1 − quantile of the responses are slower."""
 
-    kind: Literal["latency"]
-    quantile: float = Field(default=0.95, gt=0, lt=1)
-    above: Duration
+    kind: Literal["latency"] = Field(description="which trigger")
+    quantile: float = Field(default=0.95, gt=0, lt=1, description="0.95: P95")
+    above: Duration = Field(description="the limit of the quantile")
 
 
 class AccuracyTrigger(_CountingTrigger):
     """The share of right answers among those whose content was checked is below a limit."""
 
-    kind: Literal["accuracy"]
-    below: float = Field(gt=0, le=1)
+    kind: Literal["accuracy"] = Field(description="which trigger")
+    below: float = Field(gt=0, le=1, description="share of right answers")
     journey: str = Field(default="", description="only this journey's answers; empty: all")
 
 
 class HealthTrigger(Frozen):
     """An instance of the canary fails so many health checks in a row."""
 
-    kind: Literal["health"]
-    consecutive: int = Field(ge=1)
-    path: str = "/health"
-    port: str = "http"
-    every: Duration = Field(default=1.0, gt=0)
-    timeout: Duration = Field(default=1.0, gt=0)
+    kind: Literal["health"] = Field(description="which trigger")
+    consecutive: int = Field(ge=1, description="failed checks in a row")
+    path: str = Field(default="/health", description="what is asked of the instance")
+    port: str = Field(default="http", description="name of the instance's port")
+    every: Duration = Field(default=1.0, gt=0, description="time between two checks")
+    timeout: Duration = Field(default=1.0, gt=0, description="a check without an answer by then has failed")
 
 
 Trigger = Annotated[ErrorTrigger | LatencyTrigger | AccuracyTrigger | HealthTrigger, Field(discriminator="kind")]
@@ -157,28 +156,28 @@ class Hold(Frozen):
 class RolloutStep(Frozen):
     """A share of the traffic and how long it is watched. The last step may be 100 % without a bake: the promotion."""
 
-    share: float = Field(gt=0, le=1)
-    bake: Duration = 0.0
+    share: float = Field(gt=0, le=1, description="the canary's share of the responses")
+    bake: Duration = Field(default=0.0, description="how long the share is watched before it is judged")
 
 
 class Rollout(Frozen):
     """The canary's steps and the rules by which it goes on or back."""
 
-    service: str
-    region: str = ""
-    baseline: str
-    canary: str
-    instances: int = Field(default=1, ge=1)
-    actuator: str = "haproxy"
+    service: str = Field(description="the service that gets a new release")
+    region: str = Field(default="", description="region of the canary's instances")
+    baseline: str = Field(description="the stable release")
+    canary: str = Field(description="the new release")
+    instances: int = Field(default=1, ge=1, description="of the canary")
+    actuator: str = Field(default="haproxy", description="the means of splitting traffic")
     settings: dict[str, JsonValue] = Field(default={}, description="what the actuator needs; see its reference page")
-    steps: tuple[RolloutStep, ...] = Field(min_length=1)
-    share_tolerance: float = Field(default=0.05, gt=0, lt=1)
+    steps: tuple[RolloutStep, ...] = Field(min_length=1, description="shares, rising")
+    share_tolerance: float = Field(default=0.05, gt=0, lt=1, description="a seen share may be off by so much")
     share_minimum: int = Field(default=40, ge=1, description="responses needed to see a share")
-    shift_within: Duration = 10.0
-    rollback_within: Duration = 30.0
+    shift_within: Duration = Field(default=10.0, description="time until a set share must be seen")
+    rollback_within: Duration = Field(default=30.0, description="time from its cause until a rollback must be seen")
     sustained: Duration = Field(default=2.0, gt=0, description="time without the other release until it counts as gone")
-    hold: Hold = Hold()
-    triggers: tuple[Trigger, ...] = ()
+    hold: Hold = Field(default=Hold(), description="how long a step may be held")
+    triggers: tuple[Trigger, ...] = Field(default=(), description="what takes the canary off at once")
 
     @property
     def judged(self) -> tuple[RolloutStep, ...]:
@@ -214,9 +213,9 @@ class ReadBack(Frozen):
     GET `path`?`parameter`=k1,k2,… answers `{"memories": [{"key", "text", "version", "count"}]}` with what is there.
     """
 
-    path: str
-    parameter: str = "keys"
-    batch: int = Field(default=200, ge=1)
+    path: str = Field(description="path at each region's endpoint")
+    parameter: str = Field(default="keys", description="query parameter that takes the keys, with commas")
+    batch: int = Field(default=200, ge=1, description="keys per request")
     within: Duration = Field(
         default=15.0, description="time that a replica has to catch up before a write counts as lost"
     )
@@ -225,35 +224,35 @@ class ReadBack(Frozen):
 class TargetRef(Frozen):
     """Which target, and which platform on it. `state` attaches to a platform that is already up."""
 
-    kind: str = "local"
-    platform: str
-    release: str = ""
-    state: str = ""
+    kind: Literal["local"] = Field(default="local", description="where the platform runs")
+    platform: str = Field(description="the platform file; a path from the scenario's folder")
+    release: str = Field(default="", description="the release to deploy; empty: the platform's first")
+    state: str = Field(default="", description="a platform that is up (`harness status`) instead of a new one")
 
 
 class ScenarioSpec(Frozen):
     """Everything that decides what a run does."""
 
-    target: TargetRef
-    seed: int = 1
-    load: Load
-    beacon: Beacon = Beacon()
-    validity: Validity = Validity()
-    steady: Duration = 30.0
-    experiments: tuple[ExperimentRef, ...] = ()
-    rollout: Rollout | None = None
-    read_back: ReadBack | None = None
+    target: TargetRef = Field(description="where and what")
+    seed: int = Field(default=1, description="decides every random choice")
+    load: Load = Field(description="what users do meanwhile")
+    beacon: Beacon = Field(default=Beacon(), description="the probe that times recovery")
+    validity: Validity = Field(default=Validity(), description="when the load does not count as declared")
+    steady: Duration = Field(default=30.0, description="undisturbed time after the warm-up")
+    experiments: tuple[ExperimentRef, ...] = Field(default=(), description="what is broken, in this order")
+    rollout: Rollout | None = Field(default=None, description="a canary, for `harness gate`")
+    read_back: ReadBack | None = Field(default=None, description="how acknowledged writes are read again")
     quiet: Duration = Field(default=3.0, description="time without fault before the final read-back")
-    guards: tuple[Guard, ...] = ()
+    guards: tuple[Guard, ...] = Field(default=(), description="what ends the run early")
     slos: tuple[str, ...] = Field(min_length=1, description="OpenSLO files or folders")
-    claim: Literal["run", "system"] = "run"
+    claim: Literal["run", "system"] = Field(default="run", description="what steady-state objectives claim")
     sustained: Duration = Field(default=2.0, description="a recovery counts once service stayed good for so long")
 
 
 class Scenario(Frozen):
     """A scenario document (`kind: Scenario`)."""
 
-    api_version: Literal["harness/v1"] = Field(alias="apiVersion")
-    kind: Literal["Scenario"]
-    metadata: Metadata
-    spec: ScenarioSpec
+    api_version: Literal["harness/v1"] = Field(alias="apiVersion", description="version of this format")
+    kind: Literal["Scenario"] = Field(description="what this document is")
+    metadata: Metadata = Field(description="what it is called")
+    spec: ScenarioSpec = Field(description="what it says")

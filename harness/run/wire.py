@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from harness.render.live import View
     from harness.spec.yaml import Located
 
+WATCHDOG_WITHIN_S = 5.0  # it leaves by itself when the run is closed
+
 __all__ = ["Choices", "bring_up", "carry_out", "platforms", "take_down"]
 
 
@@ -53,8 +55,12 @@ def carry_out(scenario: Path, choices: Choices, reports: Path, as_json: bool) ->
         _open(context, prepared)
         target, owned = _target(prepared)
         note_target(folder, target.reference, owned)
-        start_watchdog(folder)
-        execute(context, prepared.plan, _parts(context, prepared, target, owned, shown))
+        watchdog = start_watchdog(folder)
+        try:
+            execute(context, prepared.plan, _parts(context, prepared, target, owned, shown))
+        finally:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                watchdog.wait(WATCHDOG_WITHIN_S)
     return finish(folder, as_json)
 
 

@@ -67,9 +67,13 @@ class Run:
         return str(self.judgement()["verdict"])
 
     def reasons(self) -> dict[str, str]:
-        """SLO name → verdict and reason, of what did not pass."""
+        """SLO name → verdict, reason and notes, of what did not pass."""
         rows = self.judgement()["objectives"]
-        return {row["slo"]: f"{row['verdict']}: {row['reason']}" for row in rows if row["verdict"] != "PASS"}
+        return {
+            row["slo"]: " ".join([f"{row['verdict']}:", row["reason"], *row["notes"]])
+            for row in rows
+            if row["verdict"] != "PASS"
+        }
 
     def left_behind(self) -> list[str]:
         """Processes marked with this run or its platform; must be empty when the run is over."""

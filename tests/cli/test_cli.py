@@ -1,0 +1,178 @@
+"""The command line as a user meets it: help, exit codes, bad input in every place; nothing here starts a platform."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import VERBS, outcome
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _in_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_help_lists_every_verb_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(verb in text for verb in VERBS)
+    assert "22 clean-up not proven" in text
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome([verb, "--help"]) == 0
+    assert "Usage: harness" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from harness.cli import outcome; outcome(['--help']); "
+        "heavy = 'pydantic numpy pyarrow pandas locust gevent chaoslib httpx rich psycopg'.split(); "
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["certfy"], "did you mean 'certify'"),
+        (["certify", "--profile", "huge"], "quick"),
+        (["run"], "Missing argument"),
+        (["run", "nowhere"], "no scenario 'nowhere'"),
+        (["plan", "nowhere"], "one of:"),
+        (["plan", "--release", "9.9"], "no release '9.9'"),
+        (["gate", "certify-quick"], "no `rollout`"),
+        (["judge", "no-such-run"], "harness runs"),
+        (["report", "no-such-run"], "harness runs"),
+        (["recover", "no-such-run"], "harness runs"),
+        (["down", "/no/such/state"], ""),
+        (["validate", "/no/such/file"], "no such file"),
+        (["up", "/no/such/platform.yaml"], "no such file"),
+    ],
+)
+def test_bad_input_is_told_with_exit_code_20(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = outcome(arguments)
+    said = capsys.readouterr()
+    assert code in ((0, 20, 21) if arguments[0] == "down" else (20,))
+    assert message in said.err + said.out
+    assert "Traceback" not in said.err
+
+
+def test_all_files_of_the_project_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome(["validate", "--explain"]) == 0
+    text = capsys.readouterr().out
+    assert "scenarios/certify-quick.yaml" in text
+    assert "deploy/inventory-29.yaml" in text
+    assert "BAD" not in text
+
+
+def test_validate_as_json_names_each_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("apiVersion: harness/v1\nkind: Scenario\nmetadata: {name: x}\nspec: {stedy: 5s}\n")
+    assert outcome(["validate", str(bad), "--json"]) == 20
+    (row,) = json.loads(capsys.readouterr().out)
+    assert not row["ok"]
+    assert {"file", "line", "cause", "fix", "key"} == set(row["mistakes"][0])
+
+
+def test_the_plan_is_exact_and_the_same_every_time(capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome(["plan", "certify-full", "--json"]) == 0
+    first = capsys.readouterr().out
+    assert outcome(["plan", "certify-full", "--json"]) == 0
+    assert capsys.readouterr().out == first
+    plan = json.loads(first)
+    assert [fault["experiment"] for fault in plan["faults"]][:2] == ["kill-weaviate#1", "kill-weaviate#2"]
+    assert outcome(["plan", "certify-full", "--json", "--seed", "2"]) == 0
+    assert capsys.readouterr().out != first
+    assert outcome(["plan"]) == 0
+    assert "weaviate-sjc-0" in capsys.readouterr().out
+
+
+def test_a_blast_radius_that_is_too_small_is_refused_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "scenarios/certify-full.yaml").read_text().replace("blast_radius: 20", "blast_radius: 3")
+    for folder in ("slos", "experiments", "loadtests", "deploy"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    file = tmp_path / "scenarios" / "x.yaml"
+    file.parent.mkdir()
+    file.write_text(text)
+    assert outcome(["plan", str(file)]) == 20
+    line = next(number for number, line in enumerate(text.splitlines(), 1) if "blast_radius: 3" in line)
+    assert f"x.yaml:{line}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("../loadtests/sophia.py", "../loadtests/none.py", "does not exist"),
+        ("../slos]", "../none]", "does not exist"),
+        ("../experiments/kill-weaviate.yaml", "../experiments/none.yaml", "does not exist"),
+        ("rate: 40", "rate: -1", "greater than 0"),
+        ("steady: 20s", "steady: 20", "is not a duration"),
+        ("chat: 40", "chat: -40", "weights must be positive"),
+        ("kind: poisson", "kind: bursts", "kind"),
+        ("kind: local", "kind: moon", "local"),
+    ],
+)
+def test_a_wrong_scenario_names_file_and_line(
+    tmp_path: Path, old: str, new: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("slos", "experiments", "loadtests", "deploy"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    file = tmp_path / "scenarios" / "x.yaml"
+    file.parent.mkdir()
+    text = (ROOT / "scenarios/certify-quick.yaml").read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    assert outcome(["plan", str(file)]) == 20
+    said = capsys.readouterr().err
+    assert message in said
+    line = next(number for number, line in enumerate(file.read_text().splitlines(), 1) if new in line)
+    assert f"x.yaml:{line}" in said
+
+
+def test_schemas_and_completion(capsys: pytest.CaptureFixture[str]) -> None:
+    for document in ("scenario", "platform", "slo"):
+        assert outcome(["schema", document]) == 0
+        assert json.loads(capsys.readouterr().out)["type"] == "object"
+    for shell in ("bash", "zsh", "fish"):
+        assert outcome(["completion", shell]) == 0
+        assert "_HARNESS_COMPLETE" in capsys.readouterr().out
+
+
+def test_runs_of_an_empty_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome(["runs", "--reports", str(tmp_path)]) == 0
+    assert "no run" in capsys.readouterr().out
+    assert outcome(["judge", "last", "--reports", str(tmp_path)]) == 20
+    assert outcome(["runs", "--reports", str(tmp_path), "--json"]) == 0
+
+
+def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome(["doctor"]) == 0
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    capsys.readouterr()
+    assert outcome(["doctor", "--json"]) == 20
+    rows = json.loads(capsys.readouterr().out)
+    assert all(row["fix"] for row in rows if not row["ok"])
+
+
+def test_a_reports_folder_that_cannot_be_written_is_a_clean_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "reports").write_text("a file")
+    assert outcome(["certify", "--reports", str(tmp_path / "reports")]) in (20, 21)
+    assert "Traceback" not in capsys.readouterr().err
