@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
 EXIT_PASS, EXIT_FAIL, EXIT_INCONCLUSIVE = 0, 10, 11
 EXIT_BAD_INPUT, EXIT_HARNESS_ERROR, EXIT_NOT_CLEAN, EXIT_INTERRUPTED = 20, 21, 22, 130
 
