@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Installs all that `make certify` and `make test` need. Says what it does, does nothing twice.
-#   scripts/setup.sh [--tests]     --tests: also what only the tests need (Chromium)
+#   scripts/setup.sh [--tests]     --tests: also what only the tests need
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 WEAVIATE=v1.35.2
-packages=(haproxy prometheus prometheus-alertmanager redis-server postgresql-15 procps)
-[[ ${1:-} == --tests ]] && packages+=(chromium poppler-utils)
+packages=(haproxy prometheus prometheus-alertmanager redis-server postgresql-15 chromium)
+[[ ${1:-} == --tests ]] && packages+=(poppler-utils)
 
 say() { printf '\033[1m[setup]\033[0m %s\n' "$*"; }
 run_for_long() { # DESCRIPTION COMMAND…: a dot every 5 s, the output only when it fails

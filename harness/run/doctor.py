@@ -18,7 +18,7 @@ PROGRAMS = (
     ("redis-server", "", True, "apt-get install redis-server"),
     ("postgres", "/usr/lib/postgresql/15/bin", True, "apt-get install postgresql-15"),
     ("weaviate-server", "", False, "make setup builds it when Go is there; without it a stand-in serves, and is named"),
-    ("chromium", "", False, "apt-get install chromium: only the tests of the report need it"),
+    ("chromium", "", True, "apt-get install chromium: it measures the first paint"),
     ("k6", "", False, "go install go.k6.io/k6@v1.8.1: optional"),
 )
 
