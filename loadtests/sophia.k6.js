@@ -9,7 +9,6 @@ import { check } from 'k6';
 import exec from 'k6/execution';
 
 const url = __ENV.URL || 'http://127.0.0.1:8080';
-const run = __ENV.RUN || `k6-${Date.now()}`;
 const json = { headers: { 'Content-Type': 'application/json' } };
 const mix = [['chat', 40], ['memoryWrite', 15], ['memoryRead', 20], ['search', 25]];
 const seeded = 8;
@@ -41,17 +40,17 @@ function write(key) {
 }
 
 const journeys = {
-  chat(known) {
+  chat({ known }) {
     const [a, b] = [pick(1000), pick(1000)];
     const asked = known.length && pick(2) ? known[pick(known.length)] : { question: `What is ${a} plus ${b}?`, answer: `${a + b}` };
     const response = http.post(`${url}/api/chat`, JSON.stringify({ question: asked.question }), { ...json, tags: { name: 'chat' } });
     check(response, { 'chat is right': (r) => r.status === 200 && r.json('answer') === asked.answer });
   },
-  memoryWrite() {
+  memoryWrite({ run }) {
     const response = write(`${run}-m${exec.scenario.iterationInTest}`);
     check(response, { 'memory is kept': (r) => r.status === 201 || r.status === 200 });
   },
-  memoryRead() {
+  memoryRead({ run }) {
     const key = `${run}-seed-${pick(seeded)}`;
     const response = http.get(`${url}/api/memory/${key}`, { tags: { name: 'memory-read' } });
     check(response, { 'memory is what was written': (r) => r.status === 200 && r.json('text') === textOf(key) });
@@ -66,15 +65,17 @@ const journeys = {
   },
 };
 
+// Runs once, before all: each virtual user has its own copy of the script, so a name for the run must come from here.
 export function setup() {
+  const run = `k6-${Date.now()}`;
   for (let number = 0; number < seeded; number += 1) {
     if (write(`${run}-seed-${number}`).status >= 300) exec.test.abort('no memory could be written');
   }
-  return http.get(`${url}/api/knowledge`).json('questions') || [];
+  return { run, known: http.get(`${url}/api/knowledge`).json('questions') || [] };
 }
 
-export default function users(known) {
+export default function users(given) {
   let turn = Math.random() * mix.reduce((sum, [, weight]) => sum + weight, 0);
   const [name] = mix.find(([, weight]) => (turn -= weight) < 0);
-  journeys[name](known);
+  journeys[name](given);
 }
