@@ -1,7 +1,7 @@
 """Opens a page in headless Chromium and says how long its first paint took. Exit code 0: within the limit.
 
 `python -m sophia.first_paint URL MILLISECONDS`. One browser makes up to eight visits, told over its debugging protocol,
-until one is within the limit: the first pays for the start of the page's process, others for what else the machine does.
+until one is within the limit: the first pays for the start of the page's process, others for a busy machine.
 """
 
 from __future__ import annotations
