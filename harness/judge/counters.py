@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,9 +21,17 @@ from harness.judge.samples import LATE, Samples, Scrapes, Series
 from harness.judge.windows import Span
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from harness.judge.facts import Facts
 
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
 Bound = Callable[[float, float], float]
+# Two starts that differ by less are one process: the value is rounded to the clock tick.
+SAME_START_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -110,12 +118,13 @@ def _silent(samples: Samples, series: Sequence[Series]) -> list[Scrapes]:
     ]
 
 
-def _series(samples: Samples, series: Series, from_ms: float, to_ms: float) -> Increase:
+def _series(samples: Samples, raw: Series, from_ms: float, to_ms: float) -> Increase:
+    if not len(raw.t_ms):
+        return _dark(from_ms, to_ms, f"{raw.name} has no usable sample")
+    series = _with_zeros(samples, raw)
     scrapes = samples.scrapes.get(series.key)
     step = scrapes.step_ms if scrapes else (float(np.median(np.diff(series.t_ms))) if len(series.t_ms) > 1 else 0.0)
     times, values = series.t_ms.astype(float), series.value
-    if not len(times):
-        return _dark(from_ms, to_ms, f"{series.name} has no usable sample")
     total = Increase()
     if times[0] > from_ms:
         total += _beginning(samples, series, from_ms, to_ms, step)
@@ -141,28 +150,56 @@ def _series(samples: Samples, series: Series, from_ms: float, to_ms: float) -> I
     return total
 
 
-def _restarts(samples: Samples, series: Series) -> np.ndarray:
+def _with_zeros(samples: Samples, series: Series) -> Series:
+    """The series with a 0 at each scrape of a process that did not show it yet: counters are born with an event."""
+    scrapes = samples.scrapes.get(series.key)
+    if scrapes is None or not scrapes.up.any():
+        return series
+    times = scrapes.t_ms[scrapes.up]
+    told = _told_starts(samples, series, times)
+    # Processes of this target one after another; a scrape that does not tell the start belongs to the one before.
+    process = np.zeros(len(times), dtype=np.int64)
+    if told is not None:
+        known = np.flatnonzero(~np.isnan(told))
+        changes = known[1:][np.abs(np.diff(told[known])) > SAME_START_S]
+        process[changes] = 1
+        process = np.cumsum(process)
+    shown = np.isin(times, np.concatenate([series.t_ms, series.nan_ms]))
+    first = np.full(int(process[-1]) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, process[shown], times[shown])
+    born_later = ~shown & (times < first[process])
+    if told is None:  # without proof of a new process only what came before the first sample counts as zero
+        born_later &= times < series.t_ms[0]
+    if not born_later.any():
+        return series
+    merged = np.concatenate([series.t_ms, times[born_later]])
+    order = np.argsort(merged, kind="stable")
+    values = np.concatenate([series.value, np.zeros(int(np.count_nonzero(born_later)))])
+    return replace(series, t_ms=merged[order], value=values[order])
+
+
+def _restarts(samples: Samples, series: Series) -> Bools:
     """For each pair of neighbouring samples, whether the process was restarted in between."""
     fell = np.diff(series.value) < 0
-    told = _told_starts(samples, series)
-    return fell if told is None else fell | (np.abs(np.diff(told)) > 0.5)  # NaN compares as no restart
+    told = _told_starts(samples, series, series.t_ms)
+    return fell if told is None else fell | (np.abs(np.diff(told)) > SAME_START_S)  # NaN compares as no restart
 
 
-def _proven(samples: Samples, series: Series) -> np.ndarray:
+def _proven(samples: Samples, series: Series) -> Bools:
     """For each pair, whether the process is known to be the same, so that a gap hides nothing."""
-    told = _told_starts(samples, series)
+    told = _told_starts(samples, series, series.t_ms)
     if told is None:
         return np.zeros(max(len(series.t_ms) - 1, 0), dtype=bool)
-    return np.abs(np.diff(told)) <= 0.5
+    return np.abs(np.diff(told)) <= SAME_START_S
 
 
-def _told_starts(samples: Samples, series: Series) -> np.ndarray | None:
-    """The process start told at each of the series' scrapes, NaN where it was not."""
+def _told_starts(samples: Samples, series: Series, times: Ints) -> Floats | None:
+    """The process start (seconds) told by the series' target at each of these times, NaN where it was not."""
     start = samples.starts.get(series.key)
     if start is None or not len(start.t_ms):
         return None
-    place = np.minimum(np.searchsorted(start.t_ms, series.t_ms), len(start.t_ms) - 1)
-    return np.where(start.t_ms[place] == series.t_ms, start.value[place], np.nan)
+    place = np.minimum(np.searchsorted(start.t_ms, times), len(start.t_ms) - 1)
+    return np.where(start.t_ms[place] == times, start.value[place], np.nan)
 
 
 def _pair(series: Series, index: int, restarted: bool, proven: bool, whole: bool) -> Increase:
@@ -182,35 +219,19 @@ def _pair(series: Series, index: int, restarted: bool, proven: bool, whole: bool
 def _beginning(samples: Samples, series: Series, from_ms: float, to_ms: float, step: float) -> Increase:
     """What a series counted before its first sample, which came after the window had begun."""
     first, value = float(series.t_ms[0]), float(series.value[0])
-    if first > to_ms + LATE * step:
-        scrapes = samples.scrapes.get(series.key)
-        if scrapes is not None and not scrapes.dark(from_ms, to_ms):
-            return Increase()  # scraped all the time, and the counter did not exist yet
-    scrapes = samples.scrapes.get(series.key)
-    earlier = scrapes.t_ms[scrapes.up & (scrapes.t_ms < first)] if scrapes is not None else np.zeros(0)
     start = samples.starts.get(series.key)
-    began = None if start is None else start.at(int(first))
-    if len(earlier):
-        last = float(earlier[-1])
-        same = began is None or began * 1000 <= last  # the process that was scraped then is the one that counts now
-        if same and first - last <= LATE * step:
-            # Scraped just before without this series: it stood at 0.
-            if last >= from_ms and first <= to_ms:
-                return Increase(value)
-            return Increase()
-        if same:
-            return Increase(0.0, value, (), (f"{series.name} was not scraped when it began",))
-    if began is not None and began * 1000 >= from_ms:
-        if first <= to_ms:
-            return Increase(value)
-        return Increase(0.0, value)
+    told = start.at(int(first)) if start is not None else None
+    began = None if told is None else told * 1000  # the counter stood at 0 then
+    if began is not None and began >= to_ms:
+        return Increase()
+    if began is not None and began >= from_ms and first <= to_ms:
+        return Increase(value)
     if first - from_ms <= LATE * step:
         return Increase()  # the usual edge of a window
+    note = f"{series.name} was first scraped {(first - from_ms) / 1000:.1f} s after the window began"
     if first > to_ms:
-        return _dark(from_ms, to_ms, f"{series.name} was not scraped in the window")
-    return Increase(
-        0.0, value, (), (f"{series.name} was first scraped {(first - from_ms) / 1000:.1f} s into the window",)
-    )
+        return _dark(from_ms, to_ms, note)
+    return Increase(0.0, value, (), (note,))
 
 
 def in_prometheus_time(facts: Facts, spans: Sequence[Span]) -> list[tuple[float, float]]:

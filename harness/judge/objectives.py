@@ -115,8 +115,8 @@ class Question:
             reason += f"; {model.SYMBOLS[op]} {_amount(value, unit)} is required"
         if told.verdict is Verdict.INCONCLUSIVE and not counts.unknown:
             reason += f" ({told.reason})"
-        low, high = shown.interval.low, shown.interval.high
-        measured = (low + high) / 2 if low is not None and high is not None else None
+        ends = (shown.interval.high, shown.interval.low)
+        measured = next((end for end in (ends if sign > 0 else ends[::-1]) if end is not None), None)
         return self.result(
             told.verdict,
             reason,
@@ -413,7 +413,7 @@ def _story(facts: Facts, fault: Fault) -> Recovery:
             match slo.indicator:
                 case model.AlertTime() as wanted:
                     times.append(reactions.alert(facts, fault, wanted).interval)
-                case model.ReactionTime() as wanted:
+                case model.ReactionTime(after=None) as wanted:
                     times.append(reactions.reaction(facts, fault, wanted).interval)
                 case _:
                     pass

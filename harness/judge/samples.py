@@ -32,12 +32,12 @@ STARTED = "process_start_time_seconds"
 
 @dataclass(frozen=True)
 class Series:
-    """One time series, ascending, without NaN; `dropped` samples were NaN."""
+    """One time series, ascending; samples that were NaN stand apart, by their times."""
 
     labels: Mapping[str, str]
     t_ms: NDArray[np.int64]
     value: NDArray[np.float64]
-    dropped: int = 0
+    nan_ms: NDArray[np.int64]
 
     @property
     def key(self) -> Key:
@@ -92,7 +92,7 @@ class Samples:
             return f"Prometheus did not answer for {query}: {answer.error}"
         if answer.warnings:
             return f"Prometheus answered for {query} in part only: {answer.warnings[0]}"
-        if answer.samples > sum(len(series.t_ms) + series.dropped for series in self.series(answer.query)):
+        if answer.samples > sum(len(series.t_ms) + len(series.nan_ms) for series in self.series(answer.query)):
             return f"of the samples of {query} some are missing from the record"
         return ""
 
@@ -134,16 +134,10 @@ class Samples:
         order = np.lexsort((times, codes))
         found = []
         for part in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
-            fresh = np.concatenate([[True], np.diff(times[part]) > 0])
-            good = fresh & ~np.isnan(values[part])
-            found.append(
-                Series(
-                    json.loads(names[codes[part[0]]]),
-                    times[part][good],
-                    values[part][good],
-                    int(len(part) - np.count_nonzero(good)),
-                )
-            )
+            part = part[np.concatenate([[True], np.diff(times[part]) > 0])]
+            nan = np.isnan(values[part])
+            name = json.loads(names[codes[part[0]]])
+            found.append(Series(name, times[part][~nan], values[part][~nan], times[part][nan]))
         return tuple(found)
 
     @cached_property

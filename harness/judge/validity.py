@@ -190,7 +190,7 @@ def _clocks(facts: Facts) -> Iterator[Finding]:
 
 
 def _told(facts: Facts) -> Iterator[Finding]:
-    parts: list[StandIn] = facts.of(StandIn)
+    parts = {part.service: part for part in facts.of(StandIn)}.values()
     if parts:
         yield Finding(
             name="stand-ins",

@@ -87,13 +87,19 @@ def _scenario(folder: RunFolder, problems: list[str]) -> ScenarioSpec:
     try:
         return ScenarioSpec.model_validate_json(file.read_text())
     except (OSError, UnicodeDecodeError, ValidationError) as error:
-        text = str(error).splitlines()[0] if not isinstance(error, OSError) else error.strerror
-        problems.append(f"inputs/scenario.json cannot be read, so its limits are unknown: {text}")
+        problems.append(f"inputs/scenario.json cannot be read, so its limits are unknown: {_cause(error)}")
     return ScenarioSpec(
         target=TargetRef(platform="unknown"),
         load=Load(locustfile="unknown", arrivals=Constant(kind="constant", rate=1.0), mix={"unknown": 1.0}),
         slos=("slos",),
     )
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return ": ".join(part for part in (".".join(map(str, first["loc"])), first["msg"]) if part)
+    return str(getattr(error, "strerror", None) or error)
 
 
 def save_answers(folder: RunFolder, answers: Iterable[MetricAnswer]) -> None:

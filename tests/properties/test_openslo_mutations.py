@@ -17,7 +17,8 @@ TEXTS = [file.read_text() for file in FILES]
 WORDS = [
     *["null", "true", "-1", "0", "1e999", "0.5", "99.9", "[]", "{}", "[[[", "}", ":", "-", "*", "?", "|", ">"],
     *["%", "'", '"', "5m", "-5m", "NaN", ".inf", "\t", "\x00", "é", "on", "1_000", "0x10", "2026-01-01"],
-    *("---", "&a", "SLI", "harness/unknown", "", "&a *a", "!!python/object:os.system x", "5 minutes", "x: y", "kind: SLI"),
+    *("---", "&a", "SLI", "harness/unknown", "", "&a *a", "!!python/object:os.system x", "5 minutes", "x: y"),
+    "kind: SLI",
 ]  # fmt: skip
 
 

@@ -108,6 +108,41 @@ def test_a_process_that_began_in_the_window_counts_from_zero():
     assert (found.least, found.unknown) == (203.0, 0.0)
 
 
+def test_a_new_process_that_has_not_counted_yet_stands_at_zero():
+    starts = scraped("process_start_time_seconds", lambda at: START_S if at < 21 else START_S + 1000)
+    ended = scraped(QUERY, counter, times=[at for at in EVERY_SECOND if at < 20])
+    both = [*STEADY, (float(wall_ms(65)), float(wall_ms(75)))]
+    found = grown(*ended, others=[*scraped("up"), *starts], windows=both, bound=lambda a, b: 20 * (b - a) / 1000)
+    # 20.3 s was scraped of the old process without the counter: it is the crash that is not known, until 21.3 s.
+    assert (found.least, found.unknown) == (140.0, 40.0)
+
+
+def test_a_counter_that_begins_with_nan_is_not_taken_for_zero():
+    found = grown(*scraped(QUERY, lambda at: math.nan if at < 15 else counter(at)))
+    assert found.least == 190.0
+    assert found.unknown > 0
+
+
+def test_a_series_born_in_a_gap_inside_the_window_began_at_zero():
+    times = [at for at in EVERY_SECOND if not 10 < at < 15]
+    late = scraped(QUERY, lambda at: round(RATE * (at - 12.8)), times=[at for at in times if at > 15])
+    assert (grown(*late, others=healthy(times)).least, grown(*late, others=healthy(times)).unknown) == (215.0, 0.0)
+
+
+def test_a_series_born_in_a_gap_over_the_windows_edge_is_unknown():
+    times = [at for at in EVERY_SECOND if not 2 < at < 10]
+    late = scraped(QUERY, lambda at: round(RATE * at), times=[at for at in times if at > 10])
+    found = grown(*late, others=healthy(times))
+    assert (found.least, found.unknown) == (240.0, 103.0)
+
+
+def test_a_process_that_began_after_the_window_counted_nothing_in_it():
+    times = [at for at in EVERY_SECOND if at > 50]
+    began = (ns(49.0) + WALL_NS) / 1e9
+    others = [*scraped("up", times=times), *scraped("process_start_time_seconds", lambda _at: began, times=times)]
+    assert grown(*scraped(QUERY, counter, times=times), others=others).most == 0.0
+
+
 def test_a_late_first_sample_of_an_old_process_is_unknown():
     times = [at for at in EVERY_SECOND if at > 15]
     found = grown(*scraped(QUERY, lambda at: round(RATE * (at - 14)), times=times), others=healthy(times))
