@@ -51,8 +51,10 @@ def count(number: int, noun: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
-def decide(counts: Counts, target: float, claim: Claim, confidence: float, minimum: int, noun: str) -> Decision:
-    """At least `target` of the events must be good.
+def decide(
+    counts: Counts, target: float, claim: Claim, confidence: float, minimum: int, noun: str, causes: str = ""
+) -> Decision:
+    """At least `target` of the events must be good; `causes` says in words what the bad ones were.
 
     Claim run: so it happened, unknown events at their worst. Claim system: the one-sided exact binomial bound at
     `confidence` decides on each side.
@@ -66,7 +68,7 @@ def decide(counts: Counts, target: float, claim: Claim, confidence: float, minim
     measured = counts.good / known if known else None
     low, high = (observed.low, observed.high) if claim == "run" else (interval.low, interval.high)
     assert low is not None and high is not None
-    seen = _seen(counts, noun)
+    seen = _seen(counts, noun, causes)
     needed = f"at least {percent(target)} must be"
     if n < minimum:
         text = f"only {count(n, noun)}, fewer than the {count(minimum)} that are needed to decide; {seen}"
@@ -84,16 +86,17 @@ def decide(counts: Counts, target: float, claim: Claim, confidence: float, minim
     )  # fmt: skip
 
 
-def _seen(counts: Counts, noun: str) -> str:
+def _seen(counts: Counts, noun: str, causes: str) -> str:
     known = counts.good + counts.bad
     if not known:
         return f"of {count(counts.unknown, noun)} nothing is known"
-    if counts.unknown:
-        return (
-            f"{percent(counts.good / known)} of {count(known, noun)} were good, {count(counts.bad)} were not, "
-            f"and of {count(counts.unknown)} more nothing is known"
-        )
-    return f"{percent(counts.good / known)} of {count(known, noun)} were good, {count(counts.bad)} were not"
+    bad = f"{count(counts.bad)} {_were(counts.bad)} not" + (f" ({causes})" if causes and counts.bad else "")
+    seen = f"{percent(counts.good / known)} of {count(known, noun)} {_were(known)} good, {bad}"
+    return f"{seen}, and of {count(counts.unknown)} more nothing is known" if counts.unknown else seen
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def _open(counts: Counts, target: float, claim: Claim, confidence: float, noun: str) -> str:

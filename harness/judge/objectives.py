@@ -26,6 +26,7 @@ from harness.model.judgement import Finding, Interval, Judgement, ObjectiveResul
 from harness.model.slo import Objective, Slo
 
 RULES = "1"
+CAUSES_TOLD = 3
 ALWAYS = ("up", "ALERTS", "process_start_time_seconds")
 
 
@@ -73,10 +74,13 @@ class Question:
         """Nothing to judge by."""
         return self.result(Verdict.INCONCLUSIVE, reason, notes=notes)
 
-    def ratio(self, counts: Counts, noun: str, notes: tuple[str, ...] = (), **more: Any) -> ObjectiveResult:
-        """The result of good and bad events."""
-        notes_of = self.slo.annotations
-        told = decide(counts, self.objective.target, self.claim, notes_of.confidence, notes_of.minimum_events, noun)
+    def ratio(
+        self, counts: Counts, noun: str, notes: tuple[str, ...] = (), causes: tuple[str, ...] = (), **more: Any
+    ) -> ObjectiveResult:
+        """The result of good and bad events; `causes`: what the bad ones were, most frequent first."""
+        asked, target = self.slo.annotations, self.objective.target
+        why = ", ".join(causes[:CAUSES_TOLD])
+        told = decide(counts, target, self.claim, asked.confidence, asked.minimum_events, noun, why)
         return self.result(
             told.verdict,
             told.reason,
@@ -86,7 +90,7 @@ class Question:
             events=counts.events,
             bad=counts.bad,
             unknown=counts.unknown,
-            notes=notes,
+            notes=(*causes[CAUSES_TOLD:], *notes),
             **more,
         )
 
@@ -154,8 +158,8 @@ def _requests(ask: Question, indicator: model.RequestRatio) -> ObjectiveResult:
     spans = ask.facts.judged(ask.slo)
     if not spans:
         return ask.missing(_no_window(ask.slo))
-    counts, notes = count_requests(rows, indicator, spans, ask.facts)
-    return ask.ratio(counts, "request" if indicator.table == "requests" else "probe", notes)
+    counts, causes, notes = count_requests(rows, indicator, spans, ask.facts)
+    return ask.ratio(counts, "request" if indicator.table == "requests" else "probe", notes, causes)
 
 
 def _no_window(slo: Slo) -> str:
@@ -205,7 +209,8 @@ def _loss(ask: Question, indicator: model.DataLossMeasure) -> ObjectiveResult:
     )
     if indicator.measure == "writes":
         counts = Counts(len(chosen) - len(bad) - len(open_), len(bad), len(open_))
-        return ask.ratio(counts, "acknowledged write", kinds, target=ask.objective.target, comparison=">=")
+        causes = tuple(kind for kind in kinds if kind.rpartition(" ")[2] in indicator.states)
+        return ask.ratio(counts, "acknowledged write", kinds, causes, target=ask.objective.target, comparison=">=")
     found = []
     for fault in ask.facts.faults_of(ask.slo):
         mine = [fate for fate in chosen if fate.after == fault.experiment]
@@ -325,7 +330,7 @@ def _checks(ask: Question, indicator: model.CheckRatio) -> ObjectiveResult:
     latest = {check.name: check for check in chosen}.values()  # of a check made again the last word counts
     passed, of = sum(check.passed for check in latest), sum(check.of for check in latest)
     failed = tuple(f"{c.name}: {c.passed} of {c.of} ({c.detail})" for c in latest if c.passed < c.of)
-    return ask.ratio(Counts(passed, of - passed), "check", failed)
+    return ask.ratio(Counts(passed, of - passed), "check", causes=failed)
 
 
 def _coverage(ask: Question, indicator: model.MonitoringCoverage) -> ObjectiveResult:
@@ -339,8 +344,8 @@ def _coverage(ask: Question, indicator: model.MonitoringCoverage) -> ObjectiveRe
         scrapes.labels.get(indicator.label, "") for scrapes in ask.facts.samples.scrapes.values() if scrapes.up.any()
     }
     blind = sorted(services - seen)
-    notes = (f"never scraped: {', '.join(blind)}",) if blind else ()
-    return ask.ratio(Counts(len(services) - len(blind), len(blind)), "service", notes)
+    causes = (f"never scraped: {', '.join(blind)}",) if blind else ()
+    return ask.ratio(Counts(len(services) - len(blind), len(blind)), "service", causes=causes)
 
 
 def _deployment(ask: Question, _indicator: model.DeploymentTime) -> ObjectiveResult:

@@ -134,8 +134,8 @@ def _named(column: Labels, names: Iterable[str]) -> Masks:
 
 def count_requests(
     rows: Rows, ratio: RequestRatio, spans: Sequence[Span], facts: Facts
-) -> tuple[Counts, tuple[str, ...]]:
-    """(counts over these spans, what the bad ones were)."""
+) -> tuple[Counts, tuple[str, ...], tuple[str, ...]]:
+    """(counts over these spans, what the bad ones were, what else is to be said)."""
     here = inside(rows.intended_ns, spans) & (rows.outcome != Outcome.SKIPPED)
     total = select(rows, ratio.total, facts.spans, facts.promises)
     part = select(rows, ratio.good or ratio.bad or RequestFilter(), facts.spans, facts.promises)
@@ -146,7 +146,7 @@ def count_requests(
     open_ = here & total.may & ~good & ~bad
     missing = sum(rows.missing.possibly_within(span.start_ns, span.end_ns) for span in spans)
     counts = Counts(int(np.count_nonzero(good)), int(np.count_nonzero(bad)), int(np.count_nonzero(open_)) + missing)
-    notes = [*_causes(rows, bad, ratio, facts)]
+    notes: list[str] = []
     if missing:
         notes.append(f"{count(missing, 'arrival')} of the schedule left no record")
     dropped = int(np.count_nonzero(open_ & (rows.outcome == Outcome.DROPPED)))
@@ -155,10 +155,10 @@ def count_requests(
     skipped = int(np.count_nonzero(inside(rows.intended_ns, spans) & (rows.outcome == Outcome.SKIPPED)))
     if skipped:
         notes.append(f"{count(skipped, 'request')} not made because the step before had failed")
-    return counts, tuple(notes)
+    return counts, _causes(rows, bad, ratio, facts), tuple(notes)
 
 
-def _causes(rows: Rows, bad: Bools, ratio: RequestRatio, facts: Facts) -> list[str]:
+def _causes(rows: Rows, bad: Bools, ratio: RequestRatio, facts: Facts) -> tuple[str, ...]:
     """What the bad requests were, each told by its first cause, most frequent first."""
     left = bad.copy()
     level = level_counts(rows, facts.spans, facts.promises)
@@ -180,4 +180,4 @@ def _causes(rows: Rows, bad: Bools, ratio: RequestRatio, facts: Facts) -> list[s
         if number:
             found.append((number, text))
         left &= ~mask
-    return [f"{count(number)} {text}" for number, text in sorted(found, reverse=True)]
+    return tuple(f"{count(number)} {text}" for number, text in sorted(found, reverse=True))
