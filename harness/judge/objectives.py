@@ -40,11 +40,12 @@ class Question:
 
     @property
     def claim(self) -> Claim:
-        """As annotated; else what the scenario claims for steady windows, and the run elsewhere."""
+        """As annotated; else what the scenario claims for counted events of steady windows, and the run elsewhere."""
         notes = self.slo.annotations
         if notes.claim:
             return notes.claim
-        return self.facts.evidence.scenario.claim if notes.window == "steady" else "run"
+        counted = isinstance(self.slo.indicator, model.RequestRatio | model.CounterRatio)
+        return self.facts.evidence.scenario.claim if counted and notes.window == "steady" else "run"
 
     def result(self, verdict: Verdict, reason: str, **more: Any) -> ObjectiveResult:
         """A result with everything that the SLO itself says filled in."""

@@ -60,6 +60,7 @@ SPECS: dict[str, type[Frozen]] = {
 }
 RATIO_SOURCES = ("RequestRecord", "Beacon", "Prometheus", "Check", "Coverage")
 RATIOS = (model.RequestRatio, model.CounterRatio, model.CheckRatio, model.MonitoringCoverage)
+ONCE = (model.IncreasePer, model.WritablePrimaries)
 FAULT_INDICATORS = (model.RecoveryTime, model.ReactionTime, model.AlertTime)
 
 
@@ -328,6 +329,12 @@ def _resolve(document: Located[model.SLO], catalogue: _Catalogue) -> Slo:
             ("metadata", "annotations"),
             f"{source} measures from a fault on",
             "add the annotation harness/window: fault, and harness/experiment to choose one",
+        )
+    if isinstance(indicator, ONCE) and notes.claim == "system":
+        raise document.error(
+            ("metadata", "annotations", "harness/claim"),
+            f"{source} gives one value in a run, from which nothing can be inferred",
+            "claim the run",
         )
     return Slo(
         name=value.metadata.name,

@@ -14,7 +14,7 @@ from harness.model.evidence import MetricAnswer
 from harness.model.judgement import Verdict
 from harness.model.records import SAMPLE_COLUMNS
 from harness.model.slo import CounterRatio, GaugeShare, IncreasePer
-from harness.testing.evidence import WALL_NS, Row, answers, evidence, ns, scraped, slo, table, wall_ms
+from harness.testing.evidence import WALL_NS, Row, answers, evidence, ns, scenario, scraped, slo, table, wall_ms
 
 RATE = 10.0
 QUERY = "votes_total"
@@ -301,6 +301,8 @@ def test_cost_per_call():
     assert judged(rows, per, 0.99, slo={"op": "lt", "value": 0.001, "minimum_events": 10_000}).verdict is (
         Verdict.INCONCLUSIVE
     )
+    full = judged(rows, per, 0.99, slo={"op": "lt", "value": 0.001}, scenario=scenario(claim="system"))
+    assert (full.claim, full.verdict) == ("run", Verdict.PASS)  # one value: nothing is inferred from it
     unscraped = [row for row in rows if row["t_ms"] < wall_ms(15)]
     assert judged(unscraped, per, 0.99, slo={"op": "lt", "value": 0.001}).verdict is Verdict.INCONCLUSIVE
     still = [*healthy(), *scraped("cost_total", counter), *scraped("calls_total", lambda _at: 1.0)]

@@ -352,6 +352,7 @@ def test_a_hundred_percent_is_an_annotation(load):
         (threshold("{type: RequestRecord}", "op: lte, value: 1, target: 0.9"), "counts a ratio"),
         (threshold("{type: Prometheus, spec: {query: 'rate(x[1m])'}}", "op: lte, value: 1, target: 0.9"), "not a series selector"),
         (threshold("{type: Prometheus, spec: {query: 'x{a=~\"(\"}'}}", "op: lte, value: 1, target: 0.9"), "not a regular expression"),
+        (threshold("{type: Primaries}", "op: lte, value: 1, target: 0.9", "harness/claim: system"), "one value in a run"),
         (threshold("{type: Alert, spec: {name: Down}}", "op: lte, value: 1, target: 0.9"), "'severity' is missing"),
         (threshold(RECOVERY, "op: lte, value: 1, target: 0.9").replace("window: fault", "window: steady"), "from a fault on"),
         (GOOD.replace("type: RequestRecord", "type: Recovery").replace("{outcome: served}", "{}"), "not a ratio"),
