@@ -172,8 +172,9 @@ def _close_steady(context: RunContext, start_ns: int, end_ns: int) -> None:
 def _end_load(context: RunContext, plan: Plan, parts: Parts) -> None:
     """Stops load and beacon and fixes what the schedule was; safe to call when they never started."""
     asked = time.monotonic_ns()
-    parts.load.stop()
-    parts.beacon.stop()
+    for name, engine in (("load", parts.load), ("beacon", parts.beacon)):
+        if wrong := engine.stop().problem:
+            context.problem(name, wrong)
     origin = parts.origin_ns()
     if origin is None:
         context.problem("load", "no arrival was ever due")

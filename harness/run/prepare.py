@@ -59,6 +59,7 @@ def prepare(file: Path, choices: Choices) -> Prepared:
         )
     if choices.canary and spec.rollout:
         spec = spec.model_copy(update={"rollout": spec.rollout.model_copy(update={"canary": choices.canary})})
+    _check_mix(files, spec)
     if spec.rollout:
         _check_rollout(files, spec.rollout)
     seed = spec.seed if choices.seed is None else choices.seed
@@ -72,6 +73,19 @@ def prepare(file: Path, choices: Choices) -> Prepared:
     rate = count(spec.load.arrivals, seed, nominal) / nominal
     drawn = plan(scenario.model_copy(update={"spec": spec}), release, seed, faults, rate)
     return Prepared(files, platform, slos, drawn, spec, choices)
+
+
+def _check_mix(files: ScenarioFiles, spec: ScenarioSpec) -> None:
+    from harness.load.locustfile import journeys
+
+    known = journeys(files.locustfile)
+    for name in spec.load.mix:
+        if name not in known:
+            raise files.scenario.error(
+                ("spec", "load", "mix", name),
+                f"{files.locustfile.name} has no journey {name!r}",
+                f"one of: {', '.join(known)}",
+            )
 
 
 def _check_rollout(files: ScenarioFiles, rollout: Rollout) -> None:

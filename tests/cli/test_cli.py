@@ -124,6 +124,7 @@ def test_a_blast_radius_that_is_too_small_is_refused_with_its_line(
         ("rate: 40", "rate: -1", "greater than 0"),
         ("steady: 20s", "steady: 20", "is not a duration"),
         ("chat: 40", "chat: -40", "weights must be positive"),
+        ("chat: 40", "chatt: 40", "has no journey 'chatt'"),
         ("kind: poisson", "kind: bursts", "kind"),
         ("kind: local", "kind: moon", "local"),
     ],
