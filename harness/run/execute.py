@@ -151,7 +151,7 @@ def _break_and_heal(context: RunContext, parts: Parts, fault: PlannedFault, stea
     _close_steady(context, steady_from, begun)
     parts.run_experiment(fault)
     left = fault.within_s - (time.monotonic_ns() - begun) / 1e9
-    if not context.wait_for(lambda: _healed(context, parts), max(left, context.spec.sustained + 1)):
+    if not context.wait_for(lambda: _healed(context, parts, begun), max(left, context.spec.sustained + 1)):
         context.problem(fault.experiment, f"not back at full service within {fault.within_s:g} s")
     ended = time.monotonic_ns()
     context.record(Window(kind="fault", experiment=fault.experiment, start_ns=begun, end_ns=ended))
@@ -160,8 +160,8 @@ def _break_and_heal(context: RunContext, parts: Parts, fault: PlannedFault, stea
     return ended
 
 
-def _healed(context: RunContext, parts: Parts) -> bool:
-    return healed_since(parts.beacon_rows(), time.monotonic_ns(), context.spec.sustained)
+def _healed(context: RunContext, parts: Parts, since_ns: int = 0) -> bool:
+    return healed_since(parts.beacon_rows(), time.monotonic_ns(), context.spec.sustained, since_ns)
 
 
 def _close_steady(context: RunContext, start_ns: int, end_ns: int) -> None:

@@ -107,8 +107,8 @@ def collect_primaries(work: Path) -> pa.Table:
     return pa.table({name: pa.array(rows[name], types[kind]) for name, kind in PRIMARY_COLUMNS.items()})
 
 
-def healed_since(beacon: pa.Table, now_ns: int, sustained_s: float, slack_s: float = 0.5) -> bool:
-    """Whether each probe intended within the last `sustained_s` was answered at level 1, and there were any.
+def healed_since(beacon: pa.Table, now_ns: int, sustained_s: float, since_ns: int = 0, slack_s: float = 0.5) -> bool:
+    """Whether each probe intended within the last `sustained_s`, all of it after `since_ns`, was answered at level 1.
 
     The newest `slack_s` are left out: their answers may not be written yet. This only decides when the run goes on;
     the judge measures the recovery itself.
@@ -117,7 +117,10 @@ def healed_since(beacon: pa.Table, now_ns: int, sustained_s: float, slack_s: flo
 
     intended = beacon["intended_ns"].to_numpy()
     end = now_ns - int(slack_s * 1e9)
-    inside = (intended >= end - int(sustained_s * 1e9)) & (intended < end)
+    start = end - int(sustained_s * 1e9)
+    if start < since_ns:
+        return False
+    inside = (intended >= start) & (intended < end)
     good = (
         (beacon["outcome"].to_numpy() == Outcome.ANSWERED)
         & (beacon["status"].to_numpy() == 200)

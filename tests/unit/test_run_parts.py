@@ -54,6 +54,7 @@ def test_healed_means_every_probe_of_the_stretch_was_good(bad: tuple[int, int, i
 def test_an_old_failure_does_not_count_and_no_probe_is_not_healed() -> None:
     rows = [(t / 10, *(GOOD if t > 50 else FAILED)) for t in range(100)]
     assert healed_since(beacon(rows), 10 * S, sustained_s=2.0)
+    assert not healed_since(beacon(rows), 10 * S, sustained_s=2.0, since_ns=8 * S), "the stretch began before the fault"
     assert not healed_since(beacon([]), 10 * S, sustained_s=2.0)
     assert not healed_since(beacon(rows), 20 * S, sustained_s=2.0)
 

@@ -1,0 +1,223 @@
+"""The line with fakes in every seam: what is recorded, in which order, whatever goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from harness.errors import CleanUpNotProven, Interrupted, TargetError
+from harness.journal import log
+from harness.journal.layout import RunFolder
+from harness.load import engine
+from harness.load.schedule import count
+from harness.model.events import (
+    ExperimentSkipped,
+    GuardTripped,
+    Problem,
+    Recovered,
+    RunClosed,
+    ScheduleFixed,
+    Stage,
+    Window,
+)
+from harness.model.plan import Plan, PlannedFault
+from harness.model.platform import Platform
+from harness.model.scenario import Beacon, Guard, Load, ScenarioSpec, TargetRef
+from harness.run.context import RunContext, new_run_folder
+from harness.run.execute import Parts, execute
+from harness.testing.fake_load import Answer, FakeLoad, fake_beacon
+from harness.testing.fake_target import FakeTarget
+
+PLATFORM = Platform.model_validate(
+    {
+        "apiVersion": "harness/v1",
+        "kind": "Platform",
+        "metadata": {"name": "tiny"},
+        "spec": {
+            "endpoints": {"edge": "http://${web.http}"},
+            "services": [{"name": "web", "command": ["serve"]}],
+            "phases": [{"name": "one", "services": ["web"]}],
+        },
+    }
+)
+FAULT = PlannedFault(
+    experiment="kill#1",
+    title="t",
+    file="kill.yaml",
+    kinds=("process_kill",),
+    selection=("web-0",),
+    blast_radius=1,
+    gap_s=0.8,
+    within_s=3.0,
+)
+
+
+def spec(**changes: object) -> ScenarioSpec:
+    load = Load.model_validate(
+        {
+            "locustfile": "l.py",
+            "arrivals": {"kind": "constant", "rate": 50},
+            "mix": {"chat": 1},
+            "warm_up": "0.2s",
+        }
+    )
+    base = ScenarioSpec(
+        target=TargetRef(platform="p.yaml"),
+        load=load,
+        beacon=Beacon(path="/ping", every=0.02),
+        steady=0.6,
+        quiet=0.2,
+        sustained=0.2,
+        slos=("s",),
+    )
+    return base.model_copy(update=changes)
+
+
+class Line:
+    """A run with fakes; `answer` is how the imagined platform answers."""
+
+    def __init__(self, tmp_path: Path, chosen: ScenarioSpec, answer: Callable[..., Answer] | None = None) -> None:
+        self.folder: RunFolder = new_run_folder(tmp_path, "x")
+        self.context = RunContext(self.folder, chosen, seed=1)
+        self.target = FakeTarget(PLATFORM)
+        more = {"platform": answer} if answer else {}
+        self.load = FakeLoad(self.folder, chosen.load, seed=1, **more)  # type: ignore[arg-type]
+        self.beacon = fake_beacon(self.folder, chosen.beacon, **more)  # type: ignore[arg-type]
+        self.recoveries: list[str] = []
+        self.experiments: list[str] = []
+
+    def parts(self, **changes: object) -> Parts:
+        parts = Parts(
+            target=self.target,
+            owned=True,
+            release="",
+            load=self.load,
+            origin_ns=self.load.origin_ns,
+            stopped_ns=self.load.stopped_ns,
+            beacon=self.beacon,
+            beacon_rows=lambda: engine.rows(self.folder, "beacon"),
+            request_rows=lambda: engine.rows(self.folder, "requests"),
+            ledger_rows=lambda: engine.rows(self.folder, "ledger"),
+            count_arrivals=lambda seconds: count(self.context.spec.load.arrivals, 1, seconds),
+            run_experiment=lambda fault: self.experiments.append(fault.experiment),
+            rollout=None,
+            collect=lambda: None,
+            recover=self.recover,
+            prometheus_clock=lambda: None,
+            show_load=lambda: None,
+        )
+        return replace(parts, **changes)  # type: ignore[arg-type]
+
+    def recover(self, by: str) -> Recovered:
+        self.recoveries.append(by)
+        return Recovered(by=by, undone=(), ended=(), clean=True)
+
+    def run(self, *faults: PlannedFault, **changes: object) -> list[object]:
+        plan = Plan(scenario="x", seed=1, release="", steps=(), faults=faults, load_s=60, arrivals=1)
+        execute(self.context, plan, self.parts(**changes))
+        return self.events()
+
+    def events(self) -> list[object]:
+        return list(log.read(self.folder.journal))
+
+    def of(self, kind: type) -> list[object]:
+        return [event for event in self.events() if isinstance(event, kind)]
+
+
+def test_a_run_without_faults_goes_through_every_stage(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec())
+    line.run()
+    assert [stage.name for stage in line.of(Stage)] == ["deploy", "checks", "warm-up", "steady", "quiet", "down"]
+    assert [window.kind for window in line.of(Window)] == ["warm-up", "steady"]
+    (schedule,) = line.of(ScheduleFixed)
+    assert schedule.expected == count(line.context.spec.load.arrivals, 1, schedule.duration_s)
+    assert line.recoveries == ["finally"]
+    assert line.of(RunClosed)[0].reason == "completed"
+    assert line.of(RunClosed)[0].clean
+
+
+def test_windows_do_not_overlap_and_the_fault_has_its_own(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec())
+    line.run(FAULT)
+    windows = line.of(Window)
+    assert [(window.kind, window.experiment) for window in windows] == [
+        ("warm-up", ""),
+        ("steady", ""),
+        ("fault", "kill#1"),
+        ("steady", ""),
+    ]
+    for before, after in pairwise(windows):
+        assert before.end_ns <= after.start_ns
+    assert line.experiments == ["kill#1"]
+
+
+def test_no_experiment_without_a_steady_state(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec(), answer=lambda journey, at: Answer(level=3 if journey == "beacon" else 1))
+    line.run(FAULT)
+    assert line.experiments == []
+    assert line.of(ExperimentSkipped)
+
+
+def test_never_healed_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    broken = []
+    line = Line(tmp_path, spec(), answer=lambda journey, at: Answer(level=3 if broken else 1))
+    line.run(FAULT.model_copy(update={"within_s": 1.0}), run_experiment=lambda fault: broken.append(fault))
+    assert any("not back at full service" in problem.text for problem in line.of(Problem))
+    assert line.of(RunClosed)[0].reason == "completed"
+
+
+def test_a_dead_load_ends_the_run_early_and_is_still_collected(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec(steady=20.0))
+    collected = []
+
+    def die() -> None:
+        line.load.die()
+
+    line.run(show_load=die, collect=lambda: collected.append(True))
+    assert collected
+    assert any("the load ended in mid-run" in problem.text for problem in line.of(Problem))
+    assert line.recoveries == ["finally"]
+
+
+def test_a_guard_ends_the_run_early(tmp_path: Path) -> None:
+    guard = Guard(name="errors", errors=0.2, over=2.0)
+    line = Line(tmp_path, spec(steady=20.0, guards=(guard,)), answer=lambda journey, at: Answer(status=500))
+    line.run()
+    assert line.of(GuardTripped)
+    assert "guard errors" in line.of(RunClosed)[0].reason
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), TargetError("broken"), ValueError("a mistake of ours")])
+def test_whatever_stops_it_the_platform_is_healed_first(tmp_path: Path, error: BaseException) -> None:
+    line = Line(tmp_path, spec())
+
+    def stop(fault: PlannedFault) -> None:
+        raise error
+
+    expected = Interrupted if isinstance(error, KeyboardInterrupt) else type(error)
+    with pytest.raises(expected):
+        line.run(FAULT, run_experiment=stop)
+    assert line.recoveries == ["finally"]
+    assert line.of(RunClosed)
+
+
+def test_a_clean_up_that_is_not_proven_is_an_error_of_its_own(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec())
+
+    def recover(by: str) -> Recovered:
+        raise CleanUpNotProven("a process stays")
+
+    with pytest.raises(CleanUpNotProven):
+        line.run(recover=recover)
+    assert not line.of(RunClosed)[0].clean
+
+
+def test_a_platform_that_was_up_is_not_deployed(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec())
+    line.target.up("", lambda event: None)
+    line.run(owned=False)
+    assert "deploy" not in [stage.name for stage in line.of(Stage)]
