@@ -61,7 +61,7 @@ install_weaviate() {
   if [[ -x $bin ]] && go version -m "$bin" 2>/dev/null | grep -q "weaviate	$WEAVIATE"; then return 0; fi
   if ! command -v go >/dev/null; then
     if [[ -x $bin ]]; then return 0; fi
-    say "no Go, so Weaviate cannot be built: a stand-in will serve, and the report will say so"; return 0
+    say "Weaviate is missing and cannot be built: install Go 1.24 or newer, then run this again"; exit 1
   fi
   run_for_long "building Weaviate $WEAVIATE (about 4 minutes, once per machine)" \
     env CGO_ENABLED=0 go install "github.com/weaviate/weaviate/cmd/weaviate-server@$WEAVIATE"

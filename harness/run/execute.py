@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,16 +82,19 @@ def execute(context: RunContext, plan: Plan, parts: Parts) -> None:
         reason, failure = "interrupted", Interrupted("interrupted; everything was cleaned up")
     except HarnessError as error:
         reason, failure = str(error), error
-        context.problem("run", str(error))
     except BaseException as error:  # noqa: BLE001 — whatever it was, the platform must be healed first; raised again below
         reason, failure = f"{type(error).__name__}: {error}", error
-        context.problem("run", reason)
-    context.stage("down", "cleaning up")
+    # A disk that is full, which may be what ended the run, must not keep it from being cleaned up.
+    with suppress(OSError):
+        if failure is not None and not isinstance(failure, Interrupted):
+            context.problem("run", reason)
+        context.stage("down", "cleaning up")
     clean = False
     try:
         clean = parts.recover("finally").clean
     finally:
-        context.record(RunClosed(reason=reason, clean=clean))
+        with suppress(OSError):
+            context.record(RunClosed(reason=reason, clean=clean))
     if failure is not None:
         raise failure
 

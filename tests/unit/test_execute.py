@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from harness.errors import CleanUpNotProven, Interrupted, TargetError
@@ -99,7 +100,7 @@ class Line:
             origin_ns=self.load.origin_ns,
             stopped_ns=self.load.stopped_ns,
             beacon=self.beacon,
-            beacon_rows=lambda: engine.rows(self.folder, "beacon"),
+            beacon_rows=self.probes,
             request_rows=lambda: engine.rows(self.folder, "requests"),
             ledger_rows=lambda: engine.rows(self.folder, "ledger"),
             count_arrivals=lambda seconds: count(self.context.spec.load.arrivals, 1, seconds),
@@ -111,6 +112,10 @@ class Line:
             show_load=lambda: None,
         )
         return replace(parts, **changes)  # type: ignore[arg-type]
+
+    def probes(self) -> pa.Table:
+        self.beacon.poll()  # the fake writes when it is asked, so that no test depends on how quick the machine is
+        return engine.rows(self.folder, "beacon")
 
     def recover(self, by: str) -> Recovered:
         self.recoveries.append(by)
@@ -203,6 +208,19 @@ def test_whatever_stops_it_the_platform_is_healed_first(tmp_path: Path, error: B
         line.run(FAULT, run_experiment=stop)
     assert line.recoveries == ["finally"]
     assert line.of(RunClosed)
+
+
+def test_a_full_disk_does_not_keep_it_from_cleaning_up(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec())
+
+    def fill(fault: PlannedFault) -> None:
+        line.folder.journal.unlink()
+        line.folder.journal.mkdir()  # every further write to the journal fails
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        line.run(FAULT, run_experiment=fill)
+    assert line.recoveries == ["finally"]
 
 
 def test_a_clean_up_that_is_not_proven_is_an_error_of_its_own(tmp_path: Path) -> None:
