@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness import __version__
 from harness.errors import EXIT_NOT_CLEAN, BadInput, TargetError
 from harness.journal.layout import RunFolder
-from harness.model.events import AnyEvent, ClockRead, Digest, RunOpened, Stage, StandIn
+from harness.model.events import AnyEvent, ClockRead, Digest, RunOpened, Stage
 from harness.model.plan import PlannedFault
 from harness.ports import Logs
 from harness.run.context import RunContext, new_run_folder
@@ -134,9 +134,6 @@ def _open(context: RunContext, prepared: Prepared) -> None:
     write_whole(inputs / "plan.json", prepared.plan.model_dump_json(indent=2).encode())
     for file in sorted(path for path in inputs.rglob("*") if path.is_file()):
         context.record(Digest(name=f"inputs/{file.relative_to(inputs)}", sha256=sha256(file)))
-    for service in prepared.platform.value.spec.services:
-        if service.stand_in:
-            context.record(StandIn(service=service.name, text=service.stand_in))
 
 
 def _commit() -> str:
