@@ -142,6 +142,14 @@ class Devices(Protocol):
 
 
 @runtime_checkable
+class Artifacts(Protocol):
+    """Capability: what the platform really runs, so that a verdict names the release it was given for."""
+
+    def artifacts(self) -> Mapping[str, Path]:
+        """Name → file or folder: programs that run, and packages that are run by an interpreter."""
+
+
+@runtime_checkable
 class Logs(Protocol):
     """Capability: what the platform's instances and their supervisor have written."""
 

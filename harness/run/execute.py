@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError, Interrupted
 from harness.model.events import (
     ClockRead,
+    Digest,
     ExperimentSkipped,
     GuardTripped,
     Recovered,
@@ -24,9 +25,11 @@ from harness.model.events import (
 from harness.model.plan import Plan, PlannedFault
 from harness.model.records import Outcome
 from harness.model.scenario import Guard
+from harness.ports import Artifacts
 from harness.run.context import RunContext, StopEarly
 from harness.run.observe import PrimaryWatch, collect_primaries, every, healed_since, monotonic_to_wall
 from harness.run.read_back import acknowledged, read_back, to_table
+from harness.run.seal import sha256_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,6 +106,9 @@ def _deploy(context: RunContext, parts: Parts) -> None:
     if parts.owned:
         context.stage("deploy", f"bringing up release {parts.release or 'of the platform file'}")
         parts.target.up(parts.release, context.record)
+    if isinstance(parts.target, Artifacts):
+        for name, path in parts.target.artifacts().items():
+            context.record(Digest(name=name, sha256=sha256_of(path)))
     context.stage("checks", "readiness and post-deployment checks")
     parts.target.check(context.record)
 

@@ -18,6 +18,15 @@ def sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_of(path: Path) -> str:
+    """Digest of a file, or of a folder: the SHA-256 of its sorted `digest  name` lines, byte code left out."""
+    if path.is_file():
+        return sha256(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    lines = "".join(f"{sha256(file)}  {file.relative_to(path)}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 def seal(folder: RunFolder) -> str:
     """Writes manifest.json over every file but itself and work/; returns the root hash.
 

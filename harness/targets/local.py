@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 import secrets
 import shutil
 import signal as signals
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,6 +176,19 @@ class LocalTarget:
         if service is not None:
             state.service(service)
         return [self._public(each) for each in state.of(service, region, ANSWERING)]
+
+    def artifacts(self) -> Mapping[str, Path]:
+        """Every executable that runs now, and the root package of every `python -m` among the commands."""
+        programs = {procfs.executable(seen.pid) for seen in teardown.members(self.folder)} - {""}
+        found = {f"program {Path(program).name}": Path(program) for program in sorted(programs)}
+        for service in self._store.read().spec.services:
+            command = service.command
+            if command[0] == "${python}" and "-m" in command:
+                package = command[command.index("-m") + 1].partition(".")[0]
+                spec = importlib.util.find_spec(package)
+                if spec and spec.origin:
+                    found[f"package {package}"] = Path(spec.origin).parent
+        return found
 
     def logs(self) -> Sequence[Path]:
         """All logs: one per instance (also of its earlier processes), supervisord's, restarts, gates."""

@@ -22,7 +22,7 @@ from harness.run.execute import error_share
 from harness.run.history import history
 from harness.run.observe import collect_primaries, healed_since
 from harness.run.read_back import Acknowledged, acknowledged, read_back, to_table
-from harness.run.seal import seal
+from harness.run.seal import seal, sha256_of
 
 S = 1_000_000_000
 
@@ -163,6 +163,16 @@ def test_the_root_stands_for_every_file(tmp_path: Path) -> None:
     assert seal(folder) == first
     (folder.evidence / "a.parquet").write_bytes(b"2")
     assert seal(folder) != first
+
+
+def test_a_folder_has_a_digest_that_byte_code_does_not_change(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("1")
+    first = sha256_of(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__/a.pyc").write_text("x")
+    assert sha256_of(tmp_path) == first
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    assert sha256_of(tmp_path) != first
 
 
 def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
