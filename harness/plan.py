@@ -13,6 +13,7 @@ from harness.model.scenario import ExperimentRef, Scenario
 EXPERIMENT_OVERHEAD_S = 20.0
 # The time the canary's instances may take to start.
 ROLLOUT_OVERHEAD_S = 60.0
+UPGRADE_OVERHEAD_S = 300.0
 
 
 def gaps(experiments: Iterable[ExperimentRef], seed: int) -> list[tuple[ExperimentRef, int, float]]:
@@ -37,6 +38,8 @@ def plan(scenario: Scenario, release: str, seed: int, faults: tuple[PlannedFault
         early, late = early + shortest, late + longest
 
     add("warm-up", "load on, not judged", spec.load.warm_up)
+    if spec.upgrade_from:
+        add("redeploy", f"{spec.upgrade_from} → {release}, under load", 0.0, UPGRADE_OVERHEAD_S)
     add("steady", f"undisturbed for {format_duration(spec.steady)}", spec.steady)
     if spec.rollout is not None:
         shortest, longest = spec.rollout.seconds

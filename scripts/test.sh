@@ -6,4 +6,4 @@ export COVERAGE_FILE="$PWD/.coverage"
 rm -f .coverage .coverage.*
 .venv/bin/python -m coverage run -m pytest "$@"
 .venv/bin/python -m coverage combine -q
-.venv/bin/python -m coverage report --skip-covered --sort=cover | tail -n 40
+.venv/bin/python -m coverage report --skip-covered --sort=cover --fail-under=90

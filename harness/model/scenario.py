@@ -238,6 +238,9 @@ class ScenarioSpec(Frozen):
     load: Load = Field(description="what users do meanwhile")
     beacon: Beacon = Field(default=Beacon(), description="the probe that times recovery")
     validity: Validity = Field(default=Validity(), description="when the load does not count as declared")
+    upgrade_from: str = Field(
+        default="", description="release to deploy first; the one under test then replaces it under load"
+    )
     steady: Duration = Field(default=30.0, description="undisturbed time after the warm-up")
     experiments: tuple[ExperimentRef, ...] = Field(default=(), description="what is broken, in this order")
     rollout: Rollout | None = Field(default=None, description="a canary, for `harness gate`")

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from harness.errors import HarnessError
 from harness.journal import log
 from harness.journal.layout import RunFolder
-from harness.model.events import AnyEvent, Problem, Stage
+from harness.model.events import AnyEvent, Problem, Stage, Window
 from harness.model.scenario import ScenarioSpec
+
+WindowKind = Literal["warm-up", "steady", "fault", "quiet"]
 
 
 class StopEarly(HarnessError):
@@ -27,7 +30,9 @@ class RunContext:
     seed: int
     listeners: list[Callable[[AnyEvent], None]] = field(default_factory=list)
     watches: list[Callable[[], None]] = field(default_factory=list)
+    interruptible: bool = True  # whether Ctrl-C may still raise: not while the platform is being healed
     _told: int = 0
+    _open: Window | None = None
 
     def record(self, event: AnyEvent) -> AnyEvent:
         """Appends to the journal (fsynced), then tells the listeners; a listener must not fail the run."""
@@ -41,6 +46,17 @@ class RunContext:
         for event in events:
             for listener in self.listeners:
                 listener(event)
+
+    def open_window(self, kind: WindowKind, start_ns: int, experiment: str = "") -> None:
+        """Closes the window that is open, and begins another; what ends the run early closes the last one."""
+        self.close_window(start_ns)
+        self._open = Window(kind=kind, experiment=experiment, start_ns=start_ns, end_ns=start_ns)
+
+    def close_window(self, end_ns: int) -> None:
+        """Records the open window as [start, end), if there is one."""
+        window, self._open = self._open, None
+        if window is not None and end_ns > window.start_ns:
+            self.record(window.model_copy(update={"end_ns": end_ns}))
 
     def stage(self, name: str, title: str = "") -> None:
         self.record(Stage(name=name, title=title))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, Interrupted
+from harness.errors import HarnessError, Interrupted, TargetError
 from harness.model.events import (
     ClockRead,
     Digest,
@@ -20,12 +21,11 @@ from harness.model.events import (
     Recovered,
     RunClosed,
     ScheduleFixed,
-    Window,
 )
 from harness.model.plan import Plan, PlannedFault
 from harness.model.records import Outcome
 from harness.model.scenario import Guard
-from harness.ports import Artifacts
+from harness.ports import Artifacts, Releases
 from harness.run.context import RunContext, StopEarly
 from harness.run.observe import PrimaryWatch, collect_primaries, every, healed_since, monotonic_to_wall
 from harness.run.read_back import acknowledged, read_back, to_table
@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from harness.ports import LoadEngine, Target
 
 ORIGIN_WITHIN_S = 30.0
+INTERRUPTED = "interrupted; everything was cleaned up"
 RECORD_WITHIN_S = 1.0  # the load's streams are on disk at the latest so long after the fact
 CLOCK_EVERY_S = 5.0
+UPGRADE_WITHIN_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -70,42 +72,56 @@ def execute(context: RunContext, plan: Plan, parts: Parts) -> None:
     A run that was stopped early (guard, lost child) is still collected: what was seen is evidence.
     Raises Interrupted, TargetError, or CleanUpNotProven.
     """
-    reason = "completed"
-    failure: BaseException | None = None
     try:
-        _deploy(context, parts)
-        try:
-            _under_load(context, plan, parts)
-        except StopEarly as early:
-            reason = str(early)
-            context.problem("run", f"ended early: {early}")
-            _end_load(context, plan, parts)
-        parts.collect()
-    except KeyboardInterrupt:
-        reason, failure = "interrupted", Interrupted("interrupted; everything was cleaned up")
-    except HarnessError as error:
-        reason, failure = str(error), error
-    except BaseException as error:  # noqa: BLE001 — whatever it was, the platform must be healed first; raised again below
-        reason, failure = f"{type(error).__name__}: {error}", error
+        reason, failure = _attempt(context, plan, parts)
+    except KeyboardInterrupt:  # while another error was being handled
+        reason, failure = "interrupted", Interrupted(INTERRUPTED)
     # A disk that is full, which may be what ended the run, must not keep it from being cleaned up.
     with suppress(OSError):
         if failure is not None and not isinstance(failure, Interrupted):
             context.problem("run", reason)
         context.stage("down", "cleaning up")
-    clean = False
-    try:
-        clean = parts.recover("finally").clean
-    finally:
-        with suppress(OSError):
-            context.record(RunClosed(reason=reason, clean=clean))
+    # When this raises, the run stays open: the watchdog tries again as soon as this process has ended.
+    clean = parts.recover("finally").clean
+    with suppress(OSError):
+        context.record(RunClosed(reason=reason, clean=clean))
     if failure is not None:
         raise failure
+
+
+def _attempt(context: RunContext, plan: Plan, parts: Parts) -> tuple[str, BaseException | None]:
+    """(how it ended in words, what ended it). From its end on no signal raises any more."""
+    try:
+        try:
+            return _line(context, plan, parts), None
+        finally:
+            context.interruptible = False
+    except KeyboardInterrupt:
+        return "interrupted", Interrupted(INTERRUPTED)
+    except HarnessError as error:
+        return str(error), error
+    except BaseException as error:  # noqa: BLE001 — whatever it was, the platform must be healed first; raised again then
+        return f"{type(error).__name__}: {error}", error
+
+
+def _line(context: RunContext, plan: Plan, parts: Parts) -> str:
+    reason = "completed"
+    _deploy(context, parts)
+    try:
+        _under_load(context, plan, parts)
+    except StopEarly as early:
+        reason = str(early)
+        context.problem("run", f"ended early: {early}")
+        context.close_window(time.monotonic_ns())
+        _end_load(context, plan, parts)
+    parts.collect()
+    return reason
 
 
 def _deploy(context: RunContext, parts: Parts) -> None:
     if parts.owned:
         context.stage("deploy", f"bringing up release {parts.release or 'of the platform file'}")
-        parts.target.up(parts.release, context.record)
+        parts.target.up(context.spec.upgrade_from or parts.release, context.record)
     if isinstance(parts.target, Artifacts):
         for name, path in parts.target.artifacts().items():
             context.record(Digest(name=name, sha256=sha256_of(path)))
@@ -125,18 +141,21 @@ def _under_load(context: RunContext, plan: Plan, parts: Parts) -> None:
         origin = parts.origin_ns()
         assert origin is not None
         context.stage("warm-up", "load is on, nothing is judged yet")
+        context.open_window("warm-up", origin)
         steady_from = origin + int(spec.load.warm_up * 1e9)
         context.wait((steady_from - time.monotonic_ns()) / 1e9)
-        context.record(Window(kind="warm-up", start_ns=origin, end_ns=steady_from))
+        context.open_window("steady", steady_from)
+        if spec.upgrade_from and parts.owned:
+            _upgrade(context, parts)
         context.stage("steady", "undisturbed")
         context.wait(spec.steady)
         if parts.rollout is not None:
             parts.rollout()
         for fault in plan.faults:
-            steady_from = _break_and_heal(context, parts, fault, steady_from)
+            _break_and_heal(context, parts, fault)
         context.stage("quiet", "healed and quiet")
         context.wait(spec.quiet)
-        _close_steady(context, steady_from, time.monotonic_ns())
+        context.close_window(time.monotonic_ns())
         _end_load(context, plan, parts)
         _read_back(context, parts, "end", time.monotonic_ns())
     finally:
@@ -145,8 +164,19 @@ def _under_load(context: RunContext, plan: Plan, parts: Parts) -> None:
         _write_table(context, "primaries", collect_primaries(context.folder.work))
 
 
-def _break_and_heal(context: RunContext, parts: Parts, fault: PlannedFault, steady_from: int) -> int:
-    """Runs one experiment; returns when the next steady stretch began."""
+def _upgrade(context: RunContext, parts: Parts) -> None:
+    """Rolls the release out while users' load goes on; the time counts as steady, so no request may suffer."""
+    if not isinstance(parts.target, Releases):
+        raise TargetError(f"{type(parts.target).__name__} cannot replace a release")
+    context.stage("redeploy", f"{context.spec.upgrade_from} → {parts.release}, under load")
+    with ThreadPoolExecutor(1) as worker:
+        deployed = worker.submit(parts.target.deploy, parts.release, context.record)
+        context.wait_for(deployed.done, UPGRADE_WITHIN_S)
+    deployed.result()
+
+
+def _break_and_heal(context: RunContext, parts: Parts, fault: PlannedFault) -> None:
+    """Runs one experiment in a window of its own; a steady one is open before and after."""
     context.stage("steady", f"quiet before {fault.experiment}")
     context.wait(fault.gap_s)
     if not _healed(context, parts):
@@ -155,28 +185,22 @@ def _break_and_heal(context: RunContext, parts: Parts, fault: PlannedFault, stea
                 experiment=fault.experiment, reason="no steady state: the beacon saw bad answers just before"
             )
         )
-        return steady_from
+        return
     context.stage("fault", fault.experiment)
     begun = time.monotonic_ns()
-    _close_steady(context, steady_from, begun)
+    context.open_window("fault", begun, fault.experiment)
     parts.run_experiment(fault)
     left = fault.within_s - (time.monotonic_ns() - begun) / 1e9
     if not context.wait_for(lambda: _healed(context, parts, begun), max(left, context.spec.sustained + 1)):
         context.problem(fault.experiment, f"not back at full service within {fault.within_s:g} s")
     ended = time.monotonic_ns()
-    context.record(Window(kind="fault", experiment=fault.experiment, start_ns=begun, end_ns=ended))
+    context.open_window("steady", ended)
     context.wait(RECORD_WITHIN_S)
     _read_back(context, parts, fault.experiment, ended)
-    return ended
 
 
 def _healed(context: RunContext, parts: Parts, since_ns: int = 0) -> bool:
     return healed_since(parts.beacon_rows(), time.monotonic_ns(), context.spec.sustained, since_ns)
-
-
-def _close_steady(context: RunContext, start_ns: int, end_ns: int) -> None:
-    if end_ns > start_ns:
-        context.record(Window(kind="steady", start_ns=start_ns, end_ns=end_ns))
 
 
 def _end_load(context: RunContext, plan: Plan, parts: Parts) -> None:

@@ -65,7 +65,7 @@ def prepare(file: Path, choices: Choices) -> Prepared:
     seed = spec.seed if choices.seed is None else choices.seed
     known = [release.name for release in platform.value.spec.releases]
     release = choices.release or spec.target.release or (known[0] if known else "")
-    for name in [release, *_releases(spec.rollout)]:
+    for name in [release, spec.upgrade_from, *_releases(spec.rollout)]:
         if name and known and name not in known:
             raise BadInput(f"no release {name!r} in {files.platform.name}", fix=f"one of: {', '.join(known)}")
     faults = _faults(files, platform.value, seed)

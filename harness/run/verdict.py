@@ -32,8 +32,13 @@ def judge_folder(folder: RunFolder, slos: Sequence[Path] = ()) -> Judgement:
     from harness.metrics.evidence import load_evidence
     from harness.spec.openslo import load_slos
 
-    evidence, chosen = load_evidence(folder), load_slos(list(slos) or [folder.inputs / "slos"])
+    evidence, chosen = load_evidence(folder), load_slos(list(slos) or slo_folders(folder.inputs / "slos"))
     return (judge_rollout if evidence.scenario.rollout else judge)(evidence, chosen)
+
+
+def slo_folders(folder: Path) -> list[Path]:
+    """A run's own objectives: one numbered folder for each path of its scenario."""
+    return sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: int(path.name))
 
 
 def write_reports(folder: RunFolder, judgement: Judgement, to: Path) -> list[Path]:

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from harness import __version__
 from harness.errors import EXIT_NOT_CLEAN, BadInput, TargetError
+from harness.journal import log
 from harness.journal.layout import RunFolder
-from harness.model.events import AnyEvent, ClockRead, Digest, RunOpened, Stage
+from harness.model.events import AnyEvent, ClockRead, Digest, PhaseTakenBack, RunOpened, Stage
 from harness.model.plan import PlannedFault
 from harness.ports import Logs
 from harness.run.context import RunContext, new_run_folder
 from harness.run.execute import Parts, collect_readback, execute
 from harness.run.prepare import Choices, Prepared, prepare
 from harness.run.seal import seal, sha256, write_whole
-from harness.run.verdict import exit_code, judge_folder, show, write_reports
+from harness.run.verdict import exit_code, judge_folder, show, slo_folders, write_reports
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +51,7 @@ def carry_out(scenario: Path, choices: Choices, reports: Path, as_json: bool) ->
     prepared = prepare(scenario, choices)
     folder = new_run_folder(reports, prepared.plan.scenario)
     context = RunContext(folder, prepared.spec, prepared.plan.seed)
-    with view(sys.stderr, time.monotonic_ns, live=sys.stderr.isatty()) as shown, _signals():
+    with view(sys.stderr, time.monotonic_ns, live=sys.stderr.isatty()) as shown, _signals(context):
         context.listeners.append(shown.event)
         _open(context, prepared)
         target, owned = _target(prepared)
@@ -58,6 +59,11 @@ def carry_out(scenario: Path, choices: Choices, reports: Path, as_json: bool) ->
         watchdog = start_watchdog(folder)
         try:
             execute(context, prepared.plan, _parts(context, prepared, target, owned, shown))
+        except TargetError as error:
+            # A release that does not get through its own gates has failed; what the harness cannot do is another error.
+            if not any(isinstance(event, PhaseTakenBack) for event in log.read(folder.journal)):
+                raise
+            sys.stderr.write(f"{error}\n")
         finally:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 watchdog.wait(WATCHDOG_WITHIN_S)
@@ -77,19 +83,20 @@ def finish(folder: RunFolder, as_json: bool) -> int:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP stop the run once; a second one is told to wait; a third leaves it to the watchdog."""
+def _signals(context: RunContext) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP stop the run once. While it cleans up, they are told to wait; a third leaves that to
+    the watchdog."""
     count = 0
 
     def stop(number: int, _frame: object) -> None:
         nonlocal count
         count += 1
-        if count == 1:
+        if count == 1 and context.interruptible:
             raise KeyboardInterrupt
-        if count == 2:
-            sys.stderr.write("\ncleaning up; once more to leave that to the watchdog\n")
+        if count <= 2:
+            _say("cleaning up; once more to leave that to the watchdog")
             return
-        sys.stderr.write("\nleft to the watchdog; `harness recover last` does the same\n")
+        _say("left to the watchdog; `harness recover last` does the same")
         os._exit(EXIT_NOT_CLEAN)
 
     chosen = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -99,6 +106,11 @@ def _signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        sys.stderr.write(f"\n{text}\n")
 
 
 def _open(context: RunContext, prepared: Prepared) -> None:
@@ -123,17 +135,28 @@ def _open(context: RunContext, prepared: Prepared) -> None:
     copies = [files.spec_file, files.platform, files.locustfile, *files.experiments]
     for file in copies:
         shutil.copy(file, inputs / file.name)
-    for path in files.slos:
-        found = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
-        for file in found:
-            target = inputs / "slos" / (file.relative_to(path) if path.is_dir() else file.name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, target)
+    _copy_slos(prepared, inputs / "slos")
     spec = prepared.spec.model_dump(mode="json", by_alias=True)
     write_whole(inputs / "scenario.json", json.dumps(spec, indent=2, sort_keys=True).encode())
     write_whole(inputs / "plan.json", prepared.plan.model_dump_json(indent=2).encode())
     for file in sorted(path for path in inputs.rglob("*") if path.is_file()):
         context.record(Digest(name=f"inputs/{file.relative_to(inputs)}", sha256=sha256(file)))
+
+
+def _copy_slos(prepared: Prepared, to: Path) -> None:
+    """One numbered folder for each path of the scenario, so that equal file names do not meet; nothing may get lost."""
+    from harness.spec.openslo import load_slos, yaml_files
+
+    for number, path in enumerate(prepared.files.slos):
+        folder = to / str(number)
+        folder.mkdir(parents=True)
+        for file in yaml_files([path]):
+            shutil.copy(file, folder / file.name)
+    copied = load_slos(slo_folders(to))
+    if [slo.name for slo in copied] != [slo.name for slo in prepared.slos]:
+        raise BadInput(
+            "the copies of the objectives differ from the originals", file=to, fix="keep SLOs of a folder together"
+        )
 
 
 def _commit() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -16,6 +18,7 @@ from harness.journal.layout import RunFolder
 from harness.load import engine
 from harness.load.schedule import count
 from harness.model.events import (
+    Deployed,
     ExperimentSkipped,
     GuardTripped,
     Problem,
@@ -30,6 +33,7 @@ from harness.model.platform import Platform
 from harness.model.scenario import Beacon, Guard, Load, ScenarioSpec, TargetRef
 from harness.run.context import RunContext, new_run_folder
 from harness.run.execute import Parts, execute
+from harness.run.wire import _signals
 from harness.testing.fake_load import Answer, FakeLoad, fake_beacon
 from harness.testing.fake_target import FakeTarget
 
@@ -40,8 +44,9 @@ PLATFORM = Platform.model_validate(
         "metadata": {"name": "tiny"},
         "spec": {
             "endpoints": {"edge": "http://${web.http}"},
-            "services": [{"name": "web", "command": ["serve"]}],
+            "services": [{"name": "web", "command": ["serve"], "released": True}],
             "phases": [{"name": "one", "services": ["web"]}],
+            "releases": [{"name": "1.0.0"}, {"name": "1.1.0"}],
         },
     }
 )
@@ -193,6 +198,7 @@ def test_a_guard_ends_the_run_early(tmp_path: Path) -> None:
     line = Line(tmp_path, spec(steady=20.0, guards=(guard,)), answer=lambda journey, at: Answer(status=500))
     line.run()
     assert line.of(GuardTripped)
+    assert line.of(Window)[-1].kind == "steady", "what made the guard trip is judged"
     assert "guard errors" in line.of(RunClosed)[0].reason
 
 
@@ -231,7 +237,36 @@ def test_a_clean_up_that_is_not_proven_is_an_error_of_its_own(tmp_path: Path) ->
 
     with pytest.raises(CleanUpNotProven):
         line.run(recover=recover)
-    assert not line.of(RunClosed)[0].clean
+    assert not line.of(RunClosed), "an open run is what the watchdog looks for"
+
+
+def test_no_signal_interrupts_the_clean_up(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec())
+    with _signals(line.context):
+
+        def recover(by: str) -> Recovered:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return line.recover(by)
+
+        line.run(recover=recover)
+    assert line.recoveries == ["finally"]
+    assert line.of(RunClosed)[0].clean
+
+
+def test_the_first_signal_stops_the_run_and_it_is_cleaned_up(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec(steady=20.0))
+    with _signals(line.context), pytest.raises(Interrupted):
+        line.run(show_load=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert line.recoveries == ["finally"]
+
+
+def test_an_upgrade_goes_on_under_load_and_counts_as_steady(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec(upgrade_from="1.0.0"))
+    line.run(release="1.1.0")
+    assert [stage.name for stage in line.of(Stage)][2:5] == ["warm-up", "redeploy", "steady"]
+    assert [window.kind for window in line.of(Window)] == ["warm-up", "steady"]
+    assert [event.release for event in line.of(Deployed)] == ["1.0.0", "1.1.0"]
 
 
 def test_a_platform_that_was_up_is_not_deployed(tmp_path: Path) -> None:
