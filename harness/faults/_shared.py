@@ -36,9 +36,23 @@ def predicted(platform: PlatformSpec, service: str | None, region: str | None) -
     )
 
 
-def named(target: Target, selection: Selection) -> list[Instance]:
-    """The selected instances as the target knows them now."""
+def listed(target: Target, selection: Selection) -> list[Instance]:
+    """Those of the selected instances that the target knows now."""
     return [instance for instance in target.instances() if instance.name in selection.names]
+
+
+def missing(instances: Iterable[Instance], selection: Selection) -> list[str]:
+    """An objection for each selected instance that is not among these: of what is not there, nothing can be seen."""
+    found = {instance.name for instance in instances}
+    return [f"{name}: the platform has no such instance any more" for name in selection.names if name not in found]
+
+
+def named(target: Target, selection: Selection) -> list[Instance]:
+    """The selected instances as the target knows them now; TargetError when one is missing."""
+    instances = listed(target, selection)
+    if objections := missing(instances, selection):
+        raise TargetError("; ".join(objections))
+    return instances
 
 
 def select(target: Target, instances: Sequence[Instance]) -> Selection:
@@ -59,7 +73,9 @@ def old_process(selection: Selection, name: str) -> tuple[Process, int]:
 
 def survivors(target: Target, selection: Selection) -> Iterable[str]:
     """What still speaks for the old processes: that one runs, or that a port is served by somebody as old."""
-    for instance in named(target, selection):
+    instances = listed(target, selection)
+    yield from missing(instances, selection)
+    for instance in instances:
         old, selected = old_process(selection, instance.name)
         if proc.is_running(old):
             yield f"{instance.name}: process {old.pid} still runs"
@@ -73,7 +89,9 @@ def survivors(target: Target, selection: Selection) -> Iterable[str]:
 def replaced(target: Target, selection: Selection) -> Iterable[str]:
     """What keeps the selected instances from being back: no new process, or not ready."""
     control, unready = processes(target), set(target.ready())
-    for instance in named(target, selection):
+    instances = listed(target, selection)
+    yield from missing(instances, selection)
+    for instance in instances:
         old, _ = old_process(selection, instance.name)
         status = control.status(instance)
         if status.process is None or not proc.is_running(status.process):

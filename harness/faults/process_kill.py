@@ -57,5 +57,5 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
 
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    for instance in shared.named(target, selection):
+    for instance in shared.listed(target, selection):
         shared.processes(target).start(instance)

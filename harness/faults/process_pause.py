@@ -57,7 +57,7 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
 
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    for instance in shared.named(target, selection):
+    for instance in shared.listed(target, selection):
         if shared.processes(target).status(instance).alive:
             _pauses(target).resume(instance)
         else:  # somebody ended it while it was paused
@@ -78,7 +78,9 @@ def _holders(target: Target, instance: Instance) -> set[Process]:
 
 
 def _running(target: Target, selection: Selection) -> Iterable[str]:
-    for instance in shared.named(target, selection):
+    instances = shared.listed(target, selection)
+    yield from shared.missing(instances, selection)
+    for instance in instances:
         holders = _holders(target, instance)
         if not holders:
             yield f"{instance.name}: no process"
@@ -89,7 +91,9 @@ def _running(target: Target, selection: Selection) -> Iterable[str]:
 
 def _stopped(target: Target, selection: Selection) -> Iterable[str]:
     unready = set(target.ready())
-    for instance in shared.named(target, selection):
+    instances = shared.listed(target, selection)
+    yield from shared.missing(instances, selection)
+    for instance in instances:
         holders = _holders(target, instance)
         if not holders:
             yield f"{instance.name}: no process"

@@ -60,11 +60,11 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
 
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    _at_once(shared.processes(target).start, shared.named(target, selection))
+    _at_once(shared.processes(target).start, shared.listed(target, selection))
 
 
 def _returned(target: Target, selection: Selection) -> Iterable[str]:
-    for instance in shared.named(target, selection):
+    for instance in shared.listed(target, selection):
         if shared.processes(target).status(instance).process:
             yield f"{instance.name}: has a new process"
         for name, port in instance.ports.items():

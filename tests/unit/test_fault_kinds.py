@@ -174,3 +174,27 @@ def test_a_dead_worker_says_nothing(target: FakeTarget) -> None:
 def test_no_worker_at_all_says_nothing(target: FakeTarget) -> None:
     parameters = device_loss.Parameters(device="gpu0", worker="gpu-worker", metric="m", region="lax")
     assert device_loss.landed(target, Selection(("gpu0",)), parameters).detail == "no instance of gpu-worker tells"
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        (process_kill, process_kill.Parameters(service="api")),
+        (process_pause, process_pause.Parameters(service="api")),
+        (region_loss, region_loss.Parameters(region="sjc")),
+    ],
+)
+def test_of_an_instance_that_is_no_longer_listed_nothing_is_claimed(
+    kind: Any, parameters: Any, target: FakeTarget
+) -> None:
+    """With nothing to look at there is nothing to object to; that must not pass for landed, or for gone."""
+    vanished = Selection(("vanished-sjc-0",), {"vanished-sjc-0": "0:0:0"})
+    for look in (kind.landed, kind.gone):
+        observation = look(target, vanished, parameters)
+        assert (observation.seen, observation.detail) == (
+            False,
+            "vanished-sjc-0: the platform has no such instance any more",
+        )
+    with pytest.raises(TargetError, match="vanished-sjc-0: the platform has no such instance"):
+        kind.inject(target, vanished, parameters)
+    kind.recover(target, vanished, parameters)  # undoing goes on with whatever is there
