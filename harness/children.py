@@ -70,7 +70,11 @@ class Child:
         return self.poll()
 
     def end(self, steps: Steps = GENTLY) -> int | None:
-        """Ends the child and everything in its session; idempotent. Returns the child's exit code."""
+        """Ends the child and everything in its session; idempotent. Returns the child's exit code.
+
+        One that had ended by itself before is recorded as it ended: nobody had asked for that.
+        """
+        self.poll()
         self.expected = True
         end(self._members, steps)
         return self.wait(1.0)
@@ -87,16 +91,18 @@ def start(
     argv: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
+    without: tuple[str, ...] = (),
     cwd: Path | None = None,
     output: Path | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Child:
     """Starts a child in its own session, so that Ctrl-C in the terminal does not reach it, and records it.
 
-    `env` is added to the harness's own environment. Standard output and error go to `output`, by default
-    logs/<name>.log. Raises TargetError when the program cannot be started.
+    `env` is added to the harness's own environment, of which names that begin with one of `without` are left out.
+    Standard output and error go to `output`, by default logs/<name>.log. Raises TargetError when the program cannot be started.
     """
-    environment = {**os.environ, **(env or {}), MARK: run_id(folder)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(without)}
+    environment = {**inherited, **(env or {}), MARK: run_id(folder)}
     file = output or folder.logs / f"{name.replace('#', '-')}.log"
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab") as stream:

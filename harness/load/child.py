@@ -2,66 +2,80 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness import children
+from harness.journal.layout import RunFolder
 from harness.load.order import RECORD_LOST, Status, read_status
 from harness.ports import LoadState
 
 _TERM_S = 3.0
+_KILL_S = 5.0
 
 
 class Child:
-    """Starts, watches and ends one process group. `title` names it to the user ("load", "beacon")."""
+    """Starts, watches and ends one child of a run. `title` names it to the user and in the journal ("load", "beacon").
+
+    `env` is added to the harness's own environment, of which names that begin with one of `without` are left out.
+    """
 
     def __init__(
-        self, title: str, argv: Sequence[str], env: dict[str, str], cwd: Path, log: Path, status: Path, drain_s: float
+        self,
+        title: str,
+        argv: Sequence[str],
+        folder: RunFolder,
+        *,
+        env: Mapping[str, str],
+        without: tuple[str, ...] = (),
+        cwd: Path,
+        log: Path,
+        status: Path,
+        drain_s: float,
     ) -> None:
-        self._title, self._argv, self._env, self._cwd = title, list(argv), env, cwd
+        self._title, self._argv, self._folder, self._cwd = title, list(argv), folder, cwd
+        self._env, self._without = dict(env), without
         self._log, self._status_file, self._drain_s = log, status, drain_s
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: children.Child | None = None
         self._ended: LoadState | None = None
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._child.process.pid if self._child else None
 
     def start(self) -> None:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
+        """Raises TargetError when the program cannot be started."""
         self._status_file.unlink(missing_ok=True)
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._env,
-                cwd=self._cwd,
-                start_new_session=True,
-            )
+        self._child = children.start(
+            self._folder,
+            self._title,
+            self._argv,
+            env=self._env,
+            without=self._without,
+            cwd=self._cwd,
+            output=self._log,
+        )
 
     def poll(self) -> LoadState:
         if self._ended is not None:
             return self._ended
-        code = self._process.poll() if self._process else None
-        return self._state(code, alive=self._process is not None and code is None, asked=False)
+        code = self._child.poll() if self._child else None
+        return self._state(code, alive=self._child is not None and code is None)
 
     def stop(self) -> LoadState:
-        """SIGINT and the drain, then TERM, then KILL for the whole group; idempotent."""
-        if self._ended is None and self._process is not None:
-            asked = self._process.poll() is None
-            for number, patience in ((signal.SIGINT, self._drain_s + _TERM_S), (signal.SIGTERM, _TERM_S)):
-                if self._process.poll() is None:
-                    self._process.send_signal(number)
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        self._process.wait(patience)
-            with contextlib.suppress(ProcessLookupError):  # also what the child may have left in its group
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._ended = self._state(self._process.wait(), alive=False, asked=asked)
+        """SIGINT and the drain, then TERM, then KILL for the whole session; idempotent."""
+        if self._ended is None and self._child is not None:
+            code = self._child.end(
+                (
+                    (signal.SIGINT, self._drain_s + _TERM_S),
+                    (signal.SIGTERM, _TERM_S),
+                    (signal.SIGKILL, _KILL_S),
+                )
+            )
+            if code is None:
+                return self._state(code, alive=True)
+            self._ended = self._state(code, alive=False)
         return self._ended or self.poll()
 
     def origin_ns(self) -> int | None:
@@ -74,7 +88,7 @@ class Child:
         status = read_status(self._status_file)
         return status.until_ns if status and status.until_ns >= 0 else None
 
-    def _state(self, code: int | None, *, alive: bool, asked: bool) -> LoadState:
+    def _state(self, code: int | None, *, alive: bool) -> LoadState:
         status = read_status(self._status_file) or Status()
         return LoadState(
             alive=alive,
@@ -84,10 +98,10 @@ class Child:
             in_flight=status.in_flight,
             late_p99_ms=status.late_p99_ms,
             cpu=status.cpu,
-            problem=self._problem(code, status, asked=asked),
+            problem=self._problem(code, status),
         )
 
-    def _problem(self, code: int | None, status: Status, *, asked: bool) -> str:
+    def _problem(self, code: int | None, status: Status) -> str:
         if status.problem:
             return f"the {self._title}: {status.problem}"
         if status.mistakes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +19,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = dict(zip(STREAMS, (REQUEST_COLUMNS, GENERATOR_COLUMNS, LEDGER_COLUMNS, REQUEST_COLUMNS), strict=True))
+TRACER = ("COVERAGE_",)  # a coverage tracer would make every start late
 
 
 def locust_engine(
-    mark: str,
+    _mark: str,
     folder: RunFolder,
     load: Load,
     url: str,
@@ -34,8 +34,7 @@ def locust_engine(
 ) -> Child:
     """The load as a Locust child, not yet started. Without a duration it goes on until `stop`.
 
-    `mark` is the value of HARNESS_RUN by which every process of the run is found again. `locustfile` overrides the one
-    of the load, which is taken as a path from the current directory.
+    `locustfile` overrides the one of the load, which is taken as a path from the current directory.
     """
     file = (locustfile or Path(load.locustfile)).resolve()
     if not file.is_file():
@@ -49,26 +48,36 @@ def locust_engine(
     argv = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "-u", "1", "-r", "1", "--host", url]
     argv += ["--exit-code-on-error", "0", "--only-summary"]
     # Settings of the user's own Locust must not change a run: no LOCUST_… variables, no ./locust.conf.
-    env = _environment("LOCUST_", "LOAD_")
-    env |= {"HARNESS_RUN": mark, "HARNESS_LOAD": str(order_file)}
-    status = status_file(folder.work, "load")
-    return Child("load", argv, env, folder.work.resolve(), folder.logs / "locust.log", status, load.drain)
+    return Child(
+        "load",
+        argv,
+        folder,
+        env={"HARNESS_LOAD": str(order_file)},
+        without=("LOCUST_", "LOAD_", *TRACER),
+        cwd=folder.work.resolve(),
+        log=folder.logs / "locust.log",
+        status=status_file(folder.work, "load"),
+        drain_s=load.drain,
+    )
 
 
-def beacon_engine(mark: str, folder: RunFolder, beacon: Beacon, url: str) -> Child:
+def beacon_engine(_mark: str, folder: RunFolder, beacon: Beacon, url: str) -> Child:
     """The beacon as a child, not yet started."""
     folder.work.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "harness.load.beacon", "--url", url.rstrip("/") + beacon.path]
     argv += ["--every", format_duration(beacon.every), "--timeout", format_duration(beacon.timeout)]
     argv += ["--record", str(folder.work.resolve())]
-    env = _environment() | {"HARNESS_RUN": mark}
-    status = status_file(folder.work, "beacon")
-    return Child("beacon", argv, env, folder.work, folder.logs / "beacon.log", status, beacon.timeout)
-
-
-def _environment(*without: str) -> dict[str, str]:
-    """Ours, but for these prefixes, and without a coverage tracer: it would make every start late."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", *without))}
+    return Child(
+        "beacon",
+        argv,
+        folder,
+        env={},
+        without=TRACER,
+        cwd=folder.work,
+        log=folder.logs / "beacon.log",
+        status=status_file(folder.work, "beacon"),
+        drain_s=beacon.timeout,
+    )
 
 
 def rows(folder: RunFolder, name: str) -> pa.Table:

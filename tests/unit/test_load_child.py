@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import textwrap
 import time
@@ -11,8 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from harness import proc
+from harness.journal import log
+from harness.journal.layout import RunFolder
 from harness.load.child import Child
 from harness.load.order import RECORD_LOST
+from harness.model.events import ChildEnded, ChildStarted
+from harness.ports import Process
 
 HEADER = """
 import os, signal, subprocess, sys, time
@@ -24,8 +30,9 @@ def tell(**more): write_status(Path("status.json"), Status(origin_ns=5, **more))
 
 def child_of(tmp_path, body, drain_s=0.2):
     program = HEADER + textwrap.dedent(body)
-    log, status = tmp_path / "logs" / "load.log", tmp_path / "status.json"
-    return Child("load", [sys.executable, "-c", program], dict(os.environ), tmp_path, log, status, drain_s)
+    output, status = tmp_path / "logs" / "load.log", tmp_path / "status.json"
+    argv, folder = [sys.executable, "-c", program], RunFolder(tmp_path)
+    return Child("load", argv, folder, env={}, cwd=tmp_path, log=output, status=status, drain_s=drain_s)
 
 
 def ended(child):
@@ -140,3 +147,50 @@ def test_the_status_of_an_earlier_run_is_not_taken_for_this_one(tmp_path):
     child.start()
     assert child.origin_ns() is None
     child.stop()
+
+
+def journalled(tmp_path, kind):
+    return [event for event in log.read(RunFolder(tmp_path).journal) if isinstance(event, kind)]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "expected"),
+    [
+        ("tell(done=True)", 0, True),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -9, False),
+        ("sys.exit(3)", 3, False),
+    ],
+)
+def test_an_end_of_its_own_is_journalled_as_what_it_is(tmp_path, body, code, expected):
+    child = child_of(tmp_path, body)
+    child.start()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    child.stop()  # the first to look; that it stops what is gone already does not make the end a wanted one
+    (started,), (end,) = journalled(tmp_path, ChildStarted), journalled(tmp_path, ChildEnded)
+    assert started.name == end.name == "load"
+    assert (end.child_pid, end.code, end.expected) == (child.pid, code, expected)
+
+
+def test_an_end_that_was_asked_for_is_expected(tmp_path):
+    child = child_of(tmp_path, "tell(); time.sleep(60)")
+    child.start()
+    until(lambda: child.origin_ns() is not None)
+    child.stop()
+    child.stop()
+    assert [end.expected for end in journalled(tmp_path, ChildEnded)] == [True]
+
+
+def test_whoever_took_the_number_of_a_group_that_is_gone_is_left_alone(tmp_path):
+    """The child is gone and reaped; a process that is not of the run leads the session with its number."""
+    child = child_of(tmp_path, "tell(done=True)")
+    child.start()
+    ended(child)
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True, env={})
+    try:
+        # What a recycled number looks like from here: the same pid, another process (its start time differs).
+        child._child.process = Process(stranger.pid, proc.identify(stranger.pid).start_time - 1)
+        child.stop()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
