@@ -99,7 +99,8 @@ def start(
     """Starts a child in its own session, so that Ctrl-C in the terminal does not reach it, and records it.
 
     `env` is added to the harness's own environment, of which names that begin with one of `without` are left out.
-    Standard output and error go to `output`, by default logs/<name>.log. Raises TargetError when the program cannot be started.
+    Standard output and error go to `output`, by default logs/<name>.log. Raises TargetError when the
+    program cannot be started.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(without)}
     environment = {**inherited, **(env or {}), MARK: run_id(folder)}

@@ -73,6 +73,11 @@ class PlatformFolder:
         return self.control / "supervisord.log"
 
     @property
+    def born(self) -> Path:
+        """When the platform was made, in clock ticks since boot: nothing of it is older."""
+        return self.control / "born"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

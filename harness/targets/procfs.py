@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,31 @@ def environment(pid: int) -> dict[bytes, bytes]:
     return dict(pair.split(b"=", 1) for pair in raw.split(b"\0") if b"=" in pair)
 
 
+def nameless(pid: int) -> bool:
+    """Whether a process can be seen to have no environment (left): it started with none, or overwrote it with a title.
+
+    False when that may not be read.
+    """
+    try:
+        return b"=" not in (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return False
+
+
+def user(pid: int) -> int | None:
+    """The (effective) user id a process runs as; None when it is gone."""
+    try:
+        lines = (PROC / str(pid) / "status").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[2]) for line in lines if line.startswith("Uid:")), None)
+
+
+def ticks_now() -> int:
+    """Now in the unit of a process's start time: clock ticks since boot."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+
+
 def working_directory(pid: int) -> str:
     return _link(PROC / str(pid) / "cwd")
 
@@ -180,8 +206,6 @@ def holds_socket(pid: int, inodes: Collection[str]) -> bool:
 
 def wait_gone(still_there: Callable[[], Collection[object]], seconds: float, every_s: float = 0.02) -> bool:
     """Polls until nothing is there any more; False when time is up first."""
-    import time
-
     deadline = time.monotonic() + seconds
     while still_there():
         if time.monotonic() >= deadline:

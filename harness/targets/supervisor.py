@@ -87,6 +87,7 @@ def start(folder: PlatformFolder, environment: dict[str, str]) -> procfs.Seen:
     }
     config = folder.control / "supervisord.ini"
     config.write_text(MAIN.format(**{key: escape(str(value)) for key, value in values.items()}))
+    folder.born.write_text(str(procfs.ticks_now()))
     said = folder.control / "supervisord.out"
     with said.open("wb") as output:
         ended = subprocess.run(

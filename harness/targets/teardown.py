@@ -3,13 +3,16 @@
 Needs neither supervisord nor the attach file.
 
 A process belongs to a platform when it carries its mark in the environment (inherited from supervisord), or descends
-from one that does, or is of a session that one of them leads, or works below the platform's folder without a terminal
-(servers that overwrite their environment to set a title), or runs a program from there. The caller and what it descends
-from are never touched.
+from one that does, or is of a session that one of them leads. Servers that overwrite their environment with a title
+(PostgreSQL's, each in a session of its own) lose all of that when their parent dies first: they are known by having no
+environment, no terminal, and a working directory or program below the platform's folder. Whoever only looks at that
+folder (a shell, an editor's server) has an environment, a parent, or another user, or is older than the platform. The
+caller and what it descends from are never touched.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -45,14 +48,35 @@ def members(folder: PlatformFolder, spare: Collection[int] = ()) -> list[procfs.
     }
     own = marked | procfs.descendants(marked, processes)
     sessions = {seen.session for seen in processes if seen.pid in marked and seen.session == seen.pid}
-    inside = f"{folder.root}{os.sep}"
-    for seen in processes:
-        if seen.pid in own or seen.pid in untouchable:
-            continue
-        stray = not seen.terminal and f"{procfs.working_directory(seen.pid)}{os.sep}".startswith(inside)
-        if seen.session in sessions or stray or procfs.executable(seen.pid).startswith(inside):
-            own.add(seen.pid)
+    strays = {seen.pid for seen in processes if seen.session in sessions or _is_stray(folder, seen)}
+    own |= strays | procfs.descendants(strays - untouchable, processes)
     return [seen for seen in processes if seen.pid in own - untouchable]
+
+
+def _is_stray(folder: PlatformFolder, seen: procfs.Seen) -> bool:
+    """Whether a process without the mark, and without kin that have it, is the platform's all the same."""
+    inside, entry = f"{folder.root}{os.sep}", procfs.PROC / str(seen.pid)
+    places = {entry / "cwd": procfs.working_directory(seen.pid), entry / "exe": procfs.executable(seen.pid)}
+    links = [link for link, place in places.items() if f"{place}{os.sep}".startswith(inside)]
+    if not links or seen.terminal or not procfs.nameless(seen.pid):
+        return False
+    born, parent = _born(folder), procfs.look(seen.parent)
+    if seen.start_time < born or (parent and parent.start_time >= born):  # who takes in orphans was there before
+        return False
+    try:
+        # An instance works in a folder of its own user, also when it gave up being root by itself.
+        users = {folder.root.stat().st_uid, *(link.stat().st_uid for link in links)}
+    except OSError:  # it has ended
+        return False
+    return procfs.user(seen.pid) in users
+
+
+def _born(folder: PlatformFolder) -> float:
+    """When the platform was made, in clock ticks since boot; when that is unknown nothing is young enough."""
+    try:
+        return int(folder.born.read_text())
+    except (OSError, ValueError):
+        return math.inf
 
 
 def end(folder: PlatformFolder, groups: list[list[Ending]], ports: Collection[int]) -> Leftovers:

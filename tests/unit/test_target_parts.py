@@ -243,8 +243,8 @@ def test_a_command_is_evidence_and_ends_with_its_whole_group(tmp_path: Path) -> 
     look = command_look(["sh", "-c", "sleep 61 & echo $!; wait"], environment, tmp_path, 0.2)
     assert not look.ok
     assert "not done within 0.2 s" in look.evidence
-    seen = procfs.look(int(look.evidence.split(": ")[1]))
-    assert seen is None or not seen.alive
+    left = int(look.evidence.split(": ")[1])
+    assert procfs.wait_gone(lambda: [seen for seen in (procfs.look(left),) if seen and seen.alive], 5)
 
 
 # -- restarts
