@@ -9,6 +9,7 @@ from dataclasses import dataclass
 PLACEHOLDER = re.compile(r"\$(\$?)\{([^{}]*)\}")
 INSTANCE_NAMES = ("state", "instance", "region", "release", "index")
 PLATFORM_NAMES = ("python", "source", "platform")
+SECRET = re.compile(r"^[a-z0-9][a-z0-9-]*$")
 ENDPOINT = re.compile(
     r"^(?P<service>[a-z0-9][a-z0-9-]*)(?:@(?P<region>[a-z0-9][a-z0-9-]*))?\.(?P<port>[A-Za-z0-9_-]+)$"
 )
@@ -38,13 +39,20 @@ class DevicePath:
 
 
 @dataclass(frozen=True)
+class Secret:
+    """`${secret.name}`: a random value, made once per deployed platform."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Name:
     """One of INSTANCE_NAMES or PLATFORM_NAMES."""
 
     name: str
 
 
-Placeholder = Address | OwnPort | DevicePath | Name
+Placeholder = Address | OwnPort | DevicePath | Secret | Name
 
 
 def parse_placeholder(text: str) -> Placeholder:
@@ -56,6 +64,8 @@ def parse_placeholder(text: str) -> Placeholder:
         return OwnPort(rest)
     if kind == "device" and rest:
         return DevicePath(rest)
+    if kind == "secret" and SECRET.match(rest):
+        return Secret(rest)
     if address := parse_address(text):
         return address
     raise ValueError(f"unknown placeholder ${{{text}}}")

@@ -18,12 +18,14 @@ from harness.spec.placeholders import (
     Name,
     OwnPort,
     Placeholder,
+    Secret,
     parse_address,
     placeholders,
 )
 from harness.spec.yaml import KeyPath, Located, load_document
 
-RESERVED = ("port", "device", *INSTANCE_NAMES)
+RESERVED = ("port", "device", "secret", *INSTANCE_NAMES)
+SECRETS_GO = "secrets stand in `env`, `command`, `prepare`, `reload.command` and `endpoints.databases`"
 Mistake = tuple[KeyPath, str, str]
 
 
@@ -209,7 +211,7 @@ def _service(spec: PlatformSpec, service: Service, at: KeyPath, folder: Path) ->
             yield (*at, "reload"), "needs one of signal, command and watched", "keep exactly one of the three"
     for path, text in texts:
         for region in regions:
-            found = list(_text(spec, text, path, service, region))
+            found = list(_text(spec, text, path, service, region, secrets=True))
             yield from found
             if found:
                 break
@@ -285,7 +287,7 @@ def _strings(value: JsonValue) -> Iterator[str]:
 
 
 def _text(
-    spec: PlatformSpec, text: str, path: KeyPath, service: Service | None, region: str | None
+    spec: PlatformSpec, text: str, path: KeyPath, service: Service | None, region: str | None, *, secrets: bool = False
 ) -> Iterator[Mistake]:
     try:
         found = placeholders(text)
@@ -293,6 +295,9 @@ def _text(
         yield path, str(error), "the placeholders stand in docs/reference/platform.md; write $${ for a literal ${"
         return
     for placeholder in found:
+        if isinstance(placeholder, Secret) and not secrets:
+            yield path, "a secret would become part of the record here", SECRETS_GO
+            continue
         try:
             _check_placeholder(spec, placeholder, service, region)
         except ValueError as error:
@@ -339,7 +344,7 @@ def _endpoints(spec: PlatformSpec) -> Iterator[Mistake]:
         elif "://" not in text:
             yield path, f"{text!r} is neither service.port nor a URL", "write edge.http or http://${edge.http}/"
         else:
-            yield from _text(spec, text, path, None, None)
+            yield from _text(spec, text, path, None, None, secrets="databases" in path)
 
 
 def _patterns(patterns: tuple[str, ...], at: KeyPath) -> Iterator[Mistake]:

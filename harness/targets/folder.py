@@ -78,6 +78,11 @@ class PlatformFolder:
         return self.control / "born"
 
     @property
+    def secrets(self) -> Path:
+        """The platform's secrets by name, as JSON; nobody else may read it."""
+        return self.control / "secrets.json"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pwd
+import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput
-from harness.spec.placeholders import Address, DevicePath, Name, OwnPort, Placeholder, parse_address, substitute
+from harness.spec.placeholders import Address, DevicePath, Name, OwnPort, Placeholder, Secret, parse_address, substitute
 from harness.spec.platform import locate
 from harness.targets.folder import PlatformFolder
 from harness.targets.state import ANSWERING, HOST, SERVING, InstanceState, PlatformState, write_whole
@@ -66,6 +67,8 @@ class Context:
                 return self.name(name)
             case DevicePath(name=name):
                 return self.fill(self.state.device(name).path)
+            case Secret(name=name):
+                return secret(self.folder, name)
             case OwnPort(name=name):
                 if self.instance is None or name not in self.instance.ports:
                     raise BadInput(f"no port {name!r} here", file=self.state.platform_file)
@@ -157,6 +160,16 @@ class Context:
             }
             for each in found
         ]
+
+
+def secret(folder: PlatformFolder, name: str) -> str:
+    """A random value that stays the same for as long as the platform is there; made when it is first asked for."""
+    with folder.locked("secrets"):
+        known: dict[str, str] = json.loads(folder.secrets.read_bytes()) if folder.secrets.exists() else {}
+        if name not in known:
+            known[name] = secrets.token_urlsafe(24)
+            write_whole(folder.secrets, json.dumps(known).encode(), mode=0o600)
+    return known[name]
 
 
 def render(folder: PlatformFolder, state: PlatformState, each: InstanceState) -> Rendered:

@@ -22,7 +22,7 @@ import pytest
 from harness.errors import BadInput, BadInputs, TargetError
 from harness.model.events import AnyEvent
 from harness.spec.platform import load_platform
-from harness.targets import leases, procfs
+from harness.targets import leases, procfs, render
 from harness.targets.local import LocalTarget, attach, local, status
 from harness.targets.state import load
 
@@ -566,3 +566,35 @@ def test_what_is_logged_after_the_first_check_is_not_about_the_deployment(make: 
     target.folder.checked.unlink()
     target.check(note)
     assert wrong == ["logs show no failure"]
+
+
+def test_a_secret_is_made_once_and_kept_from_everybody_else(make: Make) -> None:
+    target = make(
+        ('NOTE: "$${HOME} stays"', 'NOTE: "${secret.db}", OTHER: "${secret.other}"'),
+        ("base://${base@east.http}", "base://me:${secret.db}@${base@east.http}"),
+    )
+    told: list[AnyEvent] = []
+    target.up("", told.append)
+    root = target.folder.root
+    secret = target.endpoints().databases["east"].removeprefix("base://me:").partition("@")[0]
+    assert len(secret) >= 32
+    environments = [
+        procfs.environment(process.pid) for each in target.instances("base") if (process := target.status(each).process)
+    ]
+    assert [environment[b"NOTE"].decode() for environment in environments] == [secret, secret]
+    assert environments[0][b"OTHER"].decode() != secret
+    assert attach(target.reference).endpoints().databases == target.endpoints().databases
+
+    assert secret not in "".join(event.model_dump_json() for event in told)
+    holders = [path for path in root.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert {str(path.relative_to(root)) for path in holders} == {
+        "control/secrets.json",
+        "run/base-east-0",
+        "run/base-west-0",
+    }
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (*holders, target.folder.state))
+
+    other = make(('NOTE: "$${HOME} stays"', 'NOTE: "${secret.db}"'))
+    assert render.secret(target.folder, "db") == secret
+    other.up("", ignore)
+    assert render.secret(other.folder, "db") != secret

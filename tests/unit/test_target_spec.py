@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from harness.errors import BadInputs
-from harness.spec.placeholders import Address, DevicePath, Name, OwnPort, parse_placeholder, placeholders, substitute
+from harness.spec.placeholders import (
+    Address,
+    DevicePath,
+    Name,
+    OwnPort,
+    Secret,
+    parse_placeholder,
+    placeholders,
+    substitute,
+)
 from harness.spec.platform import load_platform
 
 SMALL = Path(__file__).parent.parent / "fixtures" / "small"
@@ -102,11 +112,12 @@ def test_placeholders_are_parsed() -> None:
     assert parse_placeholder("state") == Name("state")
     assert parse_placeholder("port.http") == OwnPort("http")
     assert parse_placeholder("device.gpu0") == DevicePath("gpu0")
+    assert parse_placeholder("secret.db-main") == Secret("db-main")
     assert parse_placeholder("unified-api@sjc.http") == Address("unified-api", "sjc", "http")
     assert placeholders("a ${state} b $${state} ${x.y}") == [Name("state"), Address("x", None, "y")]
 
 
-@pytest.mark.parametrize("text", ["", "State", "port.", "a b", "x@.y", "service", "@r.p"])
+@pytest.mark.parametrize("text", ["", "State", "port.", "a b", "x@.y", "service", "@r.p", "secret.", "secret.A b"])
 def test_what_is_no_placeholder_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="unknown placeholder"):
         parse_placeholder(text)
@@ -114,3 +125,25 @@ def test_what_is_no_placeholder_is_refused(text: str) -> None:
 
 def test_an_escaped_placeholder_stays_as_text() -> None:
     assert substitute("$${HOME} ${state} $HOME {x}", lambda _: "S") == "${HOME} S $HOME {x}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("edge: edge.http", "edge: http://${edge.http}/${secret.db}"),
+        ("regions: {east: app@east.http, west: app@west.http}", 'regions: {east: "http://${secret.db}"}'),
+        ("http: {path: /x, expect", 'http: {path: "/${secret.db}", expect'),
+        ("health: {path: /edge-health}", 'health: {path: "/${secret.db}"}'),
+        ("${platform}/devices/gpu-east-0", "${platform}/${secret.db}"),
+    ],
+)
+def test_a_secret_is_refused_where_it_would_be_recorded(told, old, new) -> None:
+    text, line = told(old, new)
+    assert "a secret would become part of the record" in text
+    assert f":{line}" in text
+
+
+def test_the_reference_platform_holds_no_password() -> None:
+    text = (Path(__file__).parents[2] / "deploy" / "platform.yaml").read_text()
+    assert re.findall(r"postgresql://[^:/@]+:([^@]+)@", text) == ["${secret.postgres}"] * 4
+    assert re.findall(r"PASSWORD: *(.+)", text) == ["${secret.postgres}"]
