@@ -23,7 +23,6 @@ TRACER = ("COVERAGE_",)  # a coverage tracer would make every start late
 
 
 def locust_engine(
-    _mark: str,
     folder: RunFolder,
     load: Load,
     url: str,
@@ -61,7 +60,7 @@ def locust_engine(
     )
 
 
-def beacon_engine(_mark: str, folder: RunFolder, beacon: Beacon, url: str) -> Child:
+def beacon_engine(folder: RunFolder, beacon: Beacon, url: str) -> Child:
     """The beacon as a child, not yet started."""
     folder.work.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "harness.load.beacon", "--url", url.rstrip("/") + beacon.path]

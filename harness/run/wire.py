@@ -190,10 +190,8 @@ def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool,
     from harness.run.recover import recover
 
     folder, spec = context.folder, prepared.spec
-    mark = str(folder.root.resolve())
     load = _Late(
         lambda: engine.locust_engine(
-            mark,
             folder,
             spec.load,
             target.endpoints().edge,
@@ -202,7 +200,7 @@ def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool,
             locustfile=prepared.files.locustfile,
         )
     )
-    beacon = _Late(lambda: engine.beacon_engine(mark, folder, spec.beacon, target.endpoints().edge))
+    beacon = _Late(lambda: engine.beacon_engine(folder, spec.beacon, target.endpoints().edge))
 
     def collect() -> None:
         for problem in engine.collect(folder):

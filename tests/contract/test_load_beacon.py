@@ -112,7 +112,7 @@ def test_an_outage_is_timed_to_the_probe(tmp_path):
     """Truth is known: the server failed between two times; the first bad and the next good probe lie around them."""
     folder = RunFolder(tmp_path / "run")
     with serving() as (url, behaviour):
-        engine = beacon_engine("mark", folder, Beacon(path="/api/ping"), url)
+        engine = beacon_engine(folder, Beacon(path="/api/ping"), url)
         engine.start()
         deadline = time.monotonic() + 20
         while engine.poll().recorded < 20 and time.monotonic() < deadline:
@@ -134,7 +134,7 @@ def test_an_outage_is_timed_to_the_probe(tmp_path):
 def test_it_is_cheap(tmp_path):
     folder = RunFolder(tmp_path / "run")
     with serving() as (url, _):
-        engine = beacon_engine("mark", folder, Beacon(path="/api/ping"), url)
+        engine = beacon_engine(folder, Beacon(path="/api/ping"), url)
         engine.start()
         deadline = time.monotonic() + 20
         while engine.poll().recorded < 100 and time.monotonic() < deadline:

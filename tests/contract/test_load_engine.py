@@ -46,11 +46,11 @@ class Case:
 def make(kind: str, folder: RunFolder, url: str, duration_s: float | None = None) -> Case:
     match kind:
         case "locust":
-            engine = locust_engine("mark", folder, LOAD, url, seed=SEED, duration_s=duration_s)
+            engine = locust_engine(folder, LOAD, url, seed=SEED, duration_s=duration_s)
         case "fake":
             engine = FakeLoad(folder, LOAD, seed=SEED, duration_s=duration_s)
         case "beacon":
-            engine = beacon_engine("mark", folder, BEACON, url)
+            engine = beacon_engine(folder, BEACON, url)
         case "fake-beacon":
             engine = fake_beacon(folder, BEACON)
     return Case(engine, folder, "beacon" if "beacon" in kind else "requests")

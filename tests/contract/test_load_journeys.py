@@ -36,7 +36,7 @@ def load_of(file: Path, **more) -> Load:
 
 
 def run(file: Path, folder: RunFolder, url: str, seconds: float = 1.5):
-    engine = locust_engine("mark", folder, load_of(file), url, seed=3, duration_s=seconds)
+    engine = locust_engine(folder, load_of(file), url, seed=3, duration_s=seconds)
     engine.start()
     deadline = time.monotonic() + seconds + 20
     while engine.poll().alive and time.monotonic() < deadline:
@@ -74,7 +74,7 @@ def test_wrong_content_is_seen_by_every_journey_that_reads(file, tmp_path):
 def test_failures_are_failures_not_wrong_content(file, tmp_path):
     with serving(Behaviour(fail=0.5)) as (url, behaviour):
         behaviour.fail = 0.0
-        engine = locust_engine("mark", RunFolder(tmp_path / "run"), load_of(file), url, seed=3, duration_s=3.0)
+        engine = locust_engine(RunFolder(tmp_path / "run"), load_of(file), url, seed=3, duration_s=3.0)
         engine.start()
         while engine.origin_ns() is None and engine.poll().alive:
             time.sleep(0.02)
@@ -124,7 +124,7 @@ def test_no_platform_ends_the_load_with_a_reason(file, tmp_path):
 def test_a_killed_locust_leaves_its_record_and_is_told(tmp_path):
     folder = RunFolder(tmp_path / "run")
     with serving() as (url, _):
-        engine = locust_engine("mark", folder, load_of(LOADTESTS / "sophia.py"), url, seed=3)
+        engine = locust_engine(folder, load_of(LOADTESTS / "sophia.py"), url, seed=3)
         engine.start()
         deadline = time.monotonic() + 30
         while engine.poll().recorded < 100 and time.monotonic() < deadline:
@@ -144,7 +144,7 @@ def test_a_frozen_generator_is_late_and_says_so(tmp_path):
     """The core is taken away for a while (SIGSTOP): the server was not slow, and the record shows it."""
     folder = RunFolder(tmp_path / "run")
     with serving() as (url, _):
-        engine = locust_engine("mark", folder, load_of(LOADTESTS / "sophia.py"), url, seed=3)
+        engine = locust_engine(folder, load_of(LOADTESTS / "sophia.py"), url, seed=3)
         engine.start()
         deadline = time.monotonic() + 30
         while engine.poll().recorded < 50 and time.monotonic() < deadline:
