@@ -360,8 +360,8 @@ def _deployment(ask: Question, _indicator: model.DeploymentTime) -> ObjectiveRes
     return ask.values(found, "deployment", "s")
 
 
-def _primaries(ask: Question, _indicator: model.WritablePrimaries) -> ObjectiveResult:
-    return ask.values([reactions.primaries(ask.facts, ask.facts.judged(ask.slo))], "run", "count")
+def _primaries(ask: Question, indicator: model.WritablePrimaries) -> ObjectiveResult:
+    return ask.values([reactions.primaries(ask.facts, ask.facts.judged(ask.slo), indicator)], "run", "count")
 
 
 JUDGES: dict[type, Callable[[Question, Any], ObjectiveResult]] = {

@@ -6,7 +6,7 @@ error. What was not shown while somebody was looking has a lower end only: how l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,10 +14,10 @@ import numpy as np
 from harness.judge.decide import Counts, count
 from harness.judge.samples import LATE, Samples, Series
 from harness.judge.values import Value
-from harness.judge.windows import Span
+from harness.judge.windows import Span, inside
 from harness.model.events import AlertSeen
 from harness.model.judgement import Interval
-from harness.model.slo import AlertTime, GaugeShare, Objective, ReactionTime
+from harness.model.slo import AlertTime, GaugeShare, Objective, ReactionTime, WritablePrimaries
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from harness.judge.facts import Facts, Fault
 
 MS = 1e6
+ANSWERS = ("writable", "standby")
+NOT_WRITABLE = ("standby", "refused")
 
 
 def reaction(facts: Facts, fault: Fault, wanted: ReactionTime) -> Value:
@@ -57,14 +59,16 @@ def _shows(facts: Facts, fault: Fault, series: Series, wanted: ReactionTime) -> 
 
 def alert(facts: Facts, fault: Fault, wanted: AlertTime) -> Value:
     """From the fault until the alert fired at its severity."""
-    name = f"the alert {wanted.name} ({wanted.severity})"
+    name = f"the alert {wanted.name} ({', '.join([wanted.severity, *wanted.labels.values()])})"
     trouble = facts.samples.trouble("ALERTS") or facts.samples.trouble("up")
     if trouble:
         return _told(facts, fault, wanted) or Value(Interval(), trouble)
     firing = [
         one
         for one in facts.samples.series("ALERTS")
-        if one.labels.get("alertname") == wanted.name and one.labels.get("alertstate") == "firing"
+        if one.labels.get("alertname") == wanted.name
+        and one.labels.get("alertstate") == "firing"
+        and _has(one.labels, wanted)
     ]
     right = [one for one in firing if one.labels.get("severity") == wanted.severity]
     found = [_first(facts, fault, one, np.ones(len(one.t_ms), dtype=bool)) for one in right]
@@ -78,13 +82,17 @@ def alert(facts: Facts, fault: Fault, wanted: AlertTime) -> Value:
     return _never(facts, fault, f"{name} did not fire", wrong)
 
 
+def _has(labels: Mapping[str, str], wanted: AlertTime) -> bool:
+    return wanted.labels.items() <= labels.items()
+
+
 def _told(facts: Facts, fault: Fault, wanted: AlertTime) -> Value | None:
     """From the journal, where the samples cannot tell; only what it saw counts, not what it did not."""
     clock = facts.prometheus_clock
     seen = [
         event.firing_wall_ns
         for event in facts.of(AlertSeen)
-        if event.name == wanted.name and event.severity == wanted.severity
+        if event.name == wanted.name and event.severity == wanted.severity and _has(event.labels, wanted)
     ]
     if clock is None or not seen or min(seen) - clock.offset_ns < fault.from_ns:
         return None
@@ -151,9 +159,9 @@ def gauge_share(
     notes: list[str] = []
     for from_ms, to_ms in spans:
         for one in series:
-            inside = (one.t_ms >= from_ms) & (one.t_ms < to_ms)
-            good = int(np.count_nonzero(meets(one.value[inside], objective.value)))
-            seen = int(np.count_nonzero(inside))
+            here = (one.t_ms >= from_ms) & (one.t_ms < to_ms)
+            good = int(np.count_nonzero(meets(one.value[here], objective.value)))
+            seen = int(np.count_nonzero(here))
             scrapes = facts.samples.scrapes.get(one.key)
             step = scrapes.step_ms if scrapes else _usual_step(facts.samples)
             expected = int((to_ms - from_ms) // step) if step else seen
@@ -164,11 +172,12 @@ def gauge_share(
     return total, tuple(notes)
 
 
-def primaries(facts: Facts, spans: Sequence[Span]) -> Value:
+def primaries(facts: Facts, spans: Sequence[Span], wanted: WritablePrimaries) -> Value:
     """The greatest number of databases that were writable at one time, as [seen, possible].
 
     Two were, when one said so while the other had said so before and said so after. When the other's answers around it
-    differ, or are missing, it is possible.
+    differ, or one of them did not come, it is possible. A region that never answered, or was not asked for longer than
+    the objective allows, may have been writable all the time.
     """
     table = facts.evidence.primaries
     if table is None or not table.num_rows:
@@ -178,38 +187,57 @@ def primaries(facts: Facts, spans: Sequence[Span]) -> Value:
     asked = np.asarray(table.column("asked_ns").to_numpy())
     answered = np.asarray(table.column("answered_ns").to_numpy())
     region = np.asarray([str(name) for name in table.column("region").to_pylist()])
-    writable = np.asarray([state == "writable" for state in table.column("state").to_pylist()])
-    regions = sorted(set(region.tolist()))
-    inside = np.zeros(len(asked), dtype=bool)
-    for span in spans:
-        inside |= (asked >= span.start_ns) & (asked < span.end_ns)
-    seen = int(writable[inside].any())
-    most = seen
+    state = np.asarray([str(told) for told in table.column("state").to_pylist()])
+    writable, maybe = state == "writable", ~np.isin(state, NOT_WRITABLE)
+    regions = sorted({*wanted.regions, *region.tolist()})
+    within = inside(asked, spans)
+    if not within.any():
+        return Value(Interval(), "the databases were not asked within the window")
+    blind: dict[str, str] = {}
+    for name in wanted.regions:
+        rows = region == name
+        gap = _longest_gap(np.sort(asked[rows]), spans)
+        if not np.isin(state[rows & within], ANSWERS).any():
+            blind[name] = f"the database of {name} never told whether it takes writes"
+        elif gap > wanted.longest_gap:
+            blind[name] = f"the database of {name} was not asked for {gap:.1f} s"
+    seen = most = int(writable[within].any())
     doubt = ""
     for mine in regions:
-        rows = np.flatnonzero(inside & (region == mine) & writable)
-        certain, possible = np.ones(len(rows), dtype=int), np.ones(len(rows), dtype=int)
+        # Where mine may have been writable, others that surely and possibly were at the same time.
+        rows = np.flatnonzero(within & (region == mine) & maybe)
+        if not len(rows):
+            continue
+        certain, possible = writable[rows].astype(int), np.ones(len(rows), dtype=int)
         for other in regions:
-            if other == mine:
+            if other == mine or other in blind:
                 continue
             theirs = np.flatnonzero(region == other)
             theirs = theirs[np.argsort(asked[theirs], kind="stable")]
             before = np.searchsorted(np.maximum.accumulate(answered[theirs]), asked[rows], side="right") - 1
             after = np.searchsorted(asked[theirs], answered[rows], side="left")
             has = (before >= 0) & (after < len(theirs))
-            was = has & writable[theirs[np.maximum(before, 0)]]
-            will = has & writable[theirs[np.minimum(after, len(theirs) - 1)]]
-            certain += was & will
-            possible += (was | will | ~has).astype(int)
-        if len(rows) and int(certain.max()) > seen:
-            seen = int(certain.max())
-        if len(rows) and int(possible.max()) > most:
+            first, last = np.maximum(before, 0), np.minimum(after, len(theirs) - 1)
+            doubtful = np.concatenate([[0], np.cumsum(maybe[theirs])])
+            certain += writable[rows] & has & writable[theirs[first]] & writable[theirs[last]]
+            possible += (~has | (doubtful[last + 1] > doubtful[first])).astype(int)
+        seen = max(seen, int(certain.max()))
+        if int(possible.max()) > most:
             most = int(possible.max())
-            doubt = f"; {mine} was writable while what another was is not known"
-    if not inside.any():
-        return Value(Interval(), "the databases were not asked within the window")
-    asked_text = f"asked {count(int(inside.sum()), 'time')}"
+            doubt = f"; {most} may have been, where one could not be reached or its answers around differ"
+    most = min(len(regions), max(seen, most) + len(blind))
+    asked_text = f"asked {count(int(within.sum()), 'time')}"
     text = f"at most {count(seen, 'database')} of {len(regions)} seen writable at one time, {asked_text}"
     if seen > 1:
         text = f"{seen} databases were writable at the same time ({', '.join(regions)})"
-    return Value(Interval(low=float(seen), high=float(max(seen, most))), text + (doubt if most > seen else ""))
+    why = "".join(f"; {reason}" for reason in blind.values()) or (doubt if most > seen else "")
+    return Value(Interval(low=float(seen), high=float(most)), text + why)
+
+
+def _longest_gap(asked_ns: NDArray[np.int64], spans: Sequence[Span]) -> float:
+    """The longest time within the spans in which nobody asked, in seconds."""
+    longest = 0.0
+    for span in spans:
+        there = asked_ns[(asked_ns >= span.start_ns) & (asked_ns < span.end_ns)]
+        longest = max(longest, float(np.diff(np.concatenate([[span.start_ns], there, [span.end_ns]])).max()) / 1e9)
+    return longest

@@ -81,9 +81,11 @@ SAMPLE_COLUMNS: dict[str, str] = {
 }
 
 # evidence/primaries.parquet: what each region's database said of itself, asked every few hundred milliseconds.
+# refused: nothing takes connections there (no server listens, or it says itself that it is still starting), so nobody
+# can write. unreachable: no answer for any other reason, so it may be writable all the same.
 PRIMARY_COLUMNS: dict[str, str] = {
     "asked_ns": "int64",
     "answered_ns": "int64",
     "region": "string",
-    "state": "string",  # writable | standby | unreachable
+    "state": "string",  # writable | standby | refused | unreachable
 }

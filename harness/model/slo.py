@@ -443,21 +443,23 @@ class DataLossMeasure(Frozen):
     """Acknowledged writes that did not survive, by the ledger and the read-back.
 
     `writes`: each acknowledged write in each region is an event, bad in one of `states`. `seconds`: how long before the
-    fault the oldest lost write was acknowledged. `excused_before`: what an experiment's RPO allows to be lost, as
-    experiment → time before its fault; such writes are no events.
+    fault the oldest lost write was acknowledged. `regions`: every one of them must have been read back, each time.
+    `excused_before`: what an experiment's RPO allows to be lost, as experiment → time before its fault; such writes are
+    no events when a read-back after that fault does not find them.
     """
 
     measure: Literal["writes", "seconds"] = "writes"
     states: tuple[Literal["lost", "stale", "duplicated", "diverged"], ...] = ("lost", "stale", "duplicated", "diverged")
-    regions: tuple[str, ...] = ()
+    regions: tuple[str, ...] = Field(min_length=1)
     excused_before: dict[str, Duration] = Field(default={}, alias="excusedBefore")
 
 
 class AlertTime(Frozen):
-    """Seconds from the fault until the alert fired at its severity."""
+    """Seconds from the fault until the alert fired at its severity, with these labels (all of them)."""
 
     name: str
     severity: str
+    labels: dict[str, str] = {}
 
 
 class DeploymentTime(Frozen):
@@ -465,7 +467,14 @@ class DeploymentTime(Frozen):
 
 
 class WritablePrimaries(Frozen):
-    """How many databases were writable at the same time."""
+    """How many databases were writable at the same time.
+
+    Each of `regions` must have answered, and have been asked without a pause longer than `longest_gap` (by default
+    twice the watch's interval of 250 ms and its time-out of 2 s): of one that was not, nothing is known.
+    """
+
+    regions: tuple[str, ...] = Field(min_length=1)
+    longest_gap: Duration = Field(default=4.5, gt=0, alias="longestGap")
 
 
 Indicator = (

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ASK_EVERY_S = 0.25
 ASK_TIMEOUT_S = 2.0
+# PostgreSQL's own words while it lets nobody in yet; "shutting down" is none of them, since open sessions may go on.
+NOT_YET_UP = ("database system is starting up", "not yet accepting connections", "database system is in recovery mode")
 
 
 class PrimaryWatch:
@@ -70,6 +72,7 @@ class _Database:
             self._connection = None
 
     def state(self) -> str:
+        """As in PRIMARY_COLUMNS: writable, standby, refused or unreachable."""
         import psycopg
 
         try:
@@ -84,10 +87,28 @@ class _Database:
             row = self._connection.execute(
                 "select pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool"
             ).fetchone()
-        except psycopg.Error:
+        except psycopg.Error as error:
             self._close()
-            return "unreachable"
+            return "refused" if self._refuses(str(error)) else "unreachable"
         return "standby" if row is None or row[0] else "writable"
+
+    def _refuses(self, error: str) -> bool:
+        """Whether the server is surely down: it says that it is still starting, or nothing listens at its port."""
+        import socket
+
+        from psycopg.conninfo import conninfo_to_dict
+
+        if any(words in error for words in NOT_YET_UP):
+            return True
+        where = conninfo_to_dict(self._address)
+        try:
+            address = (str(where.get("hostaddr") or where["host"]), int(where.get("port") or 5432))
+            socket.create_connection(address, ASK_TIMEOUT_S).close()
+        except ConnectionRefusedError:
+            return True
+        except (OSError, KeyError, ValueError):
+            return False
+        return False
 
 
 def collect_primaries(work: Path) -> pa.Table:

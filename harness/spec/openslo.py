@@ -56,7 +56,7 @@ SPECS: dict[str, type[Frozen]] = {
     "Ledger": model.DataLossMeasure,
     "Alert": model.AlertTime,
     "Deployment": _Nothing,
-    "Primaries": _Nothing,
+    "Primaries": model.WritablePrimaries,
 }
 RATIO_SOURCES = ("RequestRecord", "Beacon", "Prometheus", "Check", "Coverage")
 RATIOS = (model.RequestRatio, model.CounterRatio, model.CheckRatio, model.MonitoringCoverage)
@@ -268,6 +268,21 @@ def _check_references(document: Located[Any], catalogue: _Catalogue) -> None:
                 catalogue.need(document, where, "AlertNotificationTarget", target.target_ref)
 
 
+def experiments_named(slos: Iterable[Slo]) -> dict[str, list[tuple[str, int]]]:
+    """The experiments that objectives speak of, each with the (file, line) of every SLO that names it.
+
+    A name is an experiment's file without its ending: by `harness/experiment` and `excusedBefore`.
+    """
+    found: dict[str, list[tuple[str, int]]] = {}
+    for slo in slos:
+        excused = slo.indicator.excused_before if isinstance(slo.indicator, model.DataLossMeasure) else {}
+        file, _, line = slo.origin.rpartition(":")
+        for name in dict.fromkeys([slo.annotations.experiment, *excused]):
+            if name:
+                found.setdefault(name, []).append((file, int(line)))
+    return found
+
+
 def _sources(path: Path_, spec: model.SLISpec) -> list[tuple[Path_, model.MetricSource]]:
     found: list[tuple[Path_, model.MetricSource]] = []
     if spec.threshold_metric:
@@ -462,8 +477,6 @@ def _threshold(owner: Located[Any], where: Path_, kind: str, spec: Any) -> model
         return model.GaugeShare(query=spec.query)
     if kind == "Deployment":
         return model.DeploymentTime()
-    if kind == "Primaries":
-        return model.WritablePrimaries()
     if kind in RATIO_SOURCES:
         raise owner.error((*where, "type"), f"{kind} counts a ratio", "put it under ratioMetric with good and total")
     indicator: model.Indicator = spec
@@ -578,7 +591,7 @@ def what(indicator: model.Indicator) -> str:
             first = f"first at {indicator.after:g}, then " if indicator.after is not None else ""
             return f"times from the fault until Prometheus saw {indicator.query} {first}at {indicator.equals:g}"
         case model.DataLossMeasure():
-            where = f"in {_listed(indicator.regions)}" if indicator.regions else "in every region"
+            where = f"in {' and '.join(indicator.regions)}"
             excused = "".join(
                 f", but for what was acknowledged within {format_duration(time)} before {name}"
                 for name, time in indicator.excused_before.items()
@@ -589,11 +602,16 @@ def what(indicator: model.Indicator) -> str:
                 f"reads every acknowledged write back {where} and counts what is {_listed(indicator.states)}{excused}"
             )
         case model.AlertTime():
-            return f"times from the fault until the alert {indicator.name} fired at {indicator.severity}"
+            labels = ", ".join(f'{name}="{value}"' for name, value in indicator.labels.items())
+            narrowed = f" with {labels}" if labels else ""
+            return f"times from the fault until the alert {indicator.name} fired at {indicator.severity}{narrowed}"
         case model.DeploymentTime():
             return "times the deployment of all services"
         case model.WritablePrimaries():
-            return "counts how many databases were writable at the same time, by asking each all the time"
+            return (
+                f"counts how many databases were writable at the same time, by asking those of "
+                f"{' and '.join(indicator.regions)} all the time"
+            )
 
 
 def _requests(ratio: model.RequestRatio) -> str:

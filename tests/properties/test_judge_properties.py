@@ -379,8 +379,15 @@ def test_the_order_of_samples_does_not_matter(rows, random):
 
 
 LOSSES = [
-    slo(DataLossMeasure(), 1.0, op="lte", value=0.0, window="run", name="writes"),
-    slo(DataLossMeasure(measure="seconds"), 0.9, op="lte", value=10.0, window="fault", name="seconds"),
+    slo(DataLossMeasure(regions=("sjc", "lax")), 1.0, op="lte", value=0.0, window="run", name="writes"),
+    slo(
+        DataLossMeasure(regions=("sjc", "lax"), measure="seconds"),
+        0.9,
+        op="lte",
+        value=10.0,
+        window="fault",
+        name="seconds",
+    ),
 ]
 STATES = ["present", "lost", "stale", "duplicated", "diverged", "indeterminate"]
 

@@ -9,9 +9,10 @@ from harness.model.judgement import DataLoss, Verdict
 from harness.model.slo import DataLossMeasure
 from harness.testing.evidence import EXPERIMENT, evidence, ns, read_back, slo, writes
 
-NOTHING_LOST = slo(DataLossMeasure(), 1.0, op="lte", value=0.0, window="run")
+NOTHING_LOST = slo(DataLossMeasure(regions=("sjc", "lax")), 1.0, op="lte", value=0.0, window="run")
 RPO = slo(
-    DataLossMeasure(measure="seconds", states=("lost",)), 0.95, op="lte", value=10.0, window="fault",
+    DataLossMeasure(regions=("sjc", "lax"), measure="seconds", states=("lost",)), 0.95, op="lte", value=10.0,
+    window="fault",
     experiment="kill-weaviate",
 )  # fmt: skip
 LEDGER = writes([6.0, 20.0, 30.0, 36.0, 70.0])  # m0 … m4
@@ -136,7 +137,13 @@ def test_an_indeterminate_write_widens_the_seconds():
 
 
 def test_what_an_rpo_allows_is_excused_and_no_more():
-    excusing = slo(DataLossMeasure(excused_before={"kill-weaviate": 10.0}), 1.0, op="lte", value=0.0, window="run")
+    excusing = slo(
+        DataLossMeasure(regions=("sjc", "lax"), excused_before={"kill-weaviate": 10.0}),
+        1.0,
+        op="lte",
+        value=0.0,
+        window="run",
+    )
 
     def verdict(states):
         return judge(evidence(ledger=LEDGER, readback=rows(states)), [excusing]).objectives[0].verdict

@@ -89,6 +89,27 @@ def test_an_alert_that_had_resolved_before_the_fault_counts_when_it_fires_again(
     assert judged([*firing(10.0, 20.0), *firing(41.0)], DOWN, 10.0).verdict is Verdict.PASS
 
 
+def test_an_alert_of_another_region_is_not_this_one():
+    here = AlertTime(name="WeaviateDown", severity="P1", labels={"region": "sjc"})
+
+    def fired(region: str) -> list[Row]:
+        labels = {"__name__": "ALERTS", "alertname": "WeaviateDown", "alertstate": "firing", "severity": "P1"}
+        return series("ALERTS", {**labels, "region": region}, [(at, 1.0) for at in SECONDS if 41 <= at < 70])
+
+    assert judged(fired("sjc"), here, 10.0).verdict is Verdict.PASS
+    assert judged(fired("lax"), here, 10.0).verdict is Verdict.FAIL
+    assert judged(firing(41.0), here, 10.0).verdict is Verdict.FAIL
+    assert judged([*fired("lax"), *fired("sjc")], here, 10.0).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(("region", "verdict"), [("sjc", Verdict.PASS), ("lax", Verdict.INCONCLUSIVE)])
+def test_nor_does_the_journal_take_another_region(region, verdict):
+    here = AlertTime(name="WeaviateDown", severity="P1", labels={"region": "sjc"})
+    at = {"active_wall_ns": ns(40) + WALL_NS, "firing_wall_ns": ns(42) + WALL_NS}
+    seen = e.AlertSeen(name="WeaviateDown", severity="P1", labels={"region": region}, **at)
+    assert judged([], here, 10.0, metrics=(), events=happened(seen)).verdict is verdict
+
+
 def test_a_blind_prometheus_decides_nothing():
     up = scraped("up", times=[at for at in SECONDS if at < 39])
     run = evidence(samples=up, metrics=answers(up, "ALERTS"))
@@ -168,7 +189,7 @@ def test_first_down_then_up():
 
 # ---- one writable primary -------------------------------------------------------------------------------------------
 
-ONE = slo(WritablePrimaries(), 1.0, op="lte", value=1.0, window="run")
+ONE = slo(WritablePrimaries(regions=("sjc", "lax")), 1.0, op="lte", value=1.0, window="run")
 
 
 def primaries(rows: list[Row]) -> ObjectiveResult:
@@ -184,7 +205,7 @@ def test_one_primary():
 def test_a_clean_failover_has_one_primary_at_a_time():
     def change(region: str, at: float) -> str | None:
         if region == "sjc":
-            return "unreachable" if 37 <= at < 60 else "standby" if at >= 60 else None
+            return "refused" if 37 <= at < 60 else "standby" if at >= 60 else None
         return "writable" if at >= 45 else None
 
     assert primaries(roles(change=change)).verdict is Verdict.PASS
@@ -206,6 +227,61 @@ def test_a_handover_between_two_questions_is_not_known():
         return "writable" if at >= 45 else None
 
     assert primaries(roles(change=change)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_region_that_cannot_be_reached_may_be_writable():
+    def cut_off(region: str, at: float) -> str | None:
+        return "unreachable" if region == "lax" and 40 <= at < 45 else None
+
+    result = primaries(roles(change=cut_off))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "2 may have been, where one could not be reached" in result.reason
+    refused = roles(change=lambda region, at: "refused" if cut_off(region, at) else None)
+    assert primaries(refused).verdict is Verdict.PASS
+
+
+def test_databases_that_nobody_reached_prove_nothing():
+    assert primaries(roles(change=lambda _region, _at: "unreachable")).verdict is Verdict.INCONCLUSIVE
+    both = roles(change=lambda _region, at: "unreachable" if 40 <= at < 42 else None)
+    assert primaries(both).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("never", ["unreachable", "refused"])
+def test_a_region_that_never_answered_proves_nothing(never):
+    result = primaries(roles(change=lambda region, _at: never if region == "lax" else None))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "the database of lax never told whether it takes writes" in result.reason
+
+
+def test_a_region_without_rows_proves_nothing():
+    result = primaries([row for row in roles() if row["region"] == "sjc"])
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "lax never told" in result.reason
+
+
+@pytest.mark.parametrize("dead", ["sjc", "lax"])
+def test_a_watch_that_died_or_paused_proves_nothing(dead):
+    died = [row for row in roles() if row["region"] != dead or row["asked_ns"] < ns(10)]
+    result = primaries(died)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert f"the database of {dead} was not asked for 68." in result.reason
+    paused = [row for row in roles() if row["region"] != dead or not ns(40) <= row["asked_ns"] < ns(45)]
+    assert primaries(paused).verdict is Verdict.INCONCLUSIVE
+    blink = [row for row in roles() if row["region"] != dead or not ns(40) <= row["asked_ns"] < ns(43)]
+    assert primaries(blink).verdict is Verdict.PASS
+
+
+def test_blindness_never_hides_two_that_were_seen():
+    split = roles(change=lambda region, at: "writable" if region == "lax" and 20 <= at < 21 else None)
+    died = [row for row in split if row["region"] != "lax" or row["asked_ns"] < ns(30)]
+    assert primaries(died).verdict is Verdict.FAIL
+
+
+def test_an_answer_between_two_others_counts():
+    """lax is asked for 2 s while sjc answers several times: what comes of it is not known until then."""
+    slow = [row for row in roles() if row["region"] != "lax" or not ns(40) < row["asked_ns"] < ns(42)]
+    slow.append({"asked_ns": ns(40.1), "answered_ns": ns(42.0), "region": "lax", "state": "unreachable"})
+    assert primaries(slow).verdict is Verdict.INCONCLUSIVE
 
 
 def test_nobody_asked():

@@ -319,9 +319,13 @@ RECOVERY = "{type: Recovery, spec: {until: full-service}}"
         (RECOVERY, model.RecoveryTime()),
         ("{type: Recovery, spec: {until: served, regions: [lax]}}", model.RecoveryTime(until="served", regions=("lax",))),
         ("{type: Alert, spec: {name: Down, severity: P1}}", model.AlertTime(name="Down", severity="P1")),
-        ("{type: Ledger, spec: {measure: seconds}}", model.DataLossMeasure(measure="seconds")),
+        ("{type: Ledger, spec: {measure: seconds, regions: [a]}}", model.DataLossMeasure(measure="seconds", regions=("a",))),
         ("{type: Deployment}", model.DeploymentTime()),
-        ("{type: Primaries}", model.WritablePrimaries()),
+        ("{type: Primaries, spec: {regions: [a, b]}}", model.WritablePrimaries(regions=("a", "b"))),
+        (
+            "{type: Alert, spec: {name: Down, severity: P1, labels: {region: a}}}",
+            model.AlertTime(name="Down", severity="P1", labels={"region": "a"}),
+        ),
         ("{type: Prometheus, spec: {query: x}}", model.GaugeShare(query="x")),
         ("{type: Prometheus, spec: {query: x, equals: 2}}", model.ReactionTime(query="x", equals=2.0)),
         ("{type: Prometheus, spec: {query: x, per: y, unit: usd}}", model.IncreasePer(query="x", per="y", unit="usd")),
@@ -335,7 +339,9 @@ def test_indicators_of_thresholds(load, source, expected):
 def test_a_recovery_time_can_be_said_with_its_unit(load):
     (slo,) = load(threshold(RECOVERY, "target: 0.95", "harness/recovery-time: 5m"))
     assert (slo.objectives[0].op, slo.objectives[0].value) == ("lte", 300.0)
-    (loss,) = load(threshold("{type: Ledger, spec: {measure: seconds}}", "target: 0.9", "harness/data-loss: 5m"))
+    (loss,) = load(
+        threshold("{type: Ledger, spec: {measure: seconds, regions: [a]}}", "target: 0.9", "harness/data-loss: 5m")
+    )
     assert loss.objectives[0].value == 300.0
 
 
@@ -352,7 +358,12 @@ def test_a_hundred_percent_is_an_annotation(load):
         (threshold("{type: RequestRecord}", "op: lte, value: 1, target: 0.9"), "counts a ratio"),
         (threshold("{type: Prometheus, spec: {query: 'rate(x[1m])'}}", "op: lte, value: 1, target: 0.9"), "not a series selector"),
         (threshold("{type: Prometheus, spec: {query: 'x{a=~\"(\"}'}}", "op: lte, value: 1, target: 0.9"), "not a regular expression"),
-        (threshold("{type: Primaries}", "op: lte, value: 1, target: 0.9", "harness/claim: system"), "one value in a run"),
+        (
+            threshold("{type: Primaries, spec: {regions: [a]}}", "op: lte, value: 1, target: 0.9", "harness/claim: system"),
+            "one value in a run",
+        ),
+        (threshold("{type: Primaries}", "op: lte, value: 1, target: 0.9"), "'regions' is missing"),
+        (threshold("{type: Ledger}", "op: lte, value: 1, target: 0.9"), "'regions' is missing"),
         (threshold("{type: Alert, spec: {name: Down}}", "op: lte, value: 1, target: 0.9"), "'severity' is missing"),
         (threshold(RECOVERY, "op: lte, value: 1, target: 0.9").replace("window: fault", "window: steady"), "from a fault on"),
         (GOOD.replace("type: RequestRecord", "type: Recovery").replace("{outcome: served}", "{}"), "not a ratio"),
