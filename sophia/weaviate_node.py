@@ -18,6 +18,9 @@ from typing import Any
 from sophia import child, corpus, programs, settings
 
 
+SEED_WITHIN_S = 30.0
+
+
 def environment(state: Path) -> dict[str, str]:
     """Weaviate's own settings."""
     backups = Path(settings.text("BACKUPS", str(state / "backups")))
@@ -104,12 +107,19 @@ def main() -> int:
     )
     base = f"http://127.0.0.1:{port}"
     seed = settings.text("SEED", "1") == "1"
+    started = 0.0
     while weaviate.poll() is None and not stopping:
         if seed and ready(base):
-            started = time.monotonic()
-            loaded = load_corpus(base)
-            print(f"Corpus ready: {loaded} documents loaded in {time.monotonic() - started:.1f} s", flush=True)
-            seed = False
+            started = started or time.monotonic()
+            try:
+                loaded = load_corpus(base)
+            except (OSError, KeyError, TypeError) as error:  # a Weaviate that says it is ready may still load its shards
+                if time.monotonic() - started > SEED_WITHIN_S:
+                    raise
+                print(f"corpus not loaded yet: {error!r}", flush=True)
+            else:
+                print(f"Corpus ready: {loaded} documents loaded in {time.monotonic() - started:.1f} s", flush=True)
+                seed = False
         stopping.wait(0.2)
     return 0 if stopping and child.stop(weaviate, SIGTERM, 8.0) is not None else child.exit_code(weaviate.wait())
 
