@@ -17,7 +17,6 @@ from typing import Any
 
 from sophia import child, corpus, programs, settings
 
-
 SEED_WITHIN_S = 30.0
 
 
@@ -113,7 +112,7 @@ def main() -> int:
             started = started or time.monotonic()
             try:
                 loaded = load_corpus(base)
-            except (OSError, KeyError, TypeError) as error:  # a Weaviate that says it is ready may still load its shards
+            except (OSError, KeyError, TypeError) as error:  # it says that it is ready and still loads its shards
                 if time.monotonic() - started > SEED_WITHIN_S:
                     raise
                 print(f"corpus not loaded yet: {error!r}", flush=True)
