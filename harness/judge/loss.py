@@ -1,8 +1,9 @@
 """Data loss: the ledger of acknowledged writes against what each region gave back after healing.
 
 A write counts when it was acknowledged before its read-back began (after an experiment: before its window ended); what
-was never acknowledged is not lost. Of several acknowledged writes to one key the last counts. An acknowledged write
-that a region was not asked for, or did not answer for, is indeterminate. A write whose regions disagree about its
+was never acknowledged is not lost. Of several acknowledged writes to one key the last counts. An acknowledged write that a
+region was not asked for, or did not answer for, is indeterminate: in every read-back, for every region that an objective
+declares. A write whose regions disagree about its
 content is diverged.
 """
 
@@ -14,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.model.judgement import DataLoss
+from harness.model.slo import DataLossMeasure
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,8 +39,11 @@ class Fate:
 class Fates:
     """Every acknowledged write × region × read-back."""
 
-    def __init__(self, ledger: pa.Table, readback: pa.Table, ends_ns: Mapping[str, int]) -> None:
+    def __init__(
+        self, ledger: pa.Table, readback: pa.Table, ends_ns: Mapping[str, int], regions: Iterable[str] = ()
+    ) -> None:
         self._ends_ns = ends_ns
+        self._regions = frozenset(regions)
         self._ledger = ledger.select(["key", "text_sha256", "acknowledged_ns"]).to_pylist()
         self._readback = readback.select(["key", "region", "read_ns", "after", "state", "text_sha256"]).to_pylist()
 
@@ -47,7 +52,7 @@ class Fates:
         groups: dict[str, list[dict[str, object]]] = {}
         for row in self._readback:
             groups.setdefault(str(row["after"]), []).append(row)
-        regions = sorted({str(row["region"]) for row in self._readback})
+        regions = sorted(self._regions | {str(row["region"]) for row in self._readback})
         return tuple(fate for after in groups for fate in self._group(after, groups[after], regions))
 
     def _group(self, after: str, rows: list[dict[str, object]], regions: list[str]) -> Iterable[Fate]:
@@ -68,6 +73,7 @@ class Fates:
 
 _READ = ("present", "stale", "duplicated")
 _NEVER = 2**63 - 1
+END = "end"  # the read-back after everything
 
 
 def _state(row: dict[str, object] | None, digest: str) -> str:
@@ -85,7 +91,10 @@ def fates_of(facts: Facts) -> Fates | None:
     """None when either table is missing."""
     ledger, readback = facts.evidence.ledger, facts.evidence.readback
     ends = {span.experiment: span.end_ns for span in facts.spans if span.kind == "fault"}
-    return None if ledger is None or readback is None else Fates(ledger, readback, ends)
+    declared = {
+        region for slo in facts.slos if isinstance(slo.indicator, DataLossMeasure) for region in slo.indicator.regions
+    }
+    return None if ledger is None or readback is None else Fates(ledger, readback, ends, declared)
 
 
 def summary(fates: Fates | None) -> tuple[DataLoss, ...]:

@@ -195,12 +195,10 @@ def _loss(ask: Question, indicator: model.DataLossMeasure) -> ObjectiveResult:
         for fate in fates.all
         if (not name or fate.after.partition("#")[0] == name)
         and (not regions or fate.region in regions)
-        and not (fate.state == "lost" and _excused(ask.facts, indicator, fate.acknowledged_ns))
+        and not (fate.state == "lost" and _excused(ask.facts, indicator, fate))
     ]
-    absent = regions - {fate.region for fate in chosen}
-    if not chosen or absent:
-        where = f" from {', '.join(sorted(absent))}" if absent else ""
-        return ask.missing(f"not one acknowledged write was read back{where}")
+    if not chosen:
+        return ask.missing("not one acknowledged write was read back")
     bad = [fate for fate in chosen if fate.state in indicator.states]
     open_ = [fate for fate in chosen if fate.state == "indeterminate"]
     kinds = tuple(
@@ -209,6 +207,9 @@ def _loss(ask: Question, indicator: model.DataLossMeasure) -> ObjectiveResult:
         if any(fate.state == state for fate in chosen)
     )
     if indicator.measure == "writes":
+        absent = _not_read_back(ask, fates.all)
+        if absent and not bad:
+            return ask.missing(f"nothing was read back after {', '.join(absent)}", *kinds)
         counts = Counts(len(chosen) - len(bad) - len(open_), len(bad), len(open_))
         causes = tuple(kind for kind in kinds if kind.rpartition(" ")[2] in indicator.states)
         return ask.ratio(counts, "acknowledged write", kinds, causes, target=ask.objective.target, comparison=">=")
@@ -233,11 +234,22 @@ def _loss(ask: Question, indicator: model.DataLossMeasure) -> ObjectiveResult:
     return ask.values(found, "fault", "s", kinds)
 
 
-def _excused(facts: Facts, indicator: model.DataLossMeasure, acknowledged_ns: int) -> bool:
+def _excused(facts: Facts, indicator: model.DataLossMeasure, fate: losses.Fate) -> bool:
+    """Whether a fault that came before this read-back is allowed to have cost the write."""
+    read_after = [fault.from_ns for fault in facts.faults if fault.experiment == fate.after]
     return any(
-        0 <= fault.to_ns - acknowledged_ns <= indicator.excused_before.get(fault.name, -1.0) * 1e9
+        0 <= fault.to_ns - fate.acknowledged_ns <= indicator.excused_before.get(fault.name, -1.0) * 1e9
+        and (fate.after == losses.END or any(fault.from_ns <= at for at in read_after))
         for fault in facts.faults
     )
+
+
+def _not_read_back(ask: Question, fates: Sequence[losses.Fate]) -> list[str]:
+    """The read-backs that this objective needs and that hold nothing, by what they came after."""
+    needed = [losses.END]
+    if ask.slo.annotations.window == "fault":
+        needed = [fault.experiment for fault in ask.facts.faults_of(ask.slo)]
+    return sorted(set(needed) - {fate.after for fate in fates})
 
 
 def _counters(ask: Question, indicator: model.CounterRatio) -> ObjectiveResult:

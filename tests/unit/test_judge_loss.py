@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 from harness.judge import judge
+from harness.model import events as e
 from harness.model.judgement import DataLoss, Verdict
 from harness.model.slo import DataLossMeasure
-from harness.testing.evidence import EXPERIMENT, evidence, ns, read_back, slo, writes
+from harness.testing.evidence import EXPERIMENT, evidence, happened, ns, read_back, slo, writes
 
 NOTHING_LOST = slo(DataLossMeasure(regions=("sjc", "lax")), 1.0, op="lte", value=0.0, window="run")
+NOTHING_LOST_BY_FAULT = slo(
+    DataLossMeasure(regions=("sjc", "lax")), 1.0, op="lte", value=0.0, window="fault", experiment="kill-weaviate"
+)
 RPO = slo(
     DataLossMeasure(regions=("sjc", "lax"), measure="seconds", states=("lost",)), 0.95, op="lte", value=10.0,
     window="fault",
@@ -83,14 +87,28 @@ def test_what_was_never_acknowledged_is_not_lost():
 
 def test_a_write_after_the_read_back_is_not_its_concern():
     early = rows({}, after=EXPERIMENT, upto=4)  # m4 came after the fault's window
-    judgement = judge(evidence(ledger=LEDGER, readback=early), [NOTHING_LOST])
+    judgement = judge(evidence(ledger=LEDGER, readback=early), [NOTHING_LOST_BY_FAULT])
     assert judgement.objectives[0].verdict is Verdict.PASS
     assert judgement.data_loss[0].acknowledged == 4
 
 
 def test_a_write_inside_the_window_that_was_not_asked_for_is():
     early = rows({}, after=EXPERIMENT, upto=3)
-    assert judge(evidence(ledger=LEDGER, readback=early), [NOTHING_LOST]).objectives[0].unknown == 2
+    assert judge(evidence(ledger=LEDGER, readback=early), [NOTHING_LOST_BY_FAULT]).objectives[0].unknown == 2
+
+
+def test_a_read_back_that_was_not_made_proves_nothing():
+    only_end, only_fault = rows({}), rows({}, after=EXPERIMENT, upto=4)
+    for asked, back, after in (
+        (NOTHING_LOST, only_fault, "end"),
+        (NOTHING_LOST_BY_FAULT, only_end, EXPERIMENT),
+    ):
+        result = judge(evidence(ledger=LEDGER, readback=back), [asked]).objectives[0]
+        assert result.verdict is Verdict.INCONCLUSIVE
+    both = judge(evidence(ledger=LEDGER, readback=[*only_end, *only_fault]), [NOTHING_LOST, NOTHING_LOST_BY_FAULT])
+    assert {result.verdict for result in both.objectives} == {Verdict.PASS}
+    lost = rows({"m1": "lost"}, after=EXPERIMENT, upto=4)
+    assert judge(evidence(ledger=LEDGER, readback=lost), [NOTHING_LOST]).objectives[0].verdict is Verdict.FAIL
 
 
 def test_of_two_writes_to_one_key_the_last_counts():
@@ -110,11 +128,24 @@ def test_an_empty_ledger_or_read_back_is_inconclusive():
 
 
 def test_a_region_that_was_not_read_back_is_inconclusive():
-    lax = slo(DataLossMeasure(regions=("lax",)), 1.0, op="lte", value=0.0, window="run")
     only_sjc = [row for row in rows({}) if row["region"] == "sjc"]
-    result = judge(evidence(ledger=LEDGER, readback=only_sjc), [lax]).objectives[0]
-    assert result.verdict is Verdict.INCONCLUSIVE
-    assert "from lax" in result.reason
+    judgement = judge(evidence(ledger=LEDGER, readback=only_sjc), [NOTHING_LOST])
+    assert judgement.objectives[0].verdict is Verdict.INCONCLUSIVE
+    assert judgement.objectives[0].unknown == 5
+    assert {loss.region: loss.indeterminate for loss in judgement.data_loss} == {"sjc": 0, "lax": 5}
+
+
+def test_a_region_must_be_read_back_each_time():
+    early = [row for row in rows({}, after=EXPERIMENT, upto=4) if row["region"] == "sjc"]
+    judged = judge(evidence(ledger=LEDGER, readback=[*early, *rows({})]), [NOTHING_LOST, RPO])
+    assert [result.verdict for result in judged.objectives] == [Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE]
+    assert judged.objectives[0].unknown == 4
+
+
+def test_a_region_that_no_objective_asks_for_is_not_needed():
+    sjc = slo(DataLossMeasure(regions=("sjc",)), 1.0, op="lte", value=0.0, window="run")
+    only_sjc = [row for row in rows({}) if row["region"] == "sjc"]
+    assert judge(evidence(ledger=LEDGER, readback=only_sjc), [sjc]).objectives[0].verdict is Verdict.PASS
 
 
 def seconds(states: dict[str, str]):
@@ -152,3 +183,30 @@ def test_what_an_rpo_allows_is_excused_and_no_more():
     assert verdict({"m1": "lost"}) is Verdict.FAIL  # acknowledged 17 s before
     assert verdict({"m4": "lost"}) is Verdict.FAIL  # acknowledged after the fault
     assert verdict({"m3": "diverged"}) is Verdict.FAIL
+
+
+def test_a_later_fault_does_not_excuse_what_was_lost_before_it():
+    """m3 is lost after kill-weaviate#1; the failover at 70 s allows the loss of what it can have cost, not that."""
+    allowing = DataLossMeasure(regions=("sjc", "lax"), excused_before={"region-failover": 300.0})
+    excusing = slo(allowing, 1.0, op="lte", value=0.0, window="run")
+    second = {"experiment": "region-failover#1", "fault": "loss"}
+    failover = (
+        e.FaultIntended(**second, kind="region-loss", selection=(), token="t", mono_ns=ns(71)),
+        e.FaultInjected(**second, from_ns=ns(71), to_ns=ns(71.01), mono_ns=ns(71.02)),
+        e.FaultLanded(**second, landed=True, observer="process table", mono_ns=ns(71.1)),
+    )
+
+    def verdict(early: dict[str, str], middle: dict[str, str], end: dict[str, str]) -> Verdict:
+        back = [
+            *rows(early, after=EXPERIMENT, upto=4),
+            *read_back(LEDGER, "region-failover#1", 76.0, states=middle),
+            *rows(end),
+        ]
+        run = evidence(ledger=LEDGER, readback=back, events=happened(*failover))
+        return judge(run, [excusing]).objectives[0].verdict
+
+    lost = {"m3": "lost"}
+    assert verdict({}, lost, lost) is Verdict.PASS
+    assert verdict({}, {}, lost) is Verdict.PASS
+    assert verdict(lost, {}, {}) is Verdict.FAIL
+    assert verdict(lost, lost, lost) is Verdict.FAIL

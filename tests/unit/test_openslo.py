@@ -10,7 +10,7 @@ import pytest
 from harness.errors import BadInput, BadInputs
 from harness.model import slo as model
 from harness.model.promql import parse_selector
-from harness.spec.openslo import explain, load_slos, read
+from harness.spec.openslo import experiments_named, explain, load_slos, read
 
 ROOT = Path(__file__).parents[2]
 
@@ -422,3 +422,14 @@ def test_selectors_match_like_prometheus():
 def test_other_expressions_are_no_selectors(text):
     with pytest.raises(ValueError, match="not a series selector"):
         parse_selector(text)
+
+
+def test_experiments_are_told_with_every_place_that_names_them(load, tmp_path):
+    excused = "{type: Ledger, spec: {regions: [a], excusedBefore: {region-lost: 5m, kill: 1s}}}"
+    slos = load(
+        threshold(RECOVERY, "op: lte, value: 300, target: 0.95", "harness/experiment: kill"),
+        threshold(excused, "op: lte, value: 0, target: 0.95").replace("name: one", "name: two"),
+        threshold(RECOVERY, "op: lte, value: 300, target: 0.95").replace("name: one", "name: three"),
+    )
+    first, second = str(tmp_path / "0.yaml"), str(tmp_path / "1.yaml")
+    assert experiments_named(slos) == {"kill": [(first, 4), (second, 4)], "region-lost": [(second, 4)]}
