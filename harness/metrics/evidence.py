@@ -1,7 +1,11 @@
-"""A run's folder → Evidence. What is missing or cannot be read becomes a problem, never an exception."""
+"""A run's folder → Evidence. What is missing or cannot be read becomes a problem, never an exception.
+
+A sealed folder (one with manifest.json) is compared with its seal first: a record that was changed proves nothing.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -23,6 +27,8 @@ from harness.model.records import (
 from harness.model.scenario import Constant, Load, ScenarioSpec, TargetRef
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
 TABLES: dict[str, dict[str, str]] = {
@@ -34,11 +40,12 @@ TABLES: dict[str, dict[str, str]] = {
     "samples": SAMPLE_COLUMNS,
     "primaries": PRIMARY_COLUMNS,
 }
+SEALED = ("journal.jsonl", "inputs/", "evidence/")
 
 
 def load_evidence(folder: RunFolder) -> Evidence:
     """Everything the judge looks at, from the folder alone."""
-    problems: list[str] = []
+    problems = broken_seal(folder)
     tables = {name: _table(folder, name, columns, problems) for name, columns in TABLES.items()}
     return Evidence(
         run_id=folder.run_id,
@@ -48,6 +55,49 @@ def load_evidence(folder: RunFolder) -> Evidence:
         problems=tuple(problems),
         **tables,
     )
+
+
+def broken_seal(folder: RunFolder) -> list[str]:
+    """How the journal, the inputs and the evidence differ from the folder's manifest.
+
+    Reports may be made again and logs are not judged, so neither is looked at. A folder without a manifest was never
+    sealed: it is judged as it stands, by the run itself before it closes it.
+    """
+    if not folder.manifest.exists():
+        return []
+    try:
+        manifest = json.loads(folder.manifest.read_text())
+        listed = {str(name): str(digest) for name, digest in manifest["files"].items()}
+        text = json.dumps(manifest["files"], sort_keys=True, separators=(",", ":"))
+        if hashlib.sha256(text.encode()).hexdigest() != manifest["root"]:
+            return ["manifest.json does not agree with its own root: it was changed after the run"]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return [f"manifest.json cannot be read: {str(error).splitlines()[0][:200]}"]
+    sealed = {name: digest for name, digest in listed.items() if name.startswith(SEALED)}
+    sealed.setdefault(folder.journal.name, "")
+    there = {
+        str(path.relative_to(folder.root)): path
+        for path in (folder.journal, *folder.inputs.rglob("*"), *folder.evidence.rglob("*"))
+        if path.is_file()
+    }
+    problems = [
+        f"{name} is not in manifest.json: it came after the run" for name in sorted(there.keys() - sealed.keys())
+    ]
+    for name, digest in sorted(sealed.items()):
+        if name not in there:
+            problems.append(f"{name} is missing, though the manifest lists it")
+        elif _sha256(there[name]) != digest:
+            problems.append(f"{name} was changed after the run: its SHA-256 is not the manifest's")
+    return problems
+
+
+def _sha256(file: Path) -> str:
+    """ "" when it cannot be read: that is no digest of anything."""
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _table(folder: RunFolder, name: str, columns: dict[str, str], problems: list[str]) -> pa.Table | None:

@@ -14,6 +14,7 @@ from harness.metrics.evidence import TABLES, load_evidence, save_answers
 from harness.metrics.prometheus import _wall_ns
 from harness.model.judgement import Verdict
 from harness.model.slo import RequestFilter, RequestRatio
+from harness.run.seal import seal
 from harness.testing.evidence import evidence, slo
 
 SERVED = slo(RequestRatio(table="requests", total=RequestFilter(), good=RequestFilter(outcome="served")), 0.999)
@@ -95,6 +96,84 @@ def test_a_torn_journal_line_caps_the_verdict(folder):
     with folder.journal.open("a") as journal:
         journal.write('{"event": "window", "ki')
     assert judge(load_evidence(folder), [SERVED]).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.fixture
+def sealed(folder) -> RunFolder:
+    slos = folder.inputs / "slos" / "0"
+    slos.mkdir(parents=True)
+    (slos / "api.yaml").write_text("an objective")
+    (folder.root / "report.html").write_text("a report")
+    seal(folder)
+    return folder
+
+
+def test_a_sealed_folder_is_as_good_as_before(sealed):
+    (sealed.root / "report.html").write_text("made again")
+    (sealed.root / "judgement.json").write_text("{}")
+    assert load_evidence(sealed).problems == ()
+    assert judge(load_evidence(sealed), [SERVED]).verdict is Verdict.PASS
+
+
+def fewer_requests(folder: RunFolder) -> str:
+    """A whole table all the same, so that only the seal can tell."""
+    file = folder.table("beacon")
+    pq.write_table(pq.read_table(file).slice(1), file)
+    return "evidence/beacon.parquet was changed"
+
+
+def another_objective(folder: RunFolder) -> str:
+    (folder.inputs / "slos" / "0" / "api.yaml").write_text("an easier objective")
+    return "inputs/slos/0/api.yaml was changed"
+
+
+def one_objective_less(folder: RunFolder) -> str:
+    (folder.inputs / "slos" / "0" / "api.yaml").unlink()
+    return "inputs/slos/0/api.yaml is missing"
+
+
+def one_objective_more(folder: RunFolder) -> str:
+    (folder.inputs / "slos" / "0" / "more.yaml").write_text("another objective")
+    return "inputs/slos/0/more.yaml is not in manifest.json"
+
+
+def a_shorter_journal(folder: RunFolder) -> str:
+    lines = folder.journal.read_text().splitlines(keepends=True)
+    folder.journal.write_text("".join(line for line in lines if '"clock"' not in line or '"wall"' in line))
+    return "journal.jsonl was changed"
+
+
+def no_journal_in_the_manifest(folder: RunFolder) -> str:
+    manifest = json.loads(folder.manifest.read_text())
+    del manifest["files"]["journal.jsonl"]
+    folder.manifest.write_text(json.dumps(manifest))
+    return "manifest.json does not agree with its own root"
+
+
+def a_damaged_manifest(folder: RunFolder) -> str:
+    folder.manifest.write_text('{"files": ["x"]}')
+    return "manifest.json cannot be read"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        fewer_requests,
+        another_objective,
+        one_objective_less,
+        one_objective_more,
+        a_shorter_journal,
+        no_journal_in_the_manifest,
+        a_damaged_manifest,
+    ],
+)
+def test_a_record_changed_after_the_run_proves_nothing(sealed, change):
+    told = change(sealed)
+    loaded = load_evidence(sealed)
+    assert any(told in problem for problem in loaded.problems)
+    judgement = judge(loaded, [SERVED])
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert told in judgement.sentence
 
 
 def test_an_empty_folder(tmp_path):
