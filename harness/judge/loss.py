@@ -1,10 +1,9 @@
 """Data loss: the ledger of acknowledged writes against what each region gave back after healing.
 
 A write counts when it was acknowledged before its read-back began (after an experiment: before its window ended); what
-was never acknowledged is not lost. Of several acknowledged writes to one key the last counts. An acknowledged write that a
-region was not asked for, or did not answer for, is indeterminate: in every read-back, for every region that an objective
-declares. A write whose regions disagree about its
-content is diverged.
+was never acknowledged is not lost. Of several acknowledged writes to one key the last counts. An acknowledged write
+that a region was not asked for, or did not answer for, is indeterminate: in every read-back, for every region that an
+objective declares. A write whose regions disagree about its content is diverged.
 """
 
 from __future__ import annotations

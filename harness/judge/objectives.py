@@ -197,8 +197,9 @@ def _loss(ask: Question, indicator: model.DataLossMeasure) -> ObjectiveResult:
         and (not regions or fate.region in regions)
         and not (fate.state == "lost" and _excused(ask.facts, indicator, fate))
     ]
+    absent = _not_read_back(ask, fates.all)
     if not chosen:
-        return ask.missing("not one acknowledged write was read back")
+        return ask.missing(f"not one acknowledged write was read back{_after(absent)}")
     bad = [fate for fate in chosen if fate.state in indicator.states]
     open_ = [fate for fate in chosen if fate.state == "indeterminate"]
     kinds = tuple(
@@ -207,9 +208,8 @@ def _loss(ask: Question, indicator: model.DataLossMeasure) -> ObjectiveResult:
         if any(fate.state == state for fate in chosen)
     )
     if indicator.measure == "writes":
-        absent = _not_read_back(ask, fates.all)
         if absent and not bad:
-            return ask.missing(f"nothing was read back after {', '.join(absent)}", *kinds)
+            return ask.missing(f"nothing was read back{_after(absent)}", *kinds)
         counts = Counts(len(chosen) - len(bad) - len(open_), len(bad), len(open_))
         causes = tuple(kind for kind in kinds if kind.rpartition(" ")[2] in indicator.states)
         return ask.ratio(counts, "acknowledged write", kinds, causes, target=ask.objective.target, comparison=">=")
@@ -242,6 +242,11 @@ def _excused(facts: Facts, indicator: model.DataLossMeasure, fate: losses.Fate) 
         and (fate.after == losses.END or any(fault.from_ns <= at for at in read_after))
         for fault in facts.faults
     )
+
+
+def _after(read_backs: Sequence[str]) -> str:
+    names = ["at the end" if name == losses.END else f"after {name}" for name in read_backs]
+    return f" {' and '.join(names)}" if names else ""
 
 
 def _not_read_back(ask: Question, fates: Sequence[losses.Fate]) -> list[str]:

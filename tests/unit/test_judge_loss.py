@@ -100,11 +100,12 @@ def test_a_write_inside_the_window_that_was_not_asked_for_is():
 def test_a_read_back_that_was_not_made_proves_nothing():
     only_end, only_fault = rows({}), rows({}, after=EXPERIMENT, upto=4)
     for asked, back, after in (
-        (NOTHING_LOST, only_fault, "end"),
-        (NOTHING_LOST_BY_FAULT, only_end, EXPERIMENT),
+        (NOTHING_LOST, only_fault, "at the end"),
+        (NOTHING_LOST_BY_FAULT, only_end, f"after {EXPERIMENT}"),
     ):
         result = judge(evidence(ledger=LEDGER, readback=back), [asked]).objectives[0]
         assert result.verdict is Verdict.INCONCLUSIVE
+        assert f"was read back {after}" in result.reason
     both = judge(evidence(ledger=LEDGER, readback=[*only_end, *only_fault]), [NOTHING_LOST, NOTHING_LOST_BY_FAULT])
     assert {result.verdict for result in both.objectives} == {Verdict.PASS}
     lost = rows({"m1": "lost"}, after=EXPERIMENT, upto=4)
