@@ -106,8 +106,8 @@ class Gate:
 
 def advance(gate: Gate, seen: Input, rollout: Rollout) -> tuple[Gate, Decision]:
     """The next place and what to do. A hold too many is SPENT; a pass of the last judged step is LAST_PASS."""
-    if seen is Input.PASS and gate.step + 1 >= len(rollout.judged):
-        seen = Input.LAST_PASS
+    if seen in (Input.PASS, Input.LAST_PASS):  # which of the two it is, nobody outside decides
+        seen = Input.LAST_PASS if gate.step + 1 >= len(rollout.judged) else Input.PASS
     holding = seen in _HOLDS and (gate.state, seen) in TABLE
     if holding and gate.holds >= rollout.hold.times:
         seen, holding = Input.SPENT, False

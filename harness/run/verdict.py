@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS
+from harness.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, BadInput
 from harness.journal.layout import RunFolder
 from harness.model.judgement import Judgement, Verdict
 from harness.run.seal import write_whole
@@ -37,8 +37,11 @@ def judge_folder(folder: RunFolder, slos: Sequence[Path] = ()) -> Judgement:
 
 
 def slo_folders(folder: Path) -> list[Path]:
-    """A run's own objectives: one numbered folder for each path of its scenario."""
-    return sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: int(path.name))
+    """A run's own objectives: one numbered folder for each path of its scenario. Raises BadInput when they are gone."""
+    found = [path for path in folder.glob("*") if path.is_dir() and path.name.isdigit()]
+    if not found:
+        raise BadInput("holds no objectives", file=folder, fix="name some with --slos")
+    return sorted(found, key=lambda path: int(path.name))
 
 
 def write_reports(folder: RunFolder, judgement: Judgement, to: Path) -> list[Path]:

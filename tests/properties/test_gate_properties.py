@@ -59,7 +59,7 @@ def test_every_step_was_seen_and_passed_on_whole_evidence(inputs, rollout):
             whole = True
         elif seen in (Input.LOST, Input.DRIFTED) and before.state is State.BAKING:
             whole = False
-        elif seen is Input.PASS and before.state is State.BAKING:
+        elif seen in (Input.PASS, Input.LAST_PASS) and before.state is State.BAKING:
             assert whole
             proven.add(before.step)
             whole = False
