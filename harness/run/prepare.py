@@ -52,6 +52,7 @@ def prepare(file: Path, choices: Choices) -> Prepared:
     scenario = files.scenario.value
     platform = load_platform(files.platform)
     slos = load_slos(list(files.slos))
+    _check_experiment_names(files, slos)
     spec = scenario.spec
     if choices.gate and spec.rollout is None:
         raise files.scenario.error(
@@ -73,6 +74,28 @@ def prepare(file: Path, choices: Choices) -> Prepared:
     rate = count(spec.load.arrivals, seed, nominal) / nominal
     drawn = plan(scenario.model_copy(update={"spec": spec}), release, seed, faults, rate)
     return Prepared(files, platform, slos, drawn, spec, choices)
+
+
+def _check_experiment_names(files: ScenarioFiles, slos: Any) -> None:
+    """An objective about an experiment that does not exist would be left out of every run, and nobody would see it."""
+    from harness.spec.openslo import experiments_named
+
+    folders = {file.parent for file in files.experiments} | {files.spec_file.resolve().parent.parent / "experiments"}
+    known = {file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.yaml")}
+    mistakes = [
+        BadInput(
+            f"no experiment {name!r}",
+            file=file,
+            line=line,
+            key="metadata.annotations",
+            fix=f"one of: {', '.join(sorted(known)) or 'none is there'}",
+        )
+        for name, places in experiments_named(slos).items()
+        if name not in known
+        for file, line in places
+    ]
+    if mistakes:
+        raise BadInputs(mistakes)
 
 
 def _check_mix(files: ScenarioFiles, spec: ScenarioSpec) -> None:

@@ -146,6 +146,23 @@ def test_a_wrong_scenario_names_file_and_line(
     assert f"x.yaml:{line}" in said
 
 
+def test_an_objective_about_an_unknown_experiment_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("experiments", "loadtests", "deploy"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    for folder in ("slos", "scenarios"):
+        (tmp_path / folder).mkdir()
+    for file in (ROOT / "slos").glob("*.yaml"):
+        (tmp_path / "slos" / file.name).write_text(file.read_text().replace("kill-weaviate\n", "kill-weavite\n"))
+    scenario = tmp_path / "scenarios/x.yaml"
+    scenario.write_text((ROOT / "scenarios/certify-quick.yaml").read_text())
+    assert outcome(["plan", str(scenario)]) == 20
+    said = capsys.readouterr().err
+    assert "no experiment 'kill-weavite'" in said
+    assert "weaviate.yaml:" in said
+
+
 def test_schemas_and_completion(capsys: pytest.CaptureFixture[str]) -> None:
     for document in ("scenario", "platform", "slo"):
         assert outcome(["schema", document]) == 0
