@@ -11,6 +11,8 @@ from typing import Any
 
 import aiohttp
 
+from sophia import corpus
+
 KEPT = 3
 
 
@@ -59,6 +61,16 @@ async def restore(session: aiohttp.ClientSession, base: str, name: str) -> None:
         await _call(session, "GET", f"{base}/v1/objects?class={collection['class']}&limit=1")
 
 
+async def loaded(session: aiohttp.ClientSession, base: str) -> bool:
+    """Whether the corpus is whole there: a restore in the middle of its loading would leave half of each."""
+    query = f"{{Aggregate{{{corpus.COLLECTION}{{meta{{count}}}}}}}}"
+    try:
+        answer = await _call(session, "POST", f"{base}/v1/graphql", {"query": query})
+        return int(answer["data"]["Aggregate"][corpus.COLLECTION][0]["meta"]["count"]) >= corpus.DOCUMENTS
+    except (SnapshotError, KeyError, TypeError, IndexError):
+        return False
+
+
 def forget_old(folder: Path) -> None:
     """Removes all but the latest snapshots."""
     found = sorted((path for path in folder.glob("snapshot-*") if path.is_dir()), key=lambda path: path.name)
@@ -76,6 +88,9 @@ async def take_and_restore(
     source = next((node for node in nodes if node["region"] == primary), None)
     if source is None:
         raise SnapshotError(f"there is no Weaviate in {primary}")
+    for node in nodes:
+        if not await loaded(session, node["url"]):
+            raise SnapshotError(f"the corpus is not loaded in {node['region']} yet")
     taken_at = time.time()
     name = f"snapshot-{int(taken_at)}"
     await take(session, source["url"], name)

@@ -314,6 +314,7 @@ def test_without_a_watchdog_recover_does_it_from_cold(folder: RunFolder, target:
     os.kill(guard, 9)
     os.killpg(harness.pid, 9)
     harness.wait()
+    until(lambda: proc.identify(guard) is None)
     assert target.ready() == ["store-0"]
     assert len(children.leftovers(folder)) == 1
     done = recover(folder, by="user")
