@@ -80,8 +80,11 @@ def _check_experiment_names(files: ScenarioFiles, slos: Any) -> None:
     """An objective about an experiment that does not exist would be left out of every run, and nobody would see it."""
     from harness.spec.openslo import experiments_named
 
-    folders = {file.parent for file in files.experiments} | {files.spec_file.resolve().parent.parent / "experiments"}
+    beside = [files.spec_file.resolve().parent, *files.slos]
+    folders = {file.parent for file in files.experiments} | {path.parent / "experiments" for path in beside}
     known = {file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.yaml")}
+    if not known:  # objectives from elsewhere, and no experiment to compare them with
+        return
     mistakes = [
         BadInput(
             f"no experiment {name!r}",
