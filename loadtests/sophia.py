@@ -15,15 +15,12 @@ SEEDED = 8  # memories written before the first arrival, so that there is always
 
 class Sophia(OpenLoopUser):
     def prepare(self) -> None:
-        # A release that fails now and then must still be loaded: what cannot be prepared is done without.
-        self.known: list[tuple[str, str]] = []
-        with suppress(NoAnswer):
-            known = self.http.request("GET", "/api/knowledge").get("questions") or []
-            self.known = [(each["question"], each["answer"]) for each in known]
+        known = self.http.request("GET", "/api/knowledge").get("questions") or []
+        self.known = [(each["question"], each["answer"]) for each in known]
         self.memories: list[tuple[str, str]] = []
         if "memory-read" in self.order.load.mix:
             for number in range(SEEDED):
-                with suppress(NoAnswer):
+                with suppress(NoAnswer):  # a release that fails now and then must still be loaded
                     self.write(self.aside(), number, f"seed-{number}")
 
     @journey("chat")
