@@ -1,16 +1,15 @@
 """The judge: `judge(evidence, slos) -> Judgement`. Pure: values in, value out; no clock, no client, no file.
 
-    windows     the stretches of a run
-    rows        request tables as columns, and the arrivals that are missing
-    facts       what many objectives need, worked out once
-    requests    ratios of requests          recovery   recovery time at the user
-    counters    Prometheus, raw samples     loss       acknowledged writes
-    reactions   alerts, gauges, primaries, deployment
-    bounds      exact binomial bounds       decide     counts or interval → verdict, in words
-    validity    was this the run that was declared
-    verdict     one word and one sentence
-
-A new kind of indicator is a model in harness.model.slo and an entry in `judge.objectives.JUDGES`.
+windows     the stretches of a run
+rows        request tables as columns, and the arrivals that are missing
+facts       what many objectives need, worked out once
+requests    ratios of requests          recovery   recovery time at the user
+counters    Prometheus, raw samples     loss       acknowledged writes
+reactions   alerts, gauges, primaries, deployment
+bounds      exact binomial bounds       decide     counts or interval → verdict, in words
+validity    was this the run that was declared
+verdict     one word and one sentence
+indicators/ one judge for each kind of indicator: a new kind is a model in harness.model.slo and a file there
 """
 
 from harness.judge.objectives import RULES, judge, selectors
