@@ -18,6 +18,8 @@ VERBS = {
     "validate": "Check scenarios, platforms, experiments and SLOs.",
     "judge": "Judge a run again from its folder, offline.",
     "report": "Write a run's reports again from its folder.",
+    "verify": "Say whether a run's folder is as it was sealed.",
+    "sign": "Sign a sealed run with your key.",
     "recover": "Undo what a run left behind.",
     "up": "Bring a platform up and leave it up.",
     "down": "Take a platform down.",

@@ -44,8 +44,8 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
 
 
-def find_run(name: str, folder: Path) -> Path:
-    """A run's folder by path, by id, or `last`; BadInput when there is none."""
+def find_run(name: str, folder: Path, sealed: bool = False) -> Path:
+    """A run's folder by path, by id, or `last`; BadInput when there is none. `sealed`: its journal may be missing."""
     from harness.errors import BadInput
 
     if name == "last":
@@ -54,6 +54,6 @@ def find_run(name: str, folder: Path) -> Path:
             raise BadInput(f"no run in {folder}", fix="run `harness certify` first")
         return runs[-1].parent
     for candidate in (Path(name), folder / name):
-        if (candidate / "journal.jsonl").is_file():
+        if (candidate / "journal.jsonl").is_file() or (sealed and (candidate / "manifest.json").is_file()):
             return candidate
     raise BadInput(f"no run {name!r}", fix=f"`harness runs` lists the runs of {folder}; `last` is the newest")

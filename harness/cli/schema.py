@@ -8,7 +8,7 @@ from harness.cli.options import print_json
 
 
 @click.command()
-@click.argument("document", type=click.Choice(["scenario", "platform", "slo"]))
+@click.argument("document", type=click.Choice(["scenario", "platform", "slo", "waivers"]))
 def command(document: str) -> None:
     """Print the JSON Schema of a YAML document, for editors.
 

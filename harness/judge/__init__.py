@@ -9,9 +9,10 @@ reactions   alerts, gauges, primaries, deployment
 bounds      exact binomial bounds       decide     counts or interval → verdict, in words
 validity    was this the run that was declared
 verdict     one word and one sentence
+rules       every rule by name and number    again       a judgement beside an earlier one
 indicators/ one judge for each kind of indicator: a new kind is a model in harness.model.slo and a file there
 """
 
-from harness.judge.objectives import RULES, judge, selectors
+from harness.judge.objectives import judge, selectors
 
-__all__ = ["RULES", "judge", "selectors"]
+__all__ = ["judge", "selectors"]

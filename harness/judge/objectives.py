@@ -12,6 +12,7 @@ from harness.judge.facts import Facts, Fault
 from harness.judge.indicators import JUDGES
 from harness.judge.question import Question
 from harness.judge.recovery import recovery
+from harness.judge.rules import NUMBERS
 from harness.judge.validity import findings
 from harness.judge.verdict import merge, sentence
 from harness.model import slo as model
@@ -19,7 +20,6 @@ from harness.model.evidence import Evidence
 from harness.model.judgement import Finding, Interval, Judgement, ObjectiveResult, Recovery, Verdict
 from harness.model.slo import Slo
 
-RULES = "1"
 ALWAYS = ("up", "ALERTS", "process_start_time_seconds")
 
 
@@ -41,7 +41,7 @@ def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
     verdict = merge(results, notes)
     return Judgement(
         run_id=evidence.run_id,
-        rules=RULES,
+        rules=NUMBERS,
         verdict=verdict,
         sentence=sentence(verdict, results, notes),
         objectives=results,

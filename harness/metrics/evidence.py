@@ -5,7 +5,6 @@ A sealed folder (one with manifest.json) is compared with its seal first: a reco
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from harness.journal import log
+from harness.journal import log, manifest
 from harness.journal.layout import RunFolder
+from harness.model.events import RunOpened
 from harness.model.evidence import Evidence, MetricAnswer
 from harness.model.records import (
     GENERATOR_COLUMNS,
@@ -27,8 +27,6 @@ from harness.model.records import (
 from harness.model.scenario import Constant, Load, ScenarioSpec, TargetRef
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pyarrow as pa
 
 TABLES: dict[str, dict[str, str]] = {
@@ -46,11 +44,13 @@ SEALED = ("journal.jsonl", "inputs/", "evidence/")
 def load_evidence(folder: RunFolder) -> Evidence:
     """Everything the judge looks at, from the folder alone."""
     problems = broken_seal(folder)
+    events = log.read(folder.journal)
+    opened = next((event for event in events if isinstance(event, RunOpened)), None)
     tables = {name: _table(folder, name, columns, problems) for name, columns in TABLES.items()}
     return Evidence(
-        run_id=folder.run_id,
+        run_id=opened.run_id if opened else folder.run_id,  # a copy may have another name
         scenario=_scenario(folder, problems),
-        events=log.read(folder.journal),
+        events=events,
         metrics=load_answers(folder, problems),
         problems=tuple(problems),
         **tables,
@@ -63,41 +63,17 @@ def broken_seal(folder: RunFolder) -> list[str]:
     Reports may be made again and logs are not judged, so neither is looked at. A folder without a manifest was never
     sealed: it is judged as it stands, by the run itself before it closes it.
     """
-    if not folder.manifest.exists():
+    try:
+        sealed = manifest.read(folder)
+    except manifest.Damaged as damaged:
+        return [str(damaged)]
+    if sealed is None:
         return []
-    try:
-        manifest = json.loads(folder.manifest.read_text())
-        listed = {str(name): str(digest) for name, digest in manifest["files"].items()}
-        text = json.dumps(manifest["files"], sort_keys=True, separators=(",", ":"))
-        if hashlib.sha256(text.encode()).hexdigest() != manifest["root"]:
-            return ["manifest.json does not agree with its own root: it was changed after the run"]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        return [f"manifest.json cannot be read: {str(error).splitlines()[0][:200]}"]
-    sealed = {name: digest for name, digest in listed.items() if name.startswith(SEALED)}
-    sealed.setdefault(folder.journal.name, "")
-    there = {
-        str(path.relative_to(folder.root)): path
-        for path in (folder.journal, *folder.inputs.rglob("*"), *folder.evidence.rglob("*"))
-        if path.is_file()
-    }
-    problems = [
-        f"{name} is not in manifest.json: it came after the run" for name in sorted(there.keys() - sealed.keys())
-    ]
-    for name, digest in sorted(sealed.items()):
-        if name not in there:
-            problems.append(f"{name} is missing, though the manifest lists it")
-        elif _sha256(there[name]) != digest:
-            problems.append(f"{name} was changed after the run: its SHA-256 is not the manifest's")
-    return problems
-
-
-def _sha256(file: Path) -> str:
-    """ "" when it cannot be read: that is no digest of anything."""
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return ""
+    differences = manifest.compare(folder, sealed, lambda name: name.startswith(SEALED))
+    told = [one.text for one in differences]
+    if folder.journal.name not in sealed.files:
+        told.append(f"{folder.journal.name} is not in manifest.json")
+    return told
 
 
 def _table(folder: RunFolder, name: str, columns: dict[str, str], problems: list[str]) -> pa.Table | None:

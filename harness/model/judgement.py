@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import field_validator
 
 from harness.model.base import Frozen
 
@@ -107,14 +109,37 @@ class Finding(Frozen):
     detail: tuple[str, ...] = ()
 
 
+class Waived(Frozen):
+    """A waiver and what it did: it covers a FAIL of this run (used), nothing (unused), or ended before (expired)."""
+
+    objective: str
+    who: str
+    why: str
+    until: str
+    state: Literal["used", "unused", "expired"]
+
+
 class Judgement(Frozen):
-    """The word on a run, recomputable from its folder."""
+    """The word on a run, recomputable from its folder.
+
+    `rules`: name → number of every rule (harness.judge.rules). `what_if`: judged by these objectives instead of the
+    run's own. `waived`: every FAIL is covered by a waiver; the verdict is FAIL all the same.
+    """
 
     run_id: str
-    rules: str
+    rules: dict[str, int]
     verdict: Verdict
     sentence: str
     objectives: tuple[ObjectiveResult, ...]
     findings: tuple[Finding, ...] = ()
     recoveries: tuple[Recovery, ...] = ()
     data_loss: tuple[DataLoss, ...] = ()
+    what_if: tuple[str, ...] = ()
+    waivers: tuple[Waived, ...] = ()
+    waived: bool = False
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _one_number_for_all(cls, value: Any) -> Any:
+        """0.1.0 wrote one number for all rules."""
+        return {"*": int(value)} if isinstance(value, str) else value

@@ -248,6 +248,7 @@ class ScenarioSpec(Frozen):
     quiet: Duration = Field(default=3.0, description="time without fault before the final read-back")
     guards: tuple[Guard, ...] = Field(default=(), description="what ends the run early")
     slos: tuple[str, ...] = Field(min_length=1, description="OpenSLO files or folders")
+    waivers: str = Field(default="", description="a file of waivers: misses that somebody answers for")
     claim: Literal["run", "system"] = Field(default="run", description="what steady-state objectives claim")
     sustained: Duration = Field(default=2.0, description="a recovery counts once service stayed good for so long")
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from unicodedata import combining, east_asian_width
 
-from harness.model.judgement import Judgement, ObjectiveResult, Recovery, Verdict
+from harness.judge.again import Compared
+from harness.model.judgement import Judgement, ObjectiveResult, Recovery, Verdict, Waived
 from harness.render import words
 from harness.render.describe import describe
 from harness.render.live import LiveView, PlainView, View, view
@@ -24,12 +25,24 @@ def wants_colour(is_tty: bool, environ: Mapping[str, str]) -> bool:
     return bool(environ.get("FORCE_COLOR")) or (is_tty and environ.get("TERM") != "dumb")
 
 
-def result(judgement: Judgement, folder: Path | str | None = None, colour: bool = False, *, width: int = 100) -> str:
+def result(
+    judgement: Judgement,
+    folder: Path | str | None = None,
+    colour: bool = False,
+    *,
+    width: int = 100,
+    root: str = "",
+    compared: Compared | None = None,
+) -> str:
     """Verdict and why, the objectives as a table no wider than `width` columns, findings, recoveries.
 
-    The last line names the report in `folder`; without a folder that line is left out.
+    `compared`: what the sealed judgement said otherwise. The last lines name the report in `folder` and the `root` of
+    the seal; without them they are left out.
     """
     blocks = [_verdict(judgement, colour, width)]
+    if judgement.what_if:
+        names = ", ".join(words.line(path) for path in judgement.what_if)
+        blocks.insert(0, _wrap(f"WHAT IF: judged by {names}, not as the run was; nothing is written", width))
     if judgement.objectives:
         blocks.append(_table(judgement.objectives, colour, width))
     findings = [item for item in judgement.findings if item.cap is not Verdict.PASS]
@@ -37,13 +50,27 @@ def result(judgement: Judgement, folder: Path | str | None = None, colour: bool 
     told += [_recovery(item) for item in judgement.recoveries]
     if told:
         blocks.append("\n".join(_wrap(text, width) for text in told))
-    if folder:
-        blocks.append(f"Report: {Path(folder) / 'report.html'}")
+    told = [f"Waived: {item.objective} by {item.who} until {item.until}: {item.why}" for item in _used(judgement)]
+    told += [
+        f"Waiver {item.state}: {item.objective} by {item.who}" for item in judgement.waivers if item.state != "used"
+    ]
+    if told:
+        blocks.append("\n".join(_wrap(words.line(text), width) for text in told))
+    if compared is not None:
+        blocks.append("\n".join(_wrap(words.line(text), width) for text in words.compared(compared)))
+    last = [f"Report: {Path(folder) / 'report.html'}"] if folder and not judgement.what_if else []
+    last += [f"Sealed: {root}"] if root else []
+    if last:
+        blocks.append("\n".join(last))
     return words.plain("\n\n".join(blocks)) + "\n"
 
 
+def _used(judgement: Judgement) -> list[Waived]:
+    return [item for item in judgement.waivers if item.state == "used"]
+
+
 def _verdict(judgement: Judgement, colour: bool, width: int) -> str:
-    word = _paint(str(judgement.verdict), f"1;{COLOURS[judgement.verdict]}", colour)
+    word = _paint(words.word(judgement), f"1;{COLOURS[judgement.verdict]}", colour)
     return f"{word}  {words.tally(judgement.objectives)}\n{_wrap(words.why(judgement), width)}"
 
 

@@ -20,11 +20,14 @@ from harness.render.sections import over_time, record, resilience, result
 from harness.render.story import all_of, duration_s, first
 
 
-def html(evidence: Evidence, judgement: Judgement) -> bytes:
-    """UTF-8. The same evidence and judgement give the same bytes; nothing in it is fetched from anywhere."""
+def html(evidence: Evidence, judgement: Judgement, root: str = "") -> bytes:
+    """UTF-8. The same evidence and judgement give the same bytes; nothing in it is fetched from anywhere.
+
+    `root`: of the run's seal, "" when it is not sealed.
+    """
     environment, style = _assets()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    page = _page(evidence, judgement)
+    page = _page(evidence, judgement, root)
     text = environment.get_template("report").render(
         page=page,
         tone=TONES[judgement.verdict],
@@ -48,13 +51,14 @@ def _assets() -> tuple[Environment, str]:
     return environment, "\n".join(line.strip() for line in style.splitlines() if line.strip())
 
 
-def _page(evidence: Evidence, judgement: Judgement) -> Page:
+def _page(evidence: Evidence, judgement: Judgement, root: str) -> Page:
     found = faults(evidence, judgement)
     gate = result.decisions(evidence)
     release = _release(evidence, judgement)
     stand_ins = all_of(evidence.events, e.StandIn)
     parts = (
         result.objectives(evidence, judgement),
+        result.waivers(judgement),
         result.findings(judgement),
         gate,
         over_time.over_time(evidence, found),
@@ -64,12 +68,12 @@ def _page(evidence: Evidence, judgement: Judgement) -> Page:
         record.deployment(evidence),
         record.trust(evidence),
         record.facts(evidence, judgement),
-        record.reproduce(evidence, judgement),
+        record.reproduce(evidence, judgement, root),
         record.journal(evidence),
         record.glossary(),
     )
     return Page(
-        title=words.line(f"{judgement.verdict}: {release}, {judgement.run_id}"),
+        title=words.line(f"{words.word(judgement)}: {release}, {judgement.run_id}"),
         heading=release,
         verdict=judgement.verdict,
         chip=chip(judgement.verdict),

@@ -25,23 +25,23 @@ class _Case:
     text: str
 
 
-def junit(judgement: Judgement, evidence: Evidence) -> bytes:
-    """A `<testsuites>` document in UTF-8. It is never greener than the verdict."""
+def junit(judgement: Judgement, evidence: Evidence, root: str = "") -> bytes:
+    """A `<testsuites>` document in UTF-8. It is never greener than the verdict. `root`: of the run's seal."""
     cases = _cases(judgement)
-    root = ET.Element("testsuites", {"name": "harness", **_totals(cases)})
+    document = ET.Element("testsuites", {"name": "harness", **_totals(cases)})
     suites = list(dict.fromkeys(case.suite for case in cases))
     for index, name in enumerate(suites):
         inside = [case for case in cases if case.suite == name]
-        suite = ET.SubElement(root, "testsuite", {"name": words.line(name), **_totals(inside)})
+        suite = ET.SubElement(document, "testsuite", {"name": words.line(name), **_totals(inside)})
         if opened := first(evidence.events, RunOpened):
             suite.set("timestamp", stamp(opened.wall_ns))
             suite.set("hostname", words.clean(opened.host))
         suite.set("time", f"{duration_s(evidence):.3f}" if index == 0 else "0.000")
-        _properties(suite, judgement, evidence)
+        _properties(suite, judgement, evidence, root)
         for case, unique in zip(inside, _unique([case.name for case in inside]), strict=True):
             _write(suite, case, unique)
-    ET.indent(root)
-    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    ET.indent(document)
+    text: bytes = ET.tostring(document, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
 
 
@@ -101,13 +101,21 @@ def _unique(names: list[str]) -> list[str]:
     return unique
 
 
-def _properties(suite: ET.Element, judgement: Judgement, evidence: Evidence) -> None:
+def _properties(suite: ET.Element, judgement: Judgement, evidence: Evidence, root: str) -> None:
     values = {
         "run-id": judgement.run_id,
         "verdict": judgement.verdict,
         "sentence": judgement.sentence,
-        "rules": judgement.rules,
+        "rules": words.rules(judgement),
     }
+    if root:
+        values["sealed-root"] = root
+    if judgement.what_if:
+        values["what-if"] = ", ".join(judgement.what_if)
+    for index, waiver in enumerate(judgement.waivers, 1):
+        values[f"waiver-{index}"] = (
+            f"{waiver.state}: {waiver.objective} by {waiver.who} until {waiver.until}: {waiver.why}"
+        )
     if opened := first(evidence.events, RunOpened):
         values |= {
             "scenario": opened.scenario,

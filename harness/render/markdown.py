@@ -16,19 +16,19 @@ MARKS = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.FAIL: "❌"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
 
 
-def summary(judgement: Judgement, evidence: Evidence, *, limit: int = LIMIT) -> str:
+def summary(judgement: Judgement, evidence: Evidence, *, limit: int = LIMIT, root: str = "") -> str:
     """Verdict and why, what was not met, the recoveries, and the objectives that were met folded away.
 
     Cut at a line to at most `limit` bytes, saying so.
     """
-    return _cut(words.plain("\n".join(_lines(judgement, evidence))) + "\n", limit)
+    return _cut(words.plain("\n".join(_lines(judgement, evidence, root))) + "\n", limit)
 
 
-def _lines(judgement: Judgement, evidence: Evidence) -> list[str]:
+def _lines(judgement: Judgement, evidence: Evidence, root: str) -> list[str]:
     opened = first(evidence.events, RunOpened)
     release = f" · release {_text(opened.release)}" if opened and opened.release else ""
     lines = [
-        f"## {MARKS[judgement.verdict]} {judgement.verdict}{release}",
+        f"## {MARKS[judgement.verdict]} {words.word(judgement)}{release}",
         "",
         f"**{_text(words.why(judgement))}**",
         "",
@@ -39,6 +39,15 @@ def _lines(judgement: Judgement, evidence: Evidence) -> list[str]:
     lines += [
         f"> Stand-in for **{_text(item.service)}**: {_text(item.text)}  " for item in all_of(evidence.events, StandIn)
     ]
+    if root:
+        lines += [f"Sealed as `{_code(root)}`: `harness verify` compares a copy with it", ""]
+    lines += [f"> What if: judged by {_text(path)}, not as the run was" for path in judgement.what_if]
+    if judgement.waivers:
+        lines += ["", "### Waivers", "", "| | objective | who | why | until |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {item.state} | {_text(item.objective)} | {_text(item.who)} | {_text(item.why)} | {item.until} |"
+            for item in judgement.waivers
+        ]
     names = titles(evidence)
     missed = [item for item in judgement.objectives if item.verdict is not Verdict.PASS]
     met = [item for item in judgement.objectives if item.verdict is Verdict.PASS]

@@ -6,6 +6,7 @@ import math
 import re
 from datetime import UTC, datetime
 
+from harness.judge.again import Compared
 from harness.model.judgement import Interval, Judgement, ObjectiveResult, Verdict
 
 NARROW, SPACE = "\u202f", "\u00a0"  # no-break: a number must not be torn from its unit at the end of a line
@@ -130,6 +131,31 @@ def label(result: ObjectiveResult) -> str:
 def why(judgement: Judgement) -> str:
     """The judge's sentence without the verdict that it may begin with."""
     return capital(line(judgement.sentence.removeprefix(f"{judgement.verdict}:")))
+
+
+def word(judgement: Judgement) -> str:
+    """The verdict; a FAIL of which all is waived says so."""
+    return f"{judgement.verdict} (waived)" if judgement.waived else str(judgement.verdict)
+
+
+def compared(found: Compared) -> list[str]:
+    """What the sealed judgement said otherwise, a line each, and which rules changed since."""
+    if found.unreadable:
+        return [f"Not compared with the sealed judgement: {found.unreadable}"]
+    told = [f"  {one}" for one in found.differences if one.kind != "words"]
+    reads = sum(one.kind == "words" for one in found.differences)
+    also = f"; {count(reads, 'reason')} read{'s' if reads == 1 else ''} otherwise" if reads else ""
+    if found.same:
+        return [f"The same as the sealed judgement: verdicts, counts and bounds{also}."]
+    why = [f"  rule {text}" for text in found.rules_changed] or [
+        "  no rule changed: either the evidence is not as it was sealed, or this is a mistake in the harness"
+    ]
+    return [f"The sealed judgement said otherwise in {count(len(told), 'place')}{also}:", *told, "Rules changed:", *why]
+
+
+def rules(judgement: Judgement) -> str:
+    """The rules by name and number: "bounds 1, windows 2"; one number where a judgement of 0.1.0 has no names."""
+    return ", ".join(f"{name} {number}".removeprefix("* ") for name, number in judgement.rules.items())
 
 
 def deciding(result: ObjectiveResult) -> Interval:

@@ -47,12 +47,15 @@ def prepare(file: Path, choices: Choices) -> Prepared:
     from harness.load.schedule import count
     from harness.spec.openslo import load_slos
     from harness.spec.platform import load_platform
+    from harness.spec.waivers import load_waivers
 
     files = load_scenario(file)
     scenario = files.scenario.value
     platform = load_platform(files.platform)
     slos = load_slos(list(files.slos))
     _check_experiment_names(files, slos)
+    if files.waivers:
+        load_waivers(files.waivers, {slo.name for slo in slos})
     spec = scenario.spec
     if choices.gate and spec.rollout is None:
         raise files.scenario.error(

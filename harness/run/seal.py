@@ -1,21 +1,20 @@
-"""Closing a run's folder: a manifest with the SHA-256 of every file."""
+"""Closing a run's folder: one root hash over all that the run left, and the reports that carry it."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.journal.layout import RunFolder
+from harness.journal.manifest import BESIDE, REPORTS, Manifest, digest_of, entries, root_of
 
 
 def sha256(file: Path) -> str:
     """Hex digest of a file, read in pieces."""
-    digest = hashlib.sha256()
     with file.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256_of(path: Path) -> str:
@@ -27,25 +26,25 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def seal(folder: RunFolder) -> str:
-    """Writes manifest.json over every file but itself and work/; returns the root hash.
+def seal(folder: RunFolder, render: Callable[[str], object] = lambda root: None) -> str:
+    """Hashes every file but the reports and work/, has the reports rendered with that root, and writes manifest.json.
 
-    The root is the SHA-256 of the manifest's `files` as canonical JSON, so that one value stands for the whole folder.
+    The manifest comes last and whole: a folder is sealed or it is not. Returns the root.
     """
-    files = {
-        str(path.relative_to(folder.root)): sha256(path)
-        for path in sorted(folder.root.rglob("*"))
-        if path.is_file() and path != folder.manifest and folder.work not in path.parents
-    }
-    root = hashlib.sha256(json.dumps(files, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    text = json.dumps({"run": folder.run_id, "root": root, "files": files}, indent=2, sort_keys=True) + "\n"
-    write_whole(folder.manifest, text.encode())
+    left = {name: path for name, path in entries(folder).items() if folder.work not in path.parents}
+    files = {name: digest_of(path) for name, path in left.items() if name not in (*REPORTS, *BESIDE)}
+    root = root_of(folder.run_id, files)
+    render(root)
+    reports = {name: digest_of(folder.root / name) for name in REPORTS if (folder.root / name).is_file()}
+    write_whole(folder.manifest, Manifest(folder.run_id, root, files, reports).to_bytes())
     return root
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """The file either has its old content or all of the new one."""
+    """The file either has its old content or all of the new one, also when the machine stops."""
     half = file.with_name(f".{file.name}.half")
     with half.open("wb") as stream:
         stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
     half.replace(file)

@@ -96,6 +96,10 @@ def _explain(file: Path, kind: str) -> tuple[str, ...]:
 
         spec = load_platform(file).value.spec
         return (f"{len(spec.services)} services in {len(spec.phases)} phases",)
+    if kind == "Waivers":
+        from harness.spec.waivers import load_waivers
+
+        return tuple(f"{one.objective}: {one.who} until {one.until}: {one.why}" for one in load_waivers(file))
     if kind == "Experiment":
         from harness.chaos.preview import load_experiment
 
@@ -108,7 +112,7 @@ def _explain(file: Path, kind: str) -> tuple[str, ...]:
             f"unknown kind {kind!r}",
             file=file,
             line=1,
-            fix="a Scenario, a Platform, an experiment or an OpenSLO document",
+            fix="a Scenario, a Platform, Waivers, an experiment or an OpenSLO document",
         )
     return tuple(line for slo in load_slos([file]) for line in explain(slo).splitlines())
 

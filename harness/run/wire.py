@@ -27,7 +27,7 @@ from harness.run.context import RunContext, new_run_folder
 from harness.run.execute import Parts, collect_readback, execute
 from harness.run.prepare import Choices, Prepared, prepare
 from harness.run.seal import seal, sha256, write_whole
-from harness.run.verdict import exit_code, judge_folder, show, slo_folders, write_reports
+from harness.run.verdict import WAIVERS, exit_code, judge_folder, show, slo_folders, write_judgement, write_reports
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,14 +71,12 @@ def carry_out(scenario: Path, choices: Choices, reports: Path, as_json: bool) ->
 
 
 def finish(folder: RunFolder, as_json: bool) -> int:
-    """Judges, reports, seals; the exit code of the verdict."""
+    """Judges, seals, reports; the exit code of the verdict."""
     judgement = judge_folder(folder)
-    write_reports(folder, judgement, folder.root)
+    write_judgement(judgement, folder.root)
     shutil.rmtree(folder.work)
-    root = seal(folder)
-    show(judgement, folder, as_json)
-    if not as_json:
-        sys.stdout.write(f"sealed: {root}\n")
+    root = seal(folder, lambda root: write_reports(folder, judgement, folder.root, root))
+    show(judgement, folder, as_json, root)
     return exit_code(judgement.verdict)
 
 
@@ -136,6 +134,8 @@ def _open(context: RunContext, prepared: Prepared) -> None:
     for file in copies:
         shutil.copy(file, inputs / file.name)
     _copy_slos(prepared, inputs / "slos")
+    if files.waivers:
+        shutil.copy(files.waivers, inputs / WAIVERS)
     spec = prepared.spec.model_dump(mode="json", by_alias=True)
     write_whole(inputs / "scenario.json", json.dumps(spec, indent=2, sort_keys=True).encode())
     write_whole(inputs / "plan.json", prepared.plan.model_dump_json(indent=2).encode())

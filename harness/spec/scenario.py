@@ -19,6 +19,7 @@ class ScenarioFiles:
     locustfile: Path
     experiments: tuple[Path, ...]  # as in spec.experiments
     slos: tuple[Path, ...]
+    waivers: Path | None = None
 
     @property
     def spec_file(self) -> Path:
@@ -51,6 +52,7 @@ def load_scenario(file: Path) -> ScenarioFiles:
             there(("spec", "experiments", i, "file"), experiment.file) for i, experiment in enumerate(spec.experiments)
         ),
         slos=tuple(there(("spec", "slos", i), slo) for i, slo in enumerate(spec.slos)),
+        waivers=there(("spec", "waivers"), spec.waivers) if spec.waivers else None,
     )
     names = [path.stem for path in files.experiments]
     for index, name in enumerate(names):

@@ -21,7 +21,7 @@ def judgement_of(kind: Kind, run_id: str, rows: Sequence[Row]) -> Judgement:
     findings = _findings(kind)
     return Judgement(
         run_id=run_id,
-        rules="1",
+        rules={"decide": 1},
         verdict=worst([item.verdict for item in objectives] + [item.cap for item in findings]),
         sentence=_sentence(kind, objectives),
         objectives=objectives,

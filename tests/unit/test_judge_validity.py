@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.judge import RULES, judge
+from harness.judge import judge
 from harness.judge.decide import Counts, count, decide, percent
+from harness.judge.rules import NUMBERS
 from harness.model import events as e
 from harness.model.judgement import Finding, Judgement, Verdict
 from harness.model.records import GENERATOR_COLUMNS, Outcome
@@ -43,7 +44,7 @@ def test_a_clean_run_has_no_findings_and_passes():
     assert judgement.findings == ()
     assert judgement.verdict is Verdict.PASS
     assert judgement.sentence == "PASS: The one objective was met, on evidence without a hole that matters."
-    assert judgement.rules == RULES
+    assert judgement.rules == NUMBERS
 
 
 THRICE = ExperimentRef(file="x/kill-weaviate.yaml", repeat=3)

@@ -146,21 +146,24 @@ def facts(evidence: Evidence, judgement: Judgement) -> Section:
         ]
     known.append(("Took", words.duration(duration_s(evidence))))
     known.append(("Clean-up", told(closed.clean, "proven", "not proven") if closed else badge("open", "not recorded")))
-    known.append(("Rules of judgement", judgement.rules))
+    known.append(("Rules of judgement", words.rules(judgement)))
     recovered = all_of(evidence.events, e.Recovered)
     if recovered:
         known.append(("Recovered", sentence(describe(recovered[-1]))))
     return Section("facts", "Who, when, where", (Part(facts=tuple(known)),))
 
 
-def reproduce(evidence: Evidence, judgement: Judgement) -> Section:
+def reproduce(evidence: Evidence, judgement: Judgement, root: str) -> Section:
     opened = first(evidence.events, e.RunOpened)
-    commands = [f"# judge the same evidence again, on any machine\nharness judge {shlex.quote(judgement.run_id)}"]
+    run = shlex.quote(judgement.run_id)
+    commands = [f"# judge the same evidence again, on any machine\nharness judge {run}"]
     if opened:
         again = words.line(shlex.join(opened.argv))
         commands.insert(
             0, f"# the same run again, at commit {words.line(opened.commit) or 'unknown'}, seed {opened.seed}\n{again}"
         )
+    if root:
+        commands.append(f"# is the folder as the run left it?\nharness verify {run} --root {root}")
     digests = all_of(evidence.events, e.Digest)
     rows: list[tuple[Cell, ...]] = [(it.name, it.version or "—", code(it.sha256)) for it in digests]
     tables = (table("What the run depended on, by SHA-256.", ("Input", "Version", "SHA-256"), rows),) if rows else ()

@@ -76,6 +76,18 @@ def _events(item: ObjectiveResult) -> Cell:
     return _with_sub(words.grouped(item.events), ", ".join(parts))
 
 
+def waivers(judgement: Judgement) -> Section | None:
+    if not judgement.waivers:
+        return None
+    rows: list[tuple[Cell, ...]] = [
+        (words.line(it.objective), words.capital(it.state), words.line(it.who), sentence(it.why), it.until)
+        for it in judgement.waivers
+    ]
+    caption = "A waived objective was missed all the same: the verdict stays, and somebody answers for it for a time."
+    it = table(caption, ("Objective", "State", "Who", "Why", "Until"), rows)
+    return Section("waivers", "Waivers", (Part(tables=(it,)),))
+
+
 def findings(judgement: Judgement) -> Section | None:
     if not judgement.findings:
         return None

@@ -34,15 +34,19 @@ def test_the_good_release_passes_and_can_be_judged_again(harness: Harness) -> No
     assert {row["region"] for row in judgement["data_loss"]} == {"sjc", "lax"}
 
     manifest = json.loads((run.folder / "manifest.json").read_text())
-    for name, digest in manifest["files"].items():
+    sealed = manifest["files"] | manifest["reports"]
+    for name, digest in sealed.items():
         assert hashlib.sha256((run.folder / name).read_bytes()).hexdigest() == digest
-    assert set(manifest["files"]) == {
-        str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()
-    } - {"manifest.json"}
+    assert set(sealed) == {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()} - {
+        "manifest.json"
+    }
 
     again = harness("judge", str(run.folder), "--json").finish()
     assert again.code == 0
-    assert json.loads(again.output) == judgement
+    word = json.loads(again.output)
+    assert word.pop("compared")["same"]
+    assert word == judgement
+    assert harness("verify", str(run.folder), "--root", manifest["root"]).finish().code == 0
     assert not run.left_behind()
     for path in (path for path in run.folder.rglob("*") if path.is_file()):
         content = path.read_bytes()
