@@ -20,6 +20,8 @@ VERBS = {
     "report": "Write a run's reports again from its folder.",
     "verify": "Say whether a run's folder is as it was sealed.",
     "sign": "Sign a sealed run with your key.",
+    "certificate": "Write the certificate of a run that passed.",
+    "admit": "Say whether a certificate admits a release.",
     "recover": "Undo what a run left behind.",
     "up": "Bring a platform up and leave it up.",
     "down": "Take a platform down.",

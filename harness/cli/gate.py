@@ -6,17 +6,26 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, reports, set_values
+from harness.cli.options import as_json, certified, reports, set_values
 
 
 @click.command()
 @click.argument("scenario", default="canary-local")
 @click.option("--canary", default="", help="Release to try instead of the scenario's.")
 @set_values
+@certified
 @reports
 @as_json
 def command(
-    scenario: str, canary: str, release: str, seed: int | None, state: str, reports: Path, as_json: bool
+    scenario: str,
+    canary: str,
+    release: str,
+    seed: int | None,
+    state: str,
+    certificate: Path | None,
+    certificate_key: Path | None,
+    reports: Path,
+    as_json: bool,
 ) -> int:
     """Move traffic to a new release step by step; promote it or take it back.
 
@@ -26,5 +35,13 @@ def command(
     from harness.run.wire import Choices, carry_out
     from harness.spec.scenario import find_scenario
 
-    choices = Choices(release=release, seed=seed, state=state, canary=canary, gate=True)
+    choices = Choices(
+        release=release,
+        seed=seed,
+        state=state,
+        canary=canary,
+        gate=True,
+        certificate=certificate,
+        certificate_key=certificate_key,
+    )
     return carry_out(find_scenario(scenario), choices, reports, as_json)

@@ -39,6 +39,16 @@ def set_values(function: F) -> F:
     return function
 
 
+def certified(function: F) -> F:
+    """--certificate, --certificate-key: run only what was certified."""
+    for option in (
+        click.option("--certificate", type=click.Path(path_type=Path), help="Run only the release it certifies."),
+        click.option("--certificate-key", type=click.Path(path_type=Path), help="Public key that signed it."),
+    ):
+        function = option(function)
+    return function
+
+
 def print_json(value: object) -> None:
     """Sorted, stable, UTF-8."""
     click.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))

@@ -6,17 +6,28 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, reports, set_values
+from harness.cli.options import as_json, certified, reports, set_values
 
 
 @click.command()
 @click.argument("scenario")
 @set_values
+@certified
 @reports
 @as_json
-def command(scenario: str, release: str, seed: int | None, state: str, reports: Path, as_json: bool) -> int:
+def command(
+    scenario: str,
+    release: str,
+    seed: int | None,
+    state: str,
+    certificate: Path | None,
+    certificate_key: Path | None,
+    reports: Path,
+    as_json: bool,
+) -> int:
     """Carry out SCENARIO: a file, or the name of one in scenarios/."""
     from harness.run.wire import Choices, carry_out
     from harness.spec.scenario import find_scenario
 
-    return carry_out(find_scenario(scenario), Choices(release=release, seed=seed, state=state), reports, as_json)
+    choices = Choices(release=release, seed=seed, state=state, certificate=certificate, certificate_key=certificate_key)
+    return carry_out(find_scenario(scenario), choices, reports, as_json)

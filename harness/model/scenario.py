@@ -249,6 +249,9 @@ class ScenarioSpec(Frozen):
     guards: tuple[Guard, ...] = Field(default=(), description="what ends the run early")
     slos: tuple[str, ...] = Field(min_length=1, description="OpenSLO files or folders")
     waivers: str = Field(default="", description="a file of waivers: misses that somebody answers for")
+    certificate_key: str = Field(
+        default="", description="public key: run only a release whose certificate (`--certificate`) it signed"
+    )
     claim: Literal["run", "system"] = Field(default="run", description="what steady-state objectives claim")
     sustained: Duration = Field(default=2.0, description="a recovery counts once service stayed good for so long")
 

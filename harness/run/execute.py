@@ -64,6 +64,7 @@ class Parts:
     recover: Callable[[str], Recovered]
     prometheus_clock: Callable[[], ClockRead | None]
     show_load: Callable[[], None]
+    admit: Callable[[dict[str, str]], None] = lambda digests: None  # raises BadInput for what is not certified
 
 
 def execute(context: RunContext, plan: Plan, parts: Parts) -> None:
@@ -123,8 +124,10 @@ def _deploy(context: RunContext, parts: Parts) -> None:
         context.stage("deploy", f"bringing up release {parts.release or 'of the platform file'}")
         parts.target.up(context.spec.upgrade_from or parts.release, context.record)
     if isinstance(parts.target, Artifacts):
-        for name, path in parts.target.artifacts().items():
-            context.record(Digest(name=name, sha256=sha256_of(path)))
+        found = {name: sha256_of(path) for name, path in parts.target.artifacts().items()}
+        for name, digest in found.items():
+            context.record(Digest(name=name, sha256=digest))
+        parts.admit(found)
     context.stage("checks", "readiness and post-deployment checks")
     parts.target.check(context.record)
 

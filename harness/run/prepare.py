@@ -16,6 +16,7 @@ from harness.spec.yaml import Located
 
 if TYPE_CHECKING:
     from harness.model.scenario import ScenarioSpec
+    from harness.run.certificate import Admission
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Choices:
     profile: str = ""
     canary: str = ""
     gate: bool = False
+    certificate: Path | None = None
+    certificate_key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,14 @@ class Prepared:
     plan: Plan
     spec: ScenarioSpec
     choices: Choices
+    definitions: dict[str, str]
+    admission: Admission | None = None
 
 
 def prepare(file: Path, choices: Choices) -> Prepared:
     """Raises BadInput(s) with file and line for every mistake that can be found before a run."""
     from harness.load.schedule import count
+    from harness.run.certificate import definition
     from harness.spec.openslo import load_slos
     from harness.spec.platform import load_platform
     from harness.spec.waivers import load_waivers
@@ -76,7 +82,25 @@ def prepare(file: Path, choices: Choices) -> Prepared:
     nominal = spec.load.warm_up + spec.steady
     rate = count(spec.load.arrivals, seed, nominal) / nominal
     drawn = plan(scenario.model_copy(update={"spec": spec}), release, seed, faults, rate)
-    return Prepared(files, platform, slos, drawn, spec, choices)
+    tested = spec.rollout.canary if spec.rollout else release
+    definitions = definition(platform.value, tested)
+    admitted = _admitted(files, choices, tested, definitions)
+    return Prepared(files, platform, slos, drawn, spec, choices, definitions, admitted)
+
+
+def _admitted(files: ScenarioFiles, choices: Choices, release: str, definitions: dict[str, str]) -> Admission | None:
+    """The certificate that the release needs, held against its name and definition; what runs is compared later."""
+    from harness.run.certificate import admission
+
+    if choices.certificate is None:
+        if files.certificate_key:
+            raise files.scenario.error(
+                ("spec", "certificate_key"), f"release {release} needs a certificate", "name one with --certificate"
+            )
+        return None
+    found = admission(choices.certificate, choices.certificate_key or files.certificate_key)
+    found.admit(definitions, release)
+    return found
 
 
 def _check_experiment_names(files: ScenarioFiles, slos: Any) -> None:

@@ -17,11 +17,9 @@ from harness.journal import log, manifest
 from harness.journal.layout import RunFolder
 from harness.model.events import AnyEvent, Digest
 from harness.model.judgement import Judgement, ObjectiveResult, Verdict
-from harness.run.dsse import Refused, envelope, key_id, opened, private_key, public_key
+from harness.run.dsse import Refused, envelope, opened, private_key
 from harness.run.seal import write_whole
 from harness.run.verify import verify
-
-__all__ = ["Refused", "check_attestation", "key_id", "public_key", "release_digests", "sealed_judgement", "sign"]
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"

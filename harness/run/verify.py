@@ -6,11 +6,15 @@ import hmac
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS, BadInput
 from harness.journal import manifest
 from harness.journal.layout import RunFolder
+from harness.run.dsse import Refused, key_id, public_key
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 NOT_PROOF = (
     "without the root that the run printed (--root) or a signature (--key) this finds accidents, not forgers: "
@@ -62,6 +66,7 @@ def verify(folder: RunFolder, root: str = "", key: Path | None = None) -> Verifi
     """
     if root and not re.fullmatch(r"[0-9a-f]{64}", root):
         raise BadInput("--root is not a SHA-256", fix="give the 64 hex digits that the run printed as `Sealed: …`")
+    public = public_key(key) if key else None
     try:
         sealed = manifest.read(folder)
     except manifest.Damaged as damaged:
@@ -75,7 +80,7 @@ def verify(folder: RunFolder, root: str = "", key: Path | None = None) -> Verifi
         problems.append(f"the root is {sealed.root}, not the one that was given: this is another record")
     elif root:
         proof.append("the root that was given")
-    signed, wrong, told = _signature(folder, sealed, key)
+    signed, wrong, told = _signature(folder, sealed, public)
     problems += wrong
     proof += signed
     notes += told
@@ -92,7 +97,7 @@ def verify(folder: RunFolder, root: str = "", key: Path | None = None) -> Verifi
 
 
 def _signature(
-    folder: RunFolder, sealed: manifest.Manifest, key: Path | None
+    folder: RunFolder, sealed: manifest.Manifest, key: Ed25519PublicKey | None
 ) -> tuple[list[str], list[str], list[str]]:
     """(proof, problems, notes) of the signature beside the seal."""
     file = folder.root / manifest.ATTESTATION
@@ -102,9 +107,8 @@ def _signature(
         return [], [], [f"{manifest.ATTESTATION} was not checked: give the signer's public key with --key"]
     from harness.run import sign
 
-    public = sign.public_key(key)
     try:
-        sign.check_attestation(file.read_bytes(), public, sealed)
-    except sign.Refused as refused:
+        sign.check_attestation(file.read_bytes(), key, sealed)
+    except Refused as refused:
         return [], [f"{manifest.ATTESTATION}: {refused}"], []
-    return [f"the signature of key {sign.key_id(public)}"], [], []
+    return [f"the signature of key {key_id(key)}"], [], []

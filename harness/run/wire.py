@@ -136,11 +136,15 @@ def _open(context: RunContext, prepared: Prepared) -> None:
     _copy_slos(prepared, inputs / "slos")
     if files.waivers:
         shutil.copy(files.waivers, inputs / WAIVERS)
+    if prepared.admission:
+        shutil.copy(prepared.admission.file, inputs / "certificate.json")
     spec = prepared.spec.model_dump(mode="json", by_alias=True)
     write_whole(inputs / "scenario.json", json.dumps(spec, indent=2, sort_keys=True).encode())
     write_whole(inputs / "plan.json", prepared.plan.model_dump_json(indent=2).encode())
     for file in sorted(path for path in inputs.rglob("*") if path.is_file()):
         context.record(Digest(name=f"inputs/{file.relative_to(inputs)}", sha256=sha256(file)))
+    for name, digest in prepared.definitions.items():
+        context.record(Digest(name=name, sha256=digest))
 
 
 def _copy_slos(prepared: Prepared, to: Path) -> None:
@@ -227,6 +231,7 @@ def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool,
         recover=lambda by: recover(folder, by=by),
         prometheus_clock=lambda: _prometheus_clock(target.endpoints().prometheus),
         show_load=lambda: _show_load(shown, load, engine.rows(folder, "requests"), engine.rows(folder, "beacon")),
+        admit=prepared.admission.admit if prepared.admission else lambda digests: None,
     )
 
 

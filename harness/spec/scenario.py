@@ -20,6 +20,7 @@ class ScenarioFiles:
     experiments: tuple[Path, ...]  # as in spec.experiments
     slos: tuple[Path, ...]
     waivers: Path | None = None
+    certificate_key: Path | None = None
 
     @property
     def spec_file(self) -> Path:
@@ -53,6 +54,7 @@ def load_scenario(file: Path) -> ScenarioFiles:
         ),
         slos=tuple(there(("spec", "slos", i), slo) for i, slo in enumerate(spec.slos)),
         waivers=there(("spec", "waivers"), spec.waivers) if spec.waivers else None,
+        certificate_key=there(("spec", "certificate_key"), spec.certificate_key) if spec.certificate_key else None,
     )
     names = [path.stem for path in files.experiments]
     for index, name in enumerate(names):

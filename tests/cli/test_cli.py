@@ -13,6 +13,7 @@ import pytest
 from harness.cli import VERBS, outcome
 
 ROOT = Path(__file__).resolve().parents[2]
+RUN = str(next((ROOT / "tests/fixtures/runs/0.1.0").iterdir()))
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +57,18 @@ def test_help_imports_nothing_heavy() -> None:
         (["judge", "no-such-run"], "harness runs"),
         (["report", "no-such-run"], "harness runs"),
         (["recover", "no-such-run"], "harness runs"),
+        (["verify", "no-such-run"], "harness runs"),
+        (["verify", RUN, "--root", "abc"], "SHA-256"),
+        (["verify", RUN, "--key", "/no/such/key"], ""),
+        (["sign", RUN, "--key", "/no/such/key"], "No such file"),
+        (["report", RUN], "--to"),
+        (["judge", RUN, "--waivers", "/no/such/file"], "no such file"),
+        (["certificate", RUN, "--valid-for", "30"], "is not a duration"),
+        (["certificate", RUN, "--sign", "/no/such/key"], "No such file"),
+        (["admit", "/no/such/file", "--digest", "0"], "No such file"),
+        (["admit", "README.md", "--digest", "0"], "is no certificate"),
+        (["admit", "README.md"], "--digest"),
+        (["gate", "--certificate", "README.md"], "is no certificate"),
         (["down", "/no/such/state"], ""),
         (["validate", "/no/such/file"], "no such file"),
         (["up", "/no/such/platform.yaml"], "no such file"),
@@ -164,7 +177,7 @@ def test_an_objective_about_an_unknown_experiment_is_refused(
 
 
 def test_schemas_and_completion(capsys: pytest.CaptureFixture[str]) -> None:
-    for document in ("scenario", "platform", "slo"):
+    for document in ("scenario", "platform", "slo", "waivers"):
         assert outcome(["schema", document]) == 0
         assert json.loads(capsys.readouterr().out)["type"] == "object"
     for shell in ("bash", "zsh", "fish"):
@@ -194,3 +207,71 @@ def test_a_reports_folder_that_cannot_be_written_is_a_clean_error(
     (tmp_path / "reports").write_text("a file")
     assert outcome(["certify", "--reports", str(tmp_path / "reports")]) in (20, 21)
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A copy of a sealed run, in a reports folder of its own."""
+    return Path(shutil.copytree(RUN, tmp_path / "reports" / Path(RUN).name))
+
+
+def test_verify_tells_every_change(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = json.loads((run / "manifest.json").read_text())["root"]
+    assert outcome(["verify", str(run), "--root", root]) == 0
+    said = capsys.readouterr().out
+    assert "whole" in said
+    assert f"Sealed: {root}" in said
+    assert "held against the root that was given" in said
+    assert outcome(["verify", "last", "--reports", str(run.parent)]) == 0
+    assert "accidents, not forgers" in capsys.readouterr().out
+    assert outcome(["verify", str(run), "--root", "0" * 64]) == 10
+    (run / "journal.jsonl").unlink()
+    (run / "added").write_text("")
+    assert outcome(["verify", str(run), "--json"]) == 10
+    told = json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""]))
+    assert {text.split()[0] for text in told["problems"]} == {"journal.jsonl", "added"}
+    assert not told["whole"]
+    (run / "manifest.json").write_text("{")
+    assert outcome(["verify", str(run)]) == 10
+
+
+def test_judge_compares_with_what_was_sealed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert outcome(["judge", str(run)]) in (0, 10, 11)
+    assert "sealed judgement" in capsys.readouterr().out
+    assert outcome(["judge", str(run), "--json"]) in (0, 10, 11)
+    assert "same" in json.loads(capsys.readouterr().out)["compared"]
+    assert outcome(["judge", str(run), "--slos", str(run / "inputs/slos/0/agent-ui.yaml")]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("WHAT IF")
+    assert "sealed judgement" not in said
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_reports_of_a_sealed_run_go_elsewhere(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = json.loads((run / "manifest.json").read_text())["root"]
+    assert outcome(["report", str(run), "--to", str(tmp_path / "again")]) == 0
+    assert root in (tmp_path / "again/report.html").read_text()
+    assert outcome(["report", str(run), "--to", str(run / "logs")]) == 20
+    capsys.readouterr()
+    assert outcome(["verify", str(run), "--root", root]) == 0
+
+
+def test_signed_certified_and_admitted(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    assert outcome(["sign", str(run), "--key", str(key)]) == 0
+    assert outcome(["verify", str(run), "--key", f"{key}.pub"]) == 0
+    assert "the signature of key" in capsys.readouterr().out
+    assert outcome(["certificate", str(run), "--sign", str(key)]) == 0
+    assert "CERTIFICATE" in capsys.readouterr().out
+    certificate = run / "certificate.dsse.json"
+    digest = json.loads((run / "certificate.json").read_text())["digests"]["package sophia"]
+    admit = ["admit", str(certificate), "--key", f"{key}.pub", "--release", "1.0.0"]
+    assert outcome([*admit, "--digest", f"package sophia={digest}", "--digest", f"sha256:{digest}"]) == 0
+    assert "admitted: release 1.0.0" in capsys.readouterr().out
+    assert outcome([*admit, "--digest", "package sophia=" + "0" * 64]) == 20
+    assert "certified is" in capsys.readouterr().err
+    key.chmod(0o644)
+    assert outcome(["sign", str(run), "--key", str(key)]) == 20
+    assert "chmod 600" in capsys.readouterr().err
