@@ -17,6 +17,8 @@ VERBS = {
     "plan": "Show the exact timeline of a scenario; touch nothing.",
     "validate": "Check scenarios, platforms, experiments and SLOs.",
     "judge": "Judge a run again from its folder, offline.",
+    "explain": "Walk from a verdict down to what decided it.",
+    "compare": "Say what got better or worse between two runs.",
     "report": "Write a run's reports again from its folder.",
     "verify": "Say whether a run's folder is as it was sealed.",
     "sign": "Sign a sealed run with your key.",

@@ -9,6 +9,8 @@ reactions   alerts, gauges, primaries, deployment
 bounds      exact binomial bounds       decide     counts or interval → verdict, in words
 validity    was this the run that was declared
 verdict     one word and one sentence
+explain     from a verdict down to its rows    shown    the rows of each kind of indicator
+beside      two runs: what changed beyond noise
 rules       every rule by name and number    again       a judgement beside an earlier one
 indicators/ one judge for each kind of indicator: a new kind is a model in harness.model.slo and a file there
 """

@@ -62,6 +62,9 @@ def test_help_imports_nothing_heavy() -> None:
         (["verify", RUN, "--key", "/no/such/key"], ""),
         (["sign", RUN, "--key", "/no/such/key"], "No such file"),
         (["report", RUN], "--to"),
+        (["explain", RUN], "Missing argument"),
+        (["explain", RUN, "unified-api-availabilty"], "did you mean unified-api-availability"),
+        (["compare", RUN, "no-such-run"], "harness runs"),
         (["judge", RUN, "--waivers", "/no/such/file"], "no such file"),
         (["certificate", RUN, "--valid-for", "30"], "is not a duration"),
         (["certificate", RUN, "--sign", "/no/such/key"], "No such file"),
@@ -275,3 +278,13 @@ def test_signed_certified_and_admitted(run: Path, tmp_path: Path, capsys: pytest
     key.chmod(0o644)
     assert outcome(["sign", str(run), "--key", str(key)]) == 20
     assert "chmod 600" in capsys.readouterr().err
+
+
+def test_explain_shows_what_decided(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome(["explain", str(run), "unified-api-availability"]) == 0
+    text = capsys.readouterr().out
+    assert "decided by" in text
+    assert "0 bad requests" in text
+    assert outcome(["explain", str(run), "kill-weaviate-recovery", "--json", "--rows", "2"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)
+    assert len(one["rows"][0]["rows"]) == 2
