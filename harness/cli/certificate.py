@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, find_run, print_json, reports
+from harness.cli.options import as_json, complete_runs, find_run, print_json, reports
 
 
 @click.command()
-@click.argument("run", default="last")
+@click.argument("run", default="last", shell_complete=complete_runs)
 @click.option("--valid-for", default="30d", show_default=True, help="How long it counts, as in 12h, 30d or 4w.")
 @click.option("--sign", "key", type=click.Path(path_type=Path), help="Ed25519 private key, PEM or OpenSSH.")
 @click.option("--waivers", type=click.Path(path_type=Path), help="Waivers that were granted after the run.")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, find_run, print_json, reports
+from harness.cli.options import as_json, complete_runs, find_run, print_json, reports
 
 
 @click.command()
-@click.argument("before")
-@click.argument("after", default="last")
+@click.argument("before", shell_complete=complete_runs)
+@click.argument("after", default="last", shell_complete=complete_runs)
 @reports
 @as_json
 def command(before: str, after: str, reports: Path, as_json: bool) -> None:

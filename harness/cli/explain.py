@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, find_run, print_json, reports
+from harness.cli.options import as_json, complete_objectives, complete_runs, find_run, print_json, reports
 
 
 @click.command()
-@click.argument("run")
-@click.argument("objective")
+@click.argument("run", shell_complete=complete_runs)
+@click.argument("objective", shell_complete=complete_objectives)
 @click.option("--rows", default=20, show_default=True, type=click.IntRange(0, 100_000), help="Rows to show of a table.")
 @reports
 @as_json

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, find_run, reports
+from harness.cli.options import as_json, complete_runs, find_run, reports
 
 
 @click.command()
-@click.argument("run", default="last")
+@click.argument("run", default="last", shell_complete=complete_runs)
 @click.option("--slos", type=click.Path(path_type=Path), multiple=True, help="Judge by these objectives: a what-if.")
 @click.option("--waivers", type=click.Path(path_type=Path), help="Lay the waivers of this file over it: a what-if.")
 @reports

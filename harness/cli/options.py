@@ -54,6 +54,23 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
 
 
+def complete_runs(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """For the shell: the runs of the reports folder, newest first, and `last`."""
+    folder = Path(ctx.params.get("reports") or "reports")
+    names = sorted((path.parent.name for path in folder.glob("*/journal.jsonl")), reverse=True)
+    return [name for name in ("last", *names) if name.startswith(incomplete)]
+
+
+def complete_objectives(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """For the shell: the SLOs that were judged in the run named before."""
+    folder = Path(ctx.params.get("reports") or "reports")
+    try:
+        judged = json.loads((find_run(ctx.params["run"], folder) / "judgement.json").read_text())["objectives"]
+        return sorted({item["slo"] for item in judged if item["slo"].startswith(incomplete)})
+    except Exception:  # noqa: BLE001 — a shell that completes must never see a traceback
+        return []
+
+
 def find_run(name: str, folder: Path, sealed: bool = False) -> Path:
     """A run's folder by path, by id, or `last`; BadInput when there is none. `sealed`: its journal may be missing."""
     from harness.errors import BadInput

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, find_run, print_json, reports
+from harness.cli.options import as_json, complete_runs, find_run, print_json, reports
 
 
 @click.command()
-@click.argument("run", default="last")
+@click.argument("run", default="last", shell_complete=complete_runs)
 @click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="Folder to write to.")
 @reports
 @as_json

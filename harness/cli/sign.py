@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, find_run, print_json, reports
+from harness.cli.options import as_json, complete_runs, find_run, print_json, reports
 
 
 @click.command()
-@click.argument("run", default="last")
+@click.argument("run", default="last", shell_complete=complete_runs)
 @click.option("--key", type=click.Path(path_type=Path), required=True, help="Ed25519 private key, PEM or OpenSSH.")
 @click.option("--url", default="", help="Where the run can be looked up, such as its CI job.")
 @reports

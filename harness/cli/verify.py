@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, find_run, print_json, reports
+from harness.cli.options import as_json, complete_runs, find_run, print_json, reports
 
 
 @click.command()
-@click.argument("run", default="last")
+@click.argument("run", default="last", shell_complete=complete_runs)
 @click.option("--root", default="", help="The root that the run printed; finds a record that was sealed anew.")
 @click.option("--key", type=click.Path(path_type=Path), help="Public key of whoever signed the run.")
 @reports

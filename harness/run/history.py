@@ -33,6 +33,8 @@ def history(reports: Path) -> list[Row]:
             try:
                 judgement = json.loads(folder.judgement.read_text())
                 verdict, sentence = judgement["verdict"], judgement["sentence"]
+                if judgement.get("waived"):
+                    verdict += " (waived)"
             except (ValueError, KeyError):
                 verdict, sentence = "unreadable", "judgement.json is damaged; try `harness judge`"
         rows.append(Row(folder.run_id, verdict, opened.release if opened else "?", sentence))

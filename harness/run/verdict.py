@@ -137,7 +137,8 @@ def show(
 
     colour = wants_colour(sys.stdout.isatty(), os.environ)
     width = shutil.get_terminal_size((100, 24)).columns
-    shown = result(judgement, _short(folder.root), colour, width=width, root=root, compared=compared)
+    reported = _short(folder.root) if folder.html.exists() else None
+    shown = result(judgement, reported, colour, width=width, root=root, compared=compared)
     sys.stdout.write(shown.rstrip() + "\n")
 
 

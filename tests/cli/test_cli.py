@@ -288,3 +288,25 @@ def test_explain_shows_what_decided(run: Path, capsys: pytest.CaptureFixture[str
     assert outcome(["explain", str(run), "kill-weaviate-recovery", "--json", "--rows", "2"]) == 0
     (one,) = json.loads(capsys.readouterr().out)
     assert len(one["rows"][0]["rows"]) == 2
+
+
+def test_the_shell_completes_runs_and_objectives(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from harness.cli import cli
+
+    def completed(words: str) -> list[str]:
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+        monkeypatch.setenv("_HARNESS_COMPLETE", "bash_complete")
+        with pytest.raises(SystemExit):
+            cli.main(args=[], prog_name="harness")
+        return [line.partition(",")[2] for line in capsys.readouterr().out.splitlines() if line]
+
+    assert completed(f"harness verify --reports {run.parent} 2026") == [run.name]
+    assert completed(f"harness explain --reports {run.parent} {run.name} unified-api-l") == [
+        "unified-api-latency-p95",
+        "unified-api-latency-p99",
+    ]
+    assert completed(f"harness explain --reports {run.parent} nowhere unified") == []
+    assert "explain" in completed("harness ex")

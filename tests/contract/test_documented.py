@@ -12,6 +12,7 @@ from harness import actuators, faults
 from harness.cli import EXIT_CODES, VERBS
 from harness.model.platform import Platform
 from harness.model.scenario import Scenario
+from harness.model.waiver import Waivers
 from harness.spec.reference import pages, reachable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,8 +24,8 @@ def test_the_generated_pages_are_up_to_date(name: str) -> None:
     assert (DOCS / name).read_text() == pages()[name], "python -m harness.spec.reference docs/reference"
 
 
-@pytest.mark.parametrize("model", reachable(Scenario), ids=lambda model: model.__name__)
-def test_every_field_of_a_scenario_says_what_it_means(model: type) -> None:
+@pytest.mark.parametrize("model", [*reachable(Scenario), *reachable(Waivers)], ids=lambda model: model.__name__)
+def test_every_field_of_a_file_says_what_it_means(model: type) -> None:
     assert model.__doc__
     missing = [name for name, field in model.model_fields.items() if not field.description]
     assert not missing
