@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from harness.judge import loss as losses
-from harness.judge import reactions
-from harness.judge.facts import Facts, Fault
+from harness.judge.facts import Facts
 from harness.judge.indicators import JUDGES
+from harness.judge.phases import story
 from harness.judge.question import Question
-from harness.judge.recovery import recovery
 from harness.judge.rules import NUMBERS
 from harness.judge.validity import findings
 from harness.judge.verdict import merge, sentence
 from harness.model import slo as model
 from harness.model.evidence import Evidence
-from harness.model.judgement import Finding, Interval, Judgement, ObjectiveResult, Recovery, Verdict
+from harness.model.judgement import Finding, Judgement, ObjectiveResult, Verdict
 from harness.model.slo import Slo
 
 ALWAYS = ("up", "ALERTS", "process_start_time_seconds")
@@ -35,7 +34,7 @@ def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
     results = tuple(_safely(question) for question in asked)
     crashes: list[Finding] = []
     notes = [*_guarded("findings", lambda: findings(facts), crashes)]
-    recoveries = _guarded("recovery", lambda: tuple(_story(facts, fault) for fault in facts.faults), crashes)
+    recoveries = _guarded("recovery", lambda: tuple(story(facts, fault) for fault in facts.faults), crashes)
     data_loss = _guarded("data loss", lambda: losses.summary(losses.fates_of(facts)), crashes)
     notes.extend(crashes)
     verdict = merge(results, notes)
@@ -49,23 +48,6 @@ def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
         recoveries=recoveries,
         data_loss=data_loss,
     )
-
-
-def _story(facts: Facts, fault: Fault) -> Recovery:
-    """The fault's recovery with its detection: the first declared alert or reaction that was seen."""
-    times: list[Interval] = []
-    for slo in facts.slos:
-        if slo.annotations.experiment == fault.name:
-            match slo.indicator:
-                case model.AlertTime() as wanted:
-                    times.append(reactions.alert(facts, fault, wanted).interval)
-                case model.ReactionTime(after=None) as wanted:
-                    times.append(reactions.reaction(facts, fault, wanted).interval)
-                case _:
-                    pass
-    seen = [time for time in times if time.high is not None]
-    detected = min(seen, key=lambda time: time.high or 0.0, default=None)
-    return recovery(facts, fault).model_copy(update={"detected_s": detected})
 
 
 def _safely(ask: Question) -> ObjectiveResult:

@@ -76,6 +76,7 @@ def observe(
 def _observe(
     rows: Rows, facts: Facts, from_ns: int, until_ns: int, fault: Span | None, until: Until, regions: tuple[str, ...]
 ) -> tuple[Ints, Ints, Bools, Bools]:
+    rows = rows.between(from_ns, until_ns)
     start = np.where(rows.started_ns >= 0, rows.started_ns, rows.intended_ns)
     end = np.where(rows.finished_ns >= 0, rows.finished_ns, start)
     right = answered_right(rows)

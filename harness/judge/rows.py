@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,11 +61,30 @@ class Rows:
     journey: Labels
     region: Labels
     release: Labels
+    instance: Labels
     missing: Missing
     duplicates: int
 
     def __len__(self) -> int:
         return len(self.intended_ns)
+
+    @cached_property
+    def lateness_ns(self) -> int:
+        """How late the latest start was; nothing starts before it was intended."""
+        return max(0, int((self.started_ns - self.intended_ns).max())) if len(self) else 0
+
+    def between(self, from_ns: int, until_ns: int) -> Rows:
+        """All rows that started or were intended in [from_ns, until_ns), with a few more around; `missing` is whole."""
+        first, last = np.searchsorted(self.intended_ns, [from_ns - self.lateness_ns, until_ns])
+        cut = slice(int(first), int(last))
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Labels):
+                changed[field.name] = Labels(value.codes[cut], value.names)
+            elif isinstance(value, np.ndarray):
+                changed[field.name] = value[cut]
+        return replace(self, **changed)
 
 
 def ints(table: pa.Table, name: str) -> Ints:
@@ -126,6 +146,7 @@ def read_rows(
         journey=labels(ordered, "journey"),
         region=labels(ordered, "region"),
         release=labels(ordered, "release"),
+        instance=labels(ordered, "instance"),
         missing=_missing(arrival, intended, expected, from_ns, until_ns, every_ns),
         duplicates=duplicates,
     )

@@ -69,14 +69,41 @@ class ObjectiveResult(Frozen):
     notes: tuple[str, ...] = ()
 
 
+PhaseName = Literal["first-failure", "detected", "failed-over", "ready", "served", "full-service"]
+
+
+class Phase(Frozen):
+    """One step from a fault to full service; times in seconds since the fault landed, as [earliest, latest].
+
+    `at`: when the step was reached, as observed; an open end: not while somebody looked; None: nobody observed it.
+    `until`: where the phase ends in the chain of phases: a step counts as reached at the latest when a later one was.
+    `took`: from the `until` of the phase before that was observed (at first the fault, 0) to this one's. So phases add
+    up: whatever the true times within their `until` are, each lasts within its `took`, and together they are the time
+    to full service. Both are None where nobody observed the step or no failure was visible.
+    """
+
+    name: PhaseName
+    at: Interval | None = None
+    until: Interval | None = None
+    took: Interval | None = None
+    told_by: str = ""
+    reason: str = ""
+
+
 class Recovery(Frozen):
-    """What a fault did to the user. Seconds since the fault landed, as [earliest, latest]; None: did not happen."""
+    """What a fault did to the user. Seconds since the fault landed, as [earliest, latest]; an open end: not while
+    somebody looked. None: it did not happen, and of `detected_s`, `failed_over_s`, `ready_s`: nobody observed it.
+
+    `phases`: the steps in their causal order, also those that nobody observed; empty in judgements of version 0.1.0.
+    """
 
     experiment: str
     fault: str
     landed_ns: Interval
     first_failure_s: Interval | None = None
     detected_s: Interval | None = None
+    failed_over_s: Interval | None = None
+    ready_s: Interval | None = None
     served_s: Interval | None = None
     full_service_s: Interval | None = None
     recovered: bool
@@ -84,6 +111,7 @@ class Recovery(Frozen):
     probes: int = 0
     lost_probes: int = 0
     reason: str = ""
+    phases: tuple[Phase, ...] = ()
 
 
 class DataLoss(Frozen):

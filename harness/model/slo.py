@@ -343,6 +343,12 @@ class Annotations(Frozen):
         alias="harness/levels",
         description="degradation levels promised while this experiment's fault lasts: they count as served",
     )
+    phase: Literal["detected", "failed-over", "ready"] | None = Field(
+        default=None,
+        alias="harness/phase",
+        description="the step of a recovery that this alert, reaction or recovery tells; "
+        "default: detected for alerts and reactions, ready for reactions with `after`, none for the others",
+    )
 
     @model_validator(mode="after")
     def _levels_of_something(self) -> Annotations:
@@ -350,6 +356,8 @@ class Annotations(Frozen):
             raise ValueError("harness/levels promises levels during a fault: say of which with harness/experiment")
         if self.experiment and self.window != "fault":
             raise ValueError("harness/experiment needs harness/window: fault")
+        if self.phase and not self.experiment:
+            raise ValueError("harness/phase tells a step of a fault's recovery: say of which with harness/experiment")
         return self
 
 

@@ -234,6 +234,7 @@ def load_slos(paths: Sequence[Path]) -> tuple[Slo, ...]:
                 found.append(_resolve(document, catalogue))
     with _Collect(mistakes):
         _check_promises(found)
+        _check_phases(found)
     if mistakes:
         raise BadInputs(list({str(mistake): mistake for mistake in mistakes}.values()))
     return tuple(found)
@@ -312,6 +313,22 @@ def _check_promises(slos: Sequence[Slo]) -> None:
                 line=int(line),
                 key="metadata.annotations.harness/levels",
                 fix="say it once",
+            )
+
+
+def _check_phases(slos: Sequence[Slo]) -> None:
+    """Only what is a time after a fault can tell a step of its recovery."""
+    for slo in slos:
+        if slo.annotations.phase and not isinstance(
+            slo.indicator, model.AlertTime | model.ReactionTime | model.RecoveryTime
+        ):
+            file, _, line = slo.origin.rpartition(":")
+            raise BadInput(
+                f"{slo.name} is no time after a fault, so it cannot tell when a recovery was {slo.annotations.phase}",
+                file=file,
+                line=int(line),
+                key="metadata.annotations.harness/phase",
+                fix="only objectives on alerts, reactions and recoveries have a phase",
             )
 
 

@@ -101,6 +101,8 @@ def replaced(old: str, new: str) -> str:
         (replaced("harness/window: steady", 'harness/target: "most"'), 7, "is not a share"),
         (replaced("harness/window: steady", 'harness/target: "99%"'), 7, "below the objective's own target"),
         (replaced("harness/window: steady", 'harness/levels: "a"'), 7, "degradation levels"),
+        (replaced("harness/window: steady", "harness/phase: ready"), 6, "harness/experiment"),
+        (replaced("harness/window: steady", "harness/phase: begun"), 7, "'detected', 'failed-over' or 'ready'"),
         (replaced("harness/window: steady", 'harness/levels: "1,3"'), 6, "harness/experiment"),
         (replaced("harness/window: steady", "harness/experiment: kill-weaviate"), 6, "harness/window: fault"),
         (replaced("spec: {outcome: served}", "spec: {outcom: served}"), 18, "unknown key 'outcom'"),
@@ -380,6 +382,11 @@ def test_levels_are_promised_in_one_way(refused):
         return GOOD.replace("harness/window: steady", notes).replace("api-availability", name)
 
     assert "promises levels 1 or 2 during kill, but a (" in refused(promising("a", "1,3"), promising("b", "1,2"))[2]
+
+
+def test_only_a_time_after_a_fault_has_a_phase(refused):
+    notes = "harness/window: fault\n    harness/experiment: kill\n    harness/phase: ready"
+    assert "no time after a fault" in refused(GOOD.replace("harness/window: steady", notes))[2]
 
 
 # ---- the repository's own -------------------------------------------------------------------------------------------
