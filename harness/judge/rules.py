@@ -33,7 +33,11 @@ RULES = (
     Rule("counters", "how far a Prometheus counter grew, and what of it was not seen"),
     Rule("reactions", "alerts, gauges and writable primaries"),
     Rule("deployment", "deployment time, checks and monitoring"),
-    Rule("recovery", "when an outage began and ended for the user"),
+    Rule(
+        "recovery",
+        "when an outage began and ended for the user",
+        ("recoveries have phases; what was watched for and not seen to detect a fault has a lower end",),
+    ),
     Rule("loss", "what became of each acknowledged write"),
     Rule("bounds", "the interval that counts give at a confidence"),
     Rule("decide", "from counts or an interval to a verdict"),
