@@ -22,10 +22,10 @@ def command(run: str, slos: tuple[Path, ...], waivers: Path | None, reports: Pat
     or --waivers the answer is marked as a what-if, and nothing is compared.
     """
     from harness.journal.layout import RunFolder
-    from harness.run.verdict import compare_with_sealed, exit_code, judge_folder, root_of, show
+    from harness.run.verdict import compare_with_sealed, exit_code, judge_folder, show
 
     folder = RunFolder(find_run(run, reports))
     judgement = judge_folder(folder, slos, waivers)
     compared = None if judgement.what_if else compare_with_sealed(folder, judgement)
-    show(judgement, folder, as_json, root_of(folder), compared)
+    show(judgement, folder, as_json, compared=compared)
     return exit_code(judgement.verdict)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from harness.model.certificate import PASSED, WAIVED, Certificate
-from harness.model.events import Digest, RunOpened, StandIn
+from harness.model.events import AnyEvent, Digest, RunOpened, StandIn
 from harness.model.evidence import Evidence
 from harness.model.judgement import Judgement, Verdict
 
@@ -27,12 +27,7 @@ def certificate_of(
     if opened is None:
         return "the journal does not tell who ran what"
     release = tested_release(evidence)
-    digests = {
-        event.name: event.sha256
-        for event in evidence.events
-        if isinstance(event, Digest) and not event.name.startswith(INPUTS)
-    }
-    digests = {name: it for name, it in digests.items() if not name.startswith(RELEASE) or name == RELEASE + release}
+    digests = release_digests(evidence.events)
     if not digests:
         return "the journal names no digest of what was tested"
     used = tuple(one for one in judgement.waivers if one.state == "used")
@@ -61,6 +56,11 @@ def certificate_of(
         expires_at=stamp(min(ends)),
         waivers=used,
     )
+
+
+def release_digests(events: Iterable[AnyEvent]) -> dict[str, str]:
+    """Name → SHA-256 of what was tested: the release's definition, and every program and package that ran."""
+    return {one.name: one.sha256 for one in events if isinstance(one, Digest) and not one.name.startswith(INPUTS)}
 
 
 def tested_release(evidence: Evidence) -> str:

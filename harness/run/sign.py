@@ -15,7 +15,8 @@ from typing import Any
 from harness.errors import BadInput
 from harness.journal import log, manifest
 from harness.journal.layout import RunFolder
-from harness.model.events import AnyEvent, Digest
+from harness.judge.certify import INPUTS, release_digests
+from harness.model.events import AnyEvent
 from harness.model.judgement import Judgement, ObjectiveResult, Verdict
 from harness.run.dsse import Refused, envelope, opened, private_key
 from harness.run.seal import write_whole
@@ -24,7 +25,6 @@ from harness.run.verify import verify
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
-INPUTS = "inputs/"
 
 
 def sign(folder: RunFolder, key: Path, url: str = "") -> Path:
@@ -56,11 +56,6 @@ def sealed_judgement(folder: RunFolder) -> Judgement:
         raise BadInput(
             f"cannot be read: {str(error).splitlines()[0]}", file=folder.judgement, fix="use the version that wrote it"
         ) from None
-
-
-def release_digests(events: Sequence[AnyEvent]) -> dict[str, str]:
-    """Name → SHA-256 of what really ran: programs and packages, as the target told once they were up."""
-    return {one.name: one.sha256 for one in events if isinstance(one, Digest) and not one.name.startswith(INPUTS)}
 
 
 def statement(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from harness.errors import CleanUpNotProven, Interrupted, TargetError
+from harness.errors import BadInput, CleanUpNotProven, Interrupted, TargetError
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.load import engine
@@ -274,3 +274,38 @@ def test_a_platform_that_was_up_is_not_deployed(tmp_path: Path) -> None:
     line.target.up("", lambda event: None)
     line.run(owned=False)
     assert "deploy" not in [stage.name for stage in line.of(Stage)]
+
+
+class _Digested(FakeTarget):
+    """Tells what it runs, as the local target does."""
+
+    file: Path
+
+    def artifacts(self) -> dict[str, Path]:
+        return {"package x": self.file}
+
+
+@pytest.mark.parametrize("certified", [True, False])
+def test_what_runs_is_held_against_the_certificate_before_any_load(tmp_path: Path, certified: bool) -> None:
+    line = Line(tmp_path, spec())
+    target = _Digested(PLATFORM)
+    target.file = tmp_path / "program"
+    target.file.write_text("what runs")
+    asked: list[dict[str, str]] = []
+
+    def admit(digests: dict[str, str]) -> None:
+        asked.append(digests)
+        if not certified:
+            raise BadInput("the certificate does not admit it")
+
+    if certified:
+        line.run(target=target, admit=admit)
+        assert line.of(Window)
+    else:
+        with pytest.raises(BadInput) as refused:
+            line.run(target=target, admit=admit)
+        assert refused.value.exit_code == 20
+        assert not line.of(Window)
+    assert [set(digests) for digests in asked] == [{"package x"}]
+    assert line.recoveries == ["finally"]
+    assert line.of(RunClosed)[0].clean

@@ -159,3 +159,27 @@ def test_one_objective_of_an_slo_is_named_by_its_title() -> None:
     assert pair[1].result.objective == "P95 < 150 ms"
     with pytest.raises(BadInput):
         explain_run(RunFolder(RUN), "unified-api-latency-p95/P99", 0)
+
+
+def test_a_bake_is_explained_by_the_canary_s_requests() -> None:
+    from harness.judge.rollout import judge_rollout
+    from harness.model import events as e
+    from harness.model.scenario import Rollout, RolloutStep
+    from harness.testing.evidence import ns
+
+    rollout = Rollout(service="api", baseline="1.0.0", canary="1.1.0", steps=(RolloutStep(share=1.0, bake=10.0),))
+    bake = e.Window(kind="bake", experiment="10 %", start_ns=ns(10), end_ns=ns(20))
+
+    def change(number: int, at: float):
+        canary = number % 10 == 0
+        bad = {"status": 500, "content": Content.UNCHECKED} if number % 100 == 0 else {}
+        return {"release": "1.1.0", **bad} if canary else {"status": 500} if number % 100 == 1 else None
+
+    made = evidence(requests=steadily(change=change))
+    spec = made.scenario.model_copy(update={"rollout": rollout})
+    found = replace(made, scenario=spec, events=(*made.events, bake))
+    judgement = judge_rollout(found, [SERVED])
+    (one,) = explain(found, [SERVED], judgement, SERVED.name, 20)
+    assert one.result.bad == one.rows[0].total == 5
+    assert {row[9] for row in one.rows[0].rows} == {"1.1.0"}
+    assert one.windows[0].startswith("bake 10 %")
