@@ -1,4 +1,6 @@
-"""Exact binomial bounds (Clopper and Pearson, Biometrika 26, 1934), one-sided, without scipy.
+"""One-sided bounds of a share: exact binomial ones, and ones for means of values in [0, 1].
+
+The exact ones are those of Clopper and Pearson (Biometrika 26, 1934), without scipy.
 
 The bounds are quantiles of beta distributions; the regularised incomplete beta function is computed by its continued
 fraction (Lentz's method; Abramowitz and Stegun 26.5.8, DLMF 8.17.22) and inverted by bisection. Bounds are rounded
@@ -85,6 +87,39 @@ def upper(good: int, events: int, confidence: float) -> float:
         else 1.0 - _beta_quantile(1.0 - confidence, events - good, good + 1)
     )
     return min(1.0, math.ceil(bound * _SCALE) / _SCALE)
+
+
+def mean_lower(good: float, events: float, confidence: float) -> float:
+    """The least mean that is compatible with the mean `good` of `events` independent values in [0, 1], one-sided.
+
+    The p below `good` with events · KL(good ‖ p) = ln(1/(1 - confidence)) (Chernoff's bound for such values: Hoeffding,
+    JASA 58, 1963, theorem 1). With good = 1 it is the exact binomial bound (1 - confidence)^(1/events).
+    """
+    if good <= 0.0 or events <= 0.0:
+        return 0.0
+    wanted = -math.log1p(-confidence) / events
+    if good >= 1.0:
+        return max(0.0, math.floor(math.exp(-wanted) * _SCALE) / _SCALE)
+    low, high = 0.0, good
+    while high - low > 1e-14 * good:
+        p = (low + high) / 2.0
+        if p in (low, high):
+            break
+        far = good * math.log(good / p) + (1.0 - good) * (math.log1p(-good) - math.log1p(-p))
+        low, high = (p, high) if far > wanted else (low, p)
+    return max(0.0, math.floor(low * _SCALE) / _SCALE)
+
+
+def mean_upper(good: float, events: float, confidence: float) -> float:
+    """The greatest such mean."""
+    if events <= 0.0 or good >= 1.0:
+        return 1.0
+    return min(1.0, math.ceil((1.0 - mean_lower(1.0 - good, events, confidence)) * _SCALE) / _SCALE)
+
+
+def effective_needed(target: float, confidence: float) -> float:
+    """How many independent values in [0, 1], all of them good, put the lower bound of their mean at the target."""
+    return math.inf if target >= 1.0 else math.log1p(-confidence) / math.log(target)
 
 
 def events_needed(bad: int, target: float, confidence: float) -> int | None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.judge import bounds
+from harness.model.base import format_duration
 from harness.model.judgement import Interval, Verdict
+
+if TYPE_CHECKING:
+    from harness.judge.blocks import Blocks
 
 Claim = Literal["run", "system"]
 
@@ -26,13 +30,17 @@ class Counts:
 
 @dataclass(frozen=True)
 class Decision:
-    """`observed` is exact, unknown events at either end; `interval` is what it says of the platform at `confidence`."""
+    """`observed` is exact, unknown events at either end; `interval` is what it says of the platform.
+
+    `effective`: how many independent events that rests on, when some may hang together.
+    """
 
     verdict: Verdict
     reason: str
     measured: float | None
     observed: Interval
     interval: Interval
+    effective: float | None = None
 
 
 def percent(share: float, digits: int = 4) -> str:
@@ -52,38 +60,92 @@ def count(number: int, noun: str = "") -> str:
 
 
 def decide(
-    counts: Counts, target: float, claim: Claim, confidence: float, minimum: int, noun: str, causes: str = ""
+    counts: Counts,
+    target: float,
+    claim: Claim,
+    confidence: float,
+    minimum: int,
+    noun: str,
+    causes: str = "",
+    *,
+    blocks: Blocks | None = None,
+    fail_confidence: float | None = None,
 ) -> Decision:
     """At least `target` of the events must be good; `causes` says in words what the bad ones were.
 
-    Claim run: so it happened, unknown events at their worst. Claim system: the one-sided exact binomial bound at
-    `confidence` decides on each side.
+    Claim run: so it happened, unknown events at their worst. Claim system: the one-sided bound at `confidence` decides
+    for PASS, the one at `fail_confidence` (default: the same) for FAIL: exact binomial bounds, or with `blocks` those
+    that hold for events that hang together within a block.
     """
     n, good, best = counts.events, counts.good, counts.good + counts.unknown
     if n == 0:
         return Decision(Verdict.INCONCLUSIVE, f"there was not one {noun} to judge by", None, Interval(), Interval())
     observed = Interval(low=good / n, high=best / n)
-    interval = Interval(low=bounds.lower(good, n, confidence), high=bounds.upper(best, n, confidence))
+    other = confidence if fail_confidence is None else fail_confidence
+    effective = None
+    if blocks is None:
+        interval = Interval(low=bounds.lower(good, n, confidence), high=bounds.upper(best, n, other))
+    else:
+        effective, worst_share = blocks.effective(worst=True)
+        most, best_share = blocks.effective(worst=False)
+        interval = Interval(
+            low=bounds.mean_lower(worst_share, effective, confidence), high=bounds.mean_upper(best_share, most, other)
+        )
     known = counts.good + counts.bad
     measured = counts.good / known if known else None
     low, high = (observed.low, observed.high) if claim == "run" else (interval.low, interval.high)
     assert low is not None and high is not None
     seen = _seen(counts, noun, causes)
     needed = f"at least {percent(target)} must be"
+
+    def word(verdict: Verdict, reason: str) -> Decision:
+        return Decision(verdict, reason, measured, observed, interval, effective)
+
     if n < minimum:
         text = f"only {count(n, noun)}, fewer than the {count(minimum)} that are needed to decide; {seen}"
-        return Decision(Verdict.INCONCLUSIVE, text, measured, observed, interval)
+        return word(Verdict.INCONCLUSIVE, text)
     if low >= target:
         sure = "" if claim == "run" else f", with {percent(confidence)} confidence at least {percent(low)} are"
-        return Decision(Verdict.PASS, f"{seen}{sure}; {needed}", measured, observed, interval)
+        return word(Verdict.PASS, f"{seen}{sure}{_worth(blocks, claim)}; {needed}")
     if high < target:
         if claim == "system" and high > best / n:
-            seen += f", with {percent(confidence)} confidence at most {percent(high)} are"
-        return Decision(Verdict.FAIL, f"{seen}; {needed}", measured, observed, interval)
-    return Decision(
-        Verdict.INCONCLUSIVE, f"{seen}; {needed}: {_open(counts, target, claim, confidence, noun)}",
-        measured, observed, interval,
-    )  # fmt: skip
+            seen += f", with {percent(other)} confidence at most {percent(high)} are"
+        return word(Verdict.FAIL, f"{seen}{_worth(blocks, claim)}; {needed}")
+    if blocks is not None and claim == "system":
+        return word(Verdict.INCONCLUSIVE, f"{seen}; {needed}: {_open_blocks(blocks, target, confidence)}")
+    return word(Verdict.INCONCLUSIVE, f"{seen}; {needed}: {_open(counts, target, claim, confidence, noun)}")
+
+
+def _worth(blocks: Blocks | None, claim: Claim) -> str:
+    if blocks is None or claim == "run":
+        return ""
+    number = blocks.effective(worst=True)[0]
+    return f" (worth {number:,.0f} independent ones, since what happens within {_length(blocks)} may hang together)"
+
+
+def _length(blocks: Blocks) -> str:
+    return format_duration(blocks.length_s)
+
+
+def _open_blocks(blocks: Blocks, target: float, confidence: float) -> str:
+    number, share = blocks.effective(worst=True)
+    if share < target:
+        return "what was seen is on the wrong side, but could be chance, or what is unknown could tip it"
+    bad, high = number * (1.0 - share), 1.0
+    while bounds.mean_lower(1.0 - bad / (number + high), number + high, confidence) < target:
+        high *= 2.0
+        if high > 1e12:
+            return "no number of events proves 100 %"
+    low = 0.0
+    while high - low > 0.01 * high:
+        middle = (low + high) / 2.0
+        short = bounds.mean_lower(1.0 - bad / (number + middle), number + middle, confidence) < target
+        low, high = (middle, high) if short else (low, middle)
+    return (
+        f"too few to be {percent(confidence)} sure: they are worth {number:,.0f} independent ones, since what happens "
+        f"within {_length(blocks)} may hang together; {high * 2.0 * blocks.length_s:,.0f} s more without a bad one "
+        "would do"
+    )
 
 
 def _seen(counts: Counts, noun: str, causes: str) -> str:

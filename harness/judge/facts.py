@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
+from harness.judge.decide import Claim
 from harness.judge.rows import Rows, read_rows
 from harness.judge.samples import Samples
 from harness.judge.windows import Span, choose, spans_of
@@ -20,7 +21,7 @@ from harness.model.events import (
     ScheduleFixed,
 )
 from harness.model.evidence import Evidence
-from harness.model.slo import Slo
+from harness.model.slo import CounterRatio, RequestRatio, Slo
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,32 @@ class Facts:
     def judged(self, slo: Slo) -> tuple[Span, ...]:
         """The spans of this SLO."""
         return choose(self.spans, slo.annotations.window, slo.annotations.experiment)
+
+    def claim(self, slo: Slo) -> Claim:
+        """As annotated; else what the scenario claims for counted events of steady windows, and the run elsewhere."""
+        if slo.annotations.claim:
+            return slo.annotations.claim
+        counted = isinstance(slo.indicator, RequestRatio | CounterRatio)
+        return self.evidence.scenario.claim if counted and slo.annotations.window == "steady" else "run"
+
+    def asked(self, slo: Slo) -> bool:
+        """Whether this run judges the SLO: not one about an experiment that the run has not."""
+        return not slo.annotations.experiment or slo.annotations.experiment in self.experiments
+
+    @cached_property
+    def claims_of_platform(self) -> int:
+        """How many objectives claim something of the platform, each of which could FAIL by chance."""
+        return sum(len(slo.objectives) for slo in self.slos if self.asked(slo) and self.claim(slo) == "system")
+
+    def fail_confidence(self, slo: Slo) -> float:
+        """The level of the FAIL side: Bonferroni keeps the chance of any false FAIL of the run below `false_fail`."""
+        share = self.evidence.scenario.false_fail / max(1, self.claims_of_platform)
+        return max(slo.annotations.confidence, 1.0 - share)
+
+    def correlation_s(self, slo: Slo) -> float:
+        """Within how many seconds events may hang together."""
+        own = slo.annotations.correlation
+        return self.evidence.scenario.correlation if own is None else own
 
     @cached_property
     def schedule(self) -> ScheduleFixed | None:

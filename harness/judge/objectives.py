@@ -25,12 +25,7 @@ ALWAYS = ("up", "ALERTS", "process_start_time_seconds")
 def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
     """The word on a run. The same values give the same judgement; a mistake of ours is INCONCLUSIVE, never a crash."""
     facts = Facts(evidence, slos)
-    asked = [
-        Question(facts, slo, objective)
-        for slo in slos
-        if not slo.annotations.experiment or slo.annotations.experiment in facts.experiments
-        for objective in slo.objectives
-    ]
+    asked = [Question(facts, slo, objective) for slo in slos if facts.asked(slo) for objective in slo.objectives]
     results = tuple(_safely(question) for question in asked)
     crashes: list[Finding] = []
     notes = [*_guarded("findings", lambda: findings(facts), crashes)]

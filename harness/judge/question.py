@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.judge.blocks import Blocks
 from harness.judge.decide import Claim, Counts, compare, count, decide
 from harness.judge.facts import Facts, Fault
 from harness.judge.values import Value
@@ -27,12 +28,7 @@ class Question:
 
     @property
     def claim(self) -> Claim:
-        """As annotated; else what the scenario claims for counted events of steady windows, and the run elsewhere."""
-        notes = self.slo.annotations
-        if notes.claim:
-            return notes.claim
-        counted = isinstance(self.slo.indicator, model.RequestRatio | model.CounterRatio)
-        return self.facts.evidence.scenario.claim if counted and notes.window == "steady" else "run"
+        return self.facts.claim(self.slo)
 
     def result(self, verdict: Verdict, reason: str, **more: Any) -> ObjectiveResult:
         """A result with everything that the SLO itself says filled in."""
@@ -63,12 +59,32 @@ class Question:
         return self.result(Verdict.INCONCLUSIVE, reason, notes=notes)
 
     def ratio(
-        self, counts: Counts, noun: str, notes: tuple[str, ...] = (), causes: tuple[str, ...] = (), **more: Any
+        self,
+        counts: Counts,
+        noun: str,
+        notes: tuple[str, ...] = (),
+        causes: tuple[str, ...] = (),
+        blocks: Blocks | None = None,
+        **more: Any,
     ) -> ObjectiveResult:
-        """The result of good and bad events; `causes`: what the bad ones were, most frequent first."""
+        """The result of good and bad events; `causes`: what the bad ones were, most frequent first.
+
+        `blocks`: the same events by block of the correlation length; without them they are independent.
+        """
         asked, target = self.slo.annotations, self.objective.target
         why = ", ".join(causes[:CAUSES_TOLD])
-        told = decide(counts, target, self.claim, asked.confidence, asked.minimum_events, noun, why)
+        fail_confidence = self.facts.fail_confidence(self.slo) if self.claim == "system" else None
+        told = decide(
+            counts,
+            target,
+            self.claim,
+            asked.confidence,
+            asked.minimum_events,
+            noun,
+            why,
+            blocks=blocks,
+            fail_confidence=fail_confidence,
+        )
         return self.result(
             told.verdict,
             told.reason,
@@ -78,6 +94,9 @@ class Question:
             events=counts.events,
             bad=counts.bad,
             unknown=counts.unknown,
+            effective=told.effective,
+            correlation_s=blocks.length_s if blocks else None,
+            fail_confidence=fail_confidence,
             notes=(*causes[CAUSES_TOLD:], *notes),
             **more,
         )

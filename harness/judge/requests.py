@@ -132,10 +132,8 @@ def _named(column: Labels, names: Iterable[str]) -> Masks:
     return Masks(right, right | column.among([""]))
 
 
-def count_requests(
-    rows: Rows, ratio: RequestRatio, spans: Sequence[Span], facts: Facts
-) -> tuple[Counts, tuple[str, ...], tuple[str, ...]]:
-    """(counts over these spans, what the bad ones were, what else is to be said)."""
+def count_masks(rows: Rows, ratio: RequestRatio, spans: Sequence[Span], facts: Facts) -> tuple[Bools, Bools, Bools]:
+    """Which rows of these spans are certainly good events, certainly bad ones, and possibly events of either kind."""
     here = inside(rows.intended_ns, spans) & (rows.outcome != Outcome.SKIPPED)
     total = select(rows, ratio.total, facts.spans, facts.promises)
     part = select(rows, ratio.good or ratio.bad or RequestFilter(), facts.spans, facts.promises)
@@ -143,7 +141,14 @@ def count_requests(
         part = ~part
     good = here & total.must & part.must
     bad = here & total.must & ~part.may
-    open_ = here & total.may & ~good & ~bad
+    return good, bad, here & total.may & ~good & ~bad
+
+
+def count_requests(
+    rows: Rows, ratio: RequestRatio, spans: Sequence[Span], facts: Facts
+) -> tuple[Counts, tuple[str, ...], tuple[str, ...]]:
+    """(counts over these spans, what the bad ones were, what else is to be said)."""
+    good, bad, open_ = count_masks(rows, ratio, spans, facts)
     missing = sum(rows.missing.possibly_within(span.start_ns, span.end_ns) for span in spans)
     counts = Counts(int(np.count_nonzero(good)), int(np.count_nonzero(bad)), int(np.count_nonzero(open_)) + missing)
     notes: list[str] = []

@@ -39,7 +39,14 @@ RULES = (
         ("recoveries have phases; what was watched for and not seen to detect a fault has a lower end",),
     ),
     Rule("loss", "what became of each acknowledged write"),
-    Rule("bounds", "the interval that counts give at a confidence"),
+    Rule(
+        "bounds",
+        "the interval that counts give at a confidence",
+        changes=(
+            "requests within the declared correlation length may hang together, so that fewer count as independent; "
+            "the upper end is corrected for the number of claims about the platform",
+        ),
+    ),
     Rule("decide", "from counts or an interval to a verdict"),
     Rule("validity", "which findings cap the verdict"),
     Rule("rollout", "how bakes and the gate's decisions are judged"),

@@ -43,7 +43,9 @@ class ObjectiveResult(Frozen):
     `measured` and `interval` are in `unit` ("ratio", "s", "count", "usd", "bool"); `target` and `comparison`
     ("<=", "<", ">=", ">") say what was required. Ratios count good/total events; `unknown` events count as good at one
     end of the interval and as bad at the other. `observed` is what happened in this run, exactly but for the unknown;
-    `interval` what that says of the platform: one-sided exact binomial bounds, each at `confidence`.
+    `interval` what that says of the platform: one-sided bounds, the lower at `confidence`, the upper at
+    `fail_confidence` (corrected for the number of objectives; None: at `confidence` too). `effective`: how many
+    independent events the interval rests on, when outcomes within `correlation_s` seconds may hang together.
     """
 
     slo: str
@@ -64,6 +66,9 @@ class ObjectiveResult(Frozen):
     events: int = 0
     bad: int = 0
     unknown: int = 0
+    effective: float | None = None
+    correlation_s: float | None = None
+    fail_confidence: float | None = None
     verdict: Verdict
     reason: str
     notes: tuple[str, ...] = ()

@@ -253,6 +253,15 @@ class ScenarioSpec(Frozen):
         default="", description="public key: run only a release whose certificate (`--certificate`) it signed"
     )
     claim: Literal["run", "system"] = Field(default="run", description="what steady-state objectives claim")
+    correlation: Duration = Field(
+        default=1.0, description="requests further apart fail independently of each other; within it anything may be"
+    )
+    false_fail: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="chance that a platform that meets every objective FAILs, over all claims about it (Bonferroni)",
+    )
     sustained: Duration = Field(default=2.0, description="a recovery counts once service stayed good for so long")
 
 

@@ -321,6 +321,11 @@ class Annotations(Frozen):
     confidence: Share = Field(
         default=0.95, lt=1, alias="harness/confidence", description="of the one-sided bounds on each side"
     )
+    correlation: Duration | None = Field(
+        default=None,
+        alias="harness/correlation",
+        description="events further apart are independent; replaces the scenario's. 0s: all of them are",
+    )
     minimum_events: Count = Field(
         default=1, alias="harness/minimum-events", description="with fewer events the objective is INCONCLUSIVE"
     )

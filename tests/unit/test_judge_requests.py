@@ -250,8 +250,8 @@ def test_the_beacon_can_be_counted_too():
 
 
 def test_a_claim_on_the_platform_needs_more_events_than_one_on_the_run():
-    run = one(evidence(), slo(SERVED, 0.999, claim="run"))
-    platform = one(evidence(), slo(SERVED, 0.999, claim="system"))
+    run = one(evidence(), slo(SERVED, 0.999, claim="run", correlation="0s"))
+    platform = one(evidence(), slo(SERVED, 0.999, claim="system", correlation="0s"))
     assert (run.verdict, platform.verdict) == (Verdict.PASS, Verdict.INCONCLUSIVE)
     assert "995 requests more without a bad one would do" in platform.reason
     assert platform.interval == run.interval

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from harness.judge.blocks import Blocks, most_in_a_block, packed
 from harness.judge.counters import bound_of, in_prometheus_time, increase, unbounded
 from harness.judge.decide import Counts
 from harness.judge.question import Question, no_window
@@ -35,7 +36,18 @@ def counter_ratio(ask: Question, indicator: CounterRatio) -> ObjectiveResult:
     one, rest = round(some.least), max(0, round(total.least - some.most))
     unknown = max(0, math.ceil(total.most - 1e-6) - one - rest)
     counts = Counts(one, rest, unknown) if indicator.good else Counts(rest, one, unknown)
-    return ask.ratio(counts, "event", notes)
+    return ask.ratio(counts, "event", notes, blocks=_blocks(ask, indicator, counts))
+
+
+def _blocks(ask: Question, indicator: CounterRatio, counts: Counts) -> Blocks | None:
+    """As if all bad events had come in one piece: when they were counted is known to a scrape only."""
+    length_s, rows = ask.facts.correlation_s(ask.slo), ask.facts.requests
+    if not length_s:
+        return None
+    size = counts.events  # without a bound all may have happened within one block
+    if indicator.per_arrival is not None and rows is not None:
+        size = math.ceil(indicator.per_arrival * most_in_a_block(rows, length_s))
+    return packed(counts, max(1, size), length_s)
 
 
 def increase_per(ask: Question, indicator: IncreasePer) -> ObjectiveResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.judge.blocks import block_counts
 from harness.judge.question import Question, no_window
 from harness.judge.requests import count_requests
 from harness.model.judgement import ObjectiveResult
@@ -16,4 +17,6 @@ def requests(ask: Question, indicator: RequestRatio) -> ObjectiveResult:
     if not spans:
         return ask.missing(no_window(ask.slo))
     counts, causes, notes = count_requests(rows, indicator, spans, ask.facts)
-    return ask.ratio(counts, "request" if indicator.table == "requests" else "probe", notes, causes)
+    length_s = ask.facts.correlation_s(ask.slo)
+    blocks = block_counts(rows, indicator, spans, ask.facts, length_s) if length_s else None
+    return ask.ratio(counts, "request" if indicator.table == "requests" else "probe", notes, causes, blocks)
