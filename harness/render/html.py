@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 
@@ -15,8 +16,8 @@ from harness.model.evidence import Evidence
 from harness.model.judgement import Judgement, Verdict
 from harness.render import words
 from harness.render.faults import Fault, faults
-from harness.render.page import TONES, Page, Tile, chip
-from harness.render.sections import over_time, record, resilience, result
+from harness.render.page import TONES, Note, Page, Tile, badge
+from harness.render.sections import over_time, reading, record, resilience, result
 from harness.render.story import all_of, duration_s, first
 
 
@@ -55,10 +56,10 @@ def _page(evidence: Evidence, judgement: Judgement, root: str) -> Page:
     found = faults(evidence, judgement)
     gate = result.decisions(evidence)
     release = _release(evidence, judgement)
-    stand_ins = all_of(evidence.events, e.StandIn)
     parts = (
-        result.objectives(evidence, judgement),
         result.waivers(judgement),
+        reading.reading(),
+        result.objectives(evidence, judgement),
         result.findings(judgement),
         gate,
         over_time.over_time(evidence, found),
@@ -76,16 +77,14 @@ def _page(evidence: Evidence, judgement: Judgement, root: str) -> Page:
         title=words.line(f"{words.word(judgement)}: {release}, {judgement.run_id}"),
         heading=release,
         verdict=judgement.verdict,
-        chip=chip(judgement.verdict),
+        chip=badge(TONES[judgement.verdict], words.word(judgement)),
         sentence=words.why(judgement),
         meaning=_meaning(judgement),
         origin=_origin(evidence, judgement),
         tiles=_tiles(evidence, judgement, found),
-        stand_ins=tuple((it.service, it.text) for it in stand_ins),
-        real=_real(len(stand_ins)),
+        notes=tuple(_notes(evidence, judgement)),
         sections=tuple(part for part in parts if part),
         footer=f"Run {judgement.run_id}. The HTML file also holds the tables behind the drawings and all events.",
-        missing=tuple(words.line(text) for text in evidence.problems),
     )
 
 
@@ -112,6 +111,30 @@ def _origin(evidence: Evidence, judgement: Judgement) -> str:
         f"took {words.duration(duration_s(evidence))}",
     )
     return words.line(" · ".join(parts))
+
+
+def _notes(evidence: Evidence, judgement: Judgement) -> Iterator[Note]:
+    """What must be known beside the verdict, the gravest first."""
+    if judgement.what_if:
+        paths = tuple((words.line(path), "") for path in judgement.what_if)
+        text = "These objectives were asked instead of the run's own. It is no verdict on the release:"
+        yield Note("what-if", "What if", text, paths, "open")
+    if used := [it for it in judgement.waivers if it.state == "used"]:
+        items = tuple(
+            (words.line(it.objective), f"{it.who}, until {it.until}: {words.sentence(it.why)}") for it in used
+        )
+        text = "Missed all the same, and somebody answers for it for a time. The verdict stays what it is."
+        yield Note("waived", "Waived", text, items, "fail")
+    if judgement.verdict is Verdict.INCONCLUSIVE and (items := result.settling(evidence, judgement)):
+        yield Note(
+            "settle", "What would settle it", items=tuple((f"{name}:", text) for name, text in items), tone="open"
+        )
+    if evidence.problems:
+        items = tuple(("", words.line(text)) for text in evidence.problems)
+        yield Note("missing", "Missing from the evidence", items=items, tone="open")
+    stand_ins = all_of(evidence.events, e.StandIn)
+    items = tuple((it.service, f"was a stand-in: {it.text}") for it in stand_ins)
+    yield Note("real", "What was real", _real(len(stand_ins)), items)
 
 
 def _real(stand_ins: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -71,6 +71,17 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What must be read with the verdict. `items`: what it is about, in bold, and what is said of it."""
+
+    anchor: str
+    title: str
+    text: str = ""
+    items: tuple[tuple[str, str], ...] = ()
+    tone: str = ""
+
+
+@dataclass(frozen=True)
 class Page:
     title: str
     heading: str
@@ -79,12 +90,10 @@ class Page:
     sentence: str
     meaning: str
     origin: str
+    notes: tuple[Note, ...]
     tiles: tuple[Tile, ...]
-    stand_ins: tuple[tuple[str, str], ...]
-    real: str
     sections: tuple[Section, ...]
     footer: str = ""
-    missing: tuple[str, ...] = field(default=())
 
 
 def table(

@@ -1,4 +1,4 @@
-"""Small drawings: an interval against its objective, the phases of a recovery, a canary's share over time."""
+"""Small drawings: the phases of a recovery, a canary's share over time."""
 
 from __future__ import annotations
 
@@ -7,63 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from harness.model.judgement import Interval, ObjectiveResult, Recovery, Verdict
+from harness.model.judgement import Interval, Recovery
 from harness.render import svg, words
 from harness.render.timeline import symbol
-
-WIDTH, HEIGHT = 150.0, 26.0
-
-
-def drawable(result: ObjectiveResult) -> bool:
-    """Whether there is anything to draw against an objective."""
-    ends = (result.measured, result.interval.low, result.interval.high, result.observed.low, result.observed.high)
-    return result.target is not None and result.unit != "bool" and any(end is not None for end in ends)
-
-
-def objective(result: ObjectiveResult) -> Markup:
-    """What was measured and its bounds on a line, the side that meets the objective shaded; empty when not drawable.
-
-    The strong bar is what the verdict rests on, the thin one the bounds for the platform when those are something else.
-    """
-    if result.target is None or not drawable(result):
-        return Markup("")
-    strong, thin = words.deciding(result), result.interval
-    known = [end for end in (result.measured, strong.low, strong.high, thin.low, thin.high) if end is not None]
-    low, high = _reach([*known, result.target], result.unit)
-    x = svg.linear(low, high, 4.0, WIDTH - 4)
-    target = x(result.target)
-    start, end = (target, WIDTH - 4) if result.comparison.startswith(">") else (4.0, target)
-    verdict = {Verdict.PASS: "met", Verdict.FAIL: "missed", Verdict.INCONCLUSIVE: "open"}[result.verdict]
-    parts = [
-        svg.line(4, 13, WIDTH - 4, 13, "rail"),
-        svg.rect(start, 4, max(1.5, end - start), 18, "allowed"),
-        svg.line(target, 1, target, 25, "target"),
-        _bar(thin, x, 11.5, 3, f"interval {verdict}"),
-        _bar(strong, x, 9.5, 7, f"strong {verdict}"),
-    ]
-    if result.measured is not None:
-        parts.append(svg.tag("circle", cx=x(result.measured), cy=13, r=4, class_=f"measured {verdict}"))
-    title = (
-        f"measured {words.amount(result.measured, result.unit, beside=result.target)}, "
-        f"interval {words.interval(result)}, required {words.requirement(result)}"
-    )
-    return svg.picture(WIDTH, HEIGHT, title, *parts, class_="plot")
-
-
-def _bar(span: Interval, x: svg.Scale, top: float, height: float, class_: str) -> Markup:
-    if span.low is None and span.high is None:
-        return Markup("")
-    left = x(span.low) if span.low is not None else 4.0
-    right = x(span.high) if span.high is not None else WIDTH - 4
-    return svg.rect(left, top, max(1.0, right - left), height, class_)
-
-
-def _reach(values: Sequence[float], unit: str) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    if unit != "ratio":
-        return 0.0 if low >= 0 else low * 1.1, high * 1.12 or 1.0
-    pad = max((high - low) * 0.2, 0.0005)
-    return max(0.0, low - pad), high + pad if high > 1 else min(1.0, high + pad)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from harness.model import events as e
 from harness.model.evidence import Evidence
+from harness.model.judgement import ObjectiveResult
 
 E = TypeVar("E", bound=e.Event)
 
@@ -34,6 +35,18 @@ def duration_s(evidence: Evidence) -> float:
     """From the first to the last event."""
     times = [event.mono_ns for event in evidence.events if event.mono_ns]
     return (max(times) - origin_ns(evidence)) / 1e9 if times else 0.0
+
+
+def window_s(evidence: Evidence, result: ObjectiveResult) -> float:
+    """How long a result was judged over: its windows together, 0.0 when that is not known."""
+    if result.window == "run":
+        return duration_s(evidence)
+    mine = [
+        (it.end_ns - it.start_ns) / 1e9
+        for it in all_of(evidence.events, e.Window)
+        if it.kind == result.window and result.experiment in ("", it.experiment, it.experiment.partition("#")[0])
+    ]
+    return sum(mine)
 
 
 def wall_to_mono_ns(evidence: Evidence, wall_ns: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.model import events as e
 from harness.model.evidence import Evidence
-from harness.model.judgement import Judgement, Verdict
+from harness.model.judgement import Judgement
 from harness.model.records import Outcome
 from harness.render import words
 from harness.render.describe import describe
@@ -189,22 +189,6 @@ def glossary() -> Section:
 
 
 WORDS: tuple[tuple[str, Cell], ...] = (
-    ("PASS", sentence(words.MEANING[Verdict.PASS])),
-    ("FAIL", sentence(words.MEANING[Verdict.FAIL])),
-    (
-        "INCONCLUSIVE",
-        "Not shown to be good, and not shown to be bad: evidence is missing, too thin or not to be trusted. It is not "
-        "a pass. Mend the cause that is named, and run again.",
-    ),
-    (
-        "Interval",
-        "The range in which the platform's true value lies at the stated confidence, as far as this run can tell; for "
-        "times, from the earliest to the latest that is possible.",
-    ),
-    (
-        "Said of the platform",
-        "Such a verdict must hold for the whole interval. All others are about this run: what happened in it, counted.",
-    ),
     (
         "P95",
         "The time within which 95 of 100 requests were answered. A latency objective counts the requests that were "

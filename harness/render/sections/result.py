@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from harness.model import events as e
 from harness.model.evidence import Evidence
-from harness.model.judgement import Judgement, ObjectiveResult
-from harness.render import plots, words
+from harness.model.judgement import Judgement, ObjectiveResult, Verdict
+from harness.render import intervals, plots, story, sureness, words
 from harness.render.describe import describe
 from harness.render.page import (
     NARROW,
@@ -37,43 +37,69 @@ def objectives(evidence: Evidence, judgement: Judgement) -> Section:
         )
     names = titles(evidence)
     groups = tuple(
-        Group(service, tuple(_objective(item, names) for item in items))
+        Group(service, tuple(_objective(evidence, item, names) for item in items))
         for service, items in words.failures_first(judgement.objectives)
     )
-    head = ("Verdict", "Objective, and why", "Required", "Measured", "Interval", "Events", "Judged over")
+    head = ("Verdict", "Objective, and why", "Measured", "Against its limit", "How sure")
     caption = (
-        "By service, what was not met first. In the drawings the green side meets the objective and the upright line "
-        "is its edge; the dot is what was measured, the strong bar what the verdict rests on, the thin bar what this "
-        "run says of the platform at the stated confidence."
+        "By service, what was not met first. In the drawings the upright line is the limit, the plain green side meets "
+        "it, the hatched side misses it; the dot is what was measured, the bar what it can be at worst and at best. "
+        "Near 100 % each step of the axis is ten times fewer bad events."
     )
-    it = Table(caption, head, groups, frozenset({5}), class_="objectives")
+    it = Table(caption, head, groups, class_="objectives")
     return Section("objectives", "Objectives", (Part(tables=(it,)),))
 
 
-def _objective(item: ObjectiveResult, names: dict[str, str]) -> tuple[Cell, ...]:
+def _objective(evidence: Evidence, item: ObjectiveResult, names: dict[str, str]) -> tuple[Cell, ...]:
     reasons = [sentence(item.reason), *(sentence(note) for note in item.notes[:MOST_NOTES])]
-    claim = f"the platform, at {(item.confidence or 0) * 100:.10g}{words.NARROW}%"
     return (
         chip(item.verdict),
-        Markup('<span class="name">{}</span> <span class="aim">{}</span><span class="sub">{}</span>').format(
-            words.line(item.title), words.line(item.objective), " ".join(reasons)
+        Markup(
+            '<span class="name">{}</span> <span class="aim">{}</span><span class="sub">{}</span>'
+            '<span class="sub over">{}</span>'
+        ).format(words.line(item.title), words.line(item.objective), " ".join(reasons), _over(item, names)),
+        Markup('<span class="value">{}</span> <span class="sub">{} required</span>').format(
+            words.amount(item.measured, item.unit, beside=item.target), words.requirement(item)
         ),
-        words.requirement(item),
-        words.amount(item.measured, item.unit, beside=item.target),
-        _with_sub(plots.objective(item), words.interval(item)) if plots.drawable(item) else words.interval(item),
-        _events(item),
-        _with_sub(words.window(item, names), claim if item.claim == "system" else "this run"),
+        intervals.drawing(item),
+        _sure(item, story.window_s(evidence, item)),
     )
 
 
-def _with_sub(main: Cell, sub: str) -> Markup:
-    return Markup('{} <span class="sub">{}</span>').format(main, sub)
+def _over(item: ObjectiveResult, names: dict[str, str]) -> str:
+    """Where and how much was counted."""
+    told = [words.capital(words.window(item, names))]
+    if item.unit == "ratio" and item.events:
+        told.append(words.count(item.events, "event"))
+    if item.unknown:
+        told.append(f"{words.grouped(item.unknown)} unknown")
+    return " · ".join(told)
 
 
-def _events(item: ObjectiveResult) -> Cell:
-    parts = [f"{item.bad} bad"] if item.bad else []
-    parts += [f"{item.unknown} unknown"] if item.unknown else []
-    return _with_sub(words.grouped(item.events), ", ".join(parts))
+def _sure(item: ObjectiveResult, seconds: float) -> Markup:
+    parts = [Markup("<p>{}</p>").format(sureness.how_sure(item))]
+    if more := sureness.settle(item, seconds):
+        parts.append(Markup('<p class="settle"><strong>What would settle it:</strong> {}</p>').format(more))
+    if other := sureness.besides(item):
+        parts.append(Markup('<p class="sub">{}</p>').format(other))
+    return Markup("").join(parts)
+
+
+def settling(evidence: Evidence, judgement: Judgement) -> tuple[tuple[str, str], ...]:
+    """What is undecided, and what would settle each, as (what, how)."""
+    told: dict[str, list[str]] = {}
+    for item in judgement.objectives:
+        if more := sureness.settle(item, story.window_s(evidence, item)):
+            told.setdefault(more, []).append(words.label(item))
+    found = [(", ".join(names), more) for more, names in told.items()]
+    return (
+        *found[:MOST_NOTES],
+        *(
+            (words.line(it.name), f"Mend this, and run again: {sentence(it.reason)}")
+            for it in judgement.findings
+            if it.cap is Verdict.INCONCLUSIVE
+        ),
+    )
 
 
 def waivers(judgement: Judgement) -> Section | None:
