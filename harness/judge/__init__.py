@@ -5,7 +5,8 @@ rows        request tables as columns, and the arrivals that are missing
 facts       what many objectives need, worked out once
 requests    ratios of requests          recovery   recovery time at the user
 counters    Prometheus, raw samples     loss       acknowledged writes
-reactions   alerts, gauges, primaries, deployment
+reactions   alerts, gauges after a fault, primaries
+gauges      shares of time
 bounds      exact binomial bounds       decide     counts or interval → verdict, in words
 validity    was this the run that was declared
 verdict     one word and one sentence

@@ -2,7 +2,8 @@
 
 A window is judged between its first and its last scrape: good and total are then counted over the same requests, and no
 event at an edge is guessed. What lies in a missing scrape at an edge is unknown; inside, the counter tells it anyway
-once it is scraped again, unless the process was restarted meanwhile.
+once it is scraped again, unless the process was restarted meanwhile. `exact` asks for the whole window instead, to
+compare it with somebody else's count: what was counted over an edge is unknown then.
 
 After a restart the counter begins at 0; what it counted between its last scrape and its end was never seen and is
 bounded by the user's arrivals (`perArrival`) or a declared rate (`maxRate`), else it is unbounded.
@@ -80,14 +81,96 @@ def bound_of(facts: Facts, per_arrival: float | None, max_rate: float | None) ->
     return bound
 
 
-def increase(samples: Samples, query: str, spans: Sequence[tuple[float, float]], bound: Bound = unbounded) -> Increase:
+def increase(
+    samples: Samples,
+    query: str,
+    spans: Sequence[tuple[float, float]],
+    bound: Bound = unbounded,
+    exact: bool = False,
+) -> Increase:
     """The sum over all series and all windows [from_ms, to_ms]. `bound` speaks of all series together."""
+    return _sum(_counter(samples, query), spans, bound, exact)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Increases by blocks of time: in [start_ms[i], end_ms[i]) at least least[i] and at most most[i] events.
+
+    One array place per block, in order of time. An event whose scrape interval lies over a block's edge may belong to
+    either side, so the blocks' least sum up to no more than the window's and their most to no less. `most` is infinite
+    where nothing bounds what was counted unseen.
+    """
+
+    start_ms: Floats
+    end_ms: Floats
+    least: Floats
+    most: Floats
+
+
+def blocks(
+    samples: Samples,
+    query: str,
+    spans: Sequence[tuple[float, float]],
+    length_ms: float,
+    bound: Bound = unbounded,
+) -> Blocks:
+    """The increase of a counter by blocks of `length_ms` within each window; a window's last block may be shorter.
+
+    Asked once for good and once for total with the same windows, the arrays of both belong to the same blocks.
+    """
+    edges = [
+        (start, min(start + length_ms, to_ms))
+        for from_ms, to_ms in spans
+        for start in np.arange(from_ms, to_ms, length_ms).tolist()
+    ]
+    counter = _counter(samples, query)
+    found = [_sum(counter, [edge], bound, exact=True) for edge in edges]
+    return Blocks(
+        np.array([start for start, _ in edges]),
+        np.array([end for _, end in edges]),
+        np.array([one.least for one in found]),
+        np.array([one.most for one in found]),
+    )
+
+
+@dataclass(frozen=True)
+class _Track:
+    """One series with zeros filled in, and what is known of each pair of neighbouring samples."""
+
+    series: Series
+    step: float
+    began: float | None  # when its first process began, in ms; None when it does not tell
+    watched: float  # since when Prometheus scraped anything without a pause until then
+    restarted: Bools
+    proven: Bools | None
+
+
+@dataclass(frozen=True)
+class _Counter:
+    """All that a query counted: series that can be used, names of those that cannot, targets that never showed it."""
+
+    tracks: tuple[_Track, ...]
+    unusable: tuple[str, ...]
+    silent: tuple[Scrapes, ...]
+
+
+def _counter(samples: Samples, query: str) -> _Counter:
     series = samples.series(query)
+    return _Counter(
+        tuple(_track(samples, one) for one in series if len(one.t_ms)),
+        tuple(one.name for one in series if not len(one.t_ms)),
+        tuple(_silent(samples, series)),
+    )
+
+
+def _sum(counter: _Counter, spans: Sequence[tuple[float, float]], bound: Bound, exact: bool) -> Increase:
     total = Increase()
     for from_ms, to_ms in spans:
-        for one in series:
-            total += _series(samples, one, from_ms, to_ms)
-        for scrapes in _silent(samples, series):
+        for track in counter.tracks:
+            total += _series(track, from_ms, to_ms, exact)
+        for name in counter.unusable:
+            total += _dark(from_ms, to_ms, f"{name} has no usable sample")
+        for scrapes in counter.silent:
             for start, end in scrapes.dark(from_ms, to_ms):
                 name = scrapes.labels["instance"]
                 total += _dark(start, end, f"{name} could not be scraped for {(end - start) / 1000:.1f} s")
@@ -118,35 +201,43 @@ def _silent(samples: Samples, series: Sequence[Series]) -> list[Scrapes]:
     ]
 
 
-def _series(samples: Samples, raw: Series, from_ms: float, to_ms: float) -> Increase:
-    if not len(raw.t_ms):
-        return _dark(from_ms, to_ms, f"{raw.name} has no usable sample")
+def _track(samples: Samples, raw: Series) -> _Track:
     series = _with_zeros(samples, raw)
     scrapes = samples.scrapes.get(series.key)
     step = scrapes.step_ms if scrapes else (float(np.median(np.diff(series.t_ms))) if len(series.t_ms) > 1 else 0.0)
+    start = samples.starts.get(series.key)
+    told = start.at(int(series.t_ms[0])) if start is not None else None
+    began = None if told is None else told * 1000
+    watched = math.inf if began is None else samples.watched_since(began)
+    return _Track(series, step, began, watched, _restarts(samples, series), _proven(samples, series))
+
+
+def _series(track: _Track, from_ms: float, to_ms: float, exact: bool) -> Increase:
+    series, step = track.series, track.step
     times, values = series.t_ms.astype(float), series.value
     total = Increase()
     if times[0] > from_ms:
-        total += _beginning(samples, series, from_ms, to_ms, step)
+        total += _beginning(track, from_ms, to_ms, exact)
     # Pairs that touch the window, vectorised: nearly all are whole, within it and without a restart.
     a, b = times[:-1], times[1:]
     rise = values[1:] - values[:-1]
-    restarted = _restarts(samples, series)
     gap = b - a > LATE * step
     inside = (a >= from_ms) & (b <= to_ms)
     touching = (b > from_ms) & (a < to_ms)
-    proven = _proven(samples, series)
-    plain = inside & (rise >= 0) & ~restarted & (~gap | proven)
+    same = ~gap if track.proven is None else track.proven  # one that never tells is trusted not to restart unseen
+    plain = inside & (rise >= 0) & ~track.restarted & same
     total += Increase(float(rise[plain].sum()))
     for index in np.flatnonzero(touching & ~plain):
         whole = bool(inside[index])
-        if not whole and not gap[index]:
-            continue  # the usual edge of a window: it is judged from scrape to scrape
-        total += _pair(series, int(index), bool(restarted[index]), bool(proven[index]), whole)
-    if times[-1] < to_ms and to_ms - max(times[-1], from_ms) > LATE * step:
-        start = max(float(times[-1]), from_ms)
-        note = f"{series.name} was not scraped in the last {(to_ms - start) / 1000:.1f} s of the window"
-        total += _dark(start, to_ms, note)
+        if whole or gap[index] or (exact and (track.restarted[index] or not same[index])):
+            total += _pair(track, int(index), whole)
+        elif exact:
+            total += Increase(0.0, float(rise[index]))
+        # else the usual edge of a window: it is judged from scrape to scrape
+    left = to_ms - max(times[-1], from_ms)
+    if times[-1] < to_ms and (exact or left > LATE * step):
+        note = f"{series.name} was not scraped in the last {left / 1000:.1f} s of the window"
+        total += _dark(to_ms - left, to_ms, note)
     return total
 
 
@@ -179,18 +270,25 @@ def _with_zeros(samples: Samples, series: Series) -> Series:
 
 
 def _restarts(samples: Samples, series: Series) -> Bools:
-    """For each pair of neighbouring samples, whether the process was restarted in between."""
+    """For each pair of neighbouring samples, whether the process was certainly restarted in between."""
     fell = np.diff(series.value) < 0
     told = _told_starts(samples, series, series.t_ms)
     return fell if told is None else fell | (np.abs(np.diff(told)) > SAME_START_S)  # NaN compares as no restart
 
 
-def _proven(samples: Samples, series: Series) -> Bools:
-    """For each pair, whether the process is known to be the same, so that a gap hides nothing."""
-    told = _told_starts(samples, series, series.t_ms)
-    if told is None:
-        return np.zeros(max(len(series.t_ms) - 1, 0), dtype=bool)
-    return np.abs(np.diff(told)) <= SAME_START_S
+def _proven(samples: Samples, series: Series) -> Bools | None:
+    """For each pair, whether the process is known to be the same, so that a gap hides nothing; None: it never tells.
+
+    The same start told at or before the one and at or after the other proves it: a process does not come back.
+    """
+    start = samples.starts.get(series.key)
+    if start is None or not len(start.t_ms):
+        return None
+    before = np.searchsorted(start.t_ms, series.t_ms[:-1], side="right") - 1
+    after = np.searchsorted(start.t_ms, series.t_ms[1:], side="left")
+    last = len(start.t_ms) - 1
+    same = np.abs(start.value[np.minimum(after, last)] - start.value[np.maximum(before, 0)]) <= SAME_START_S
+    return (before >= 0) & (after <= last) & same
 
 
 def _told_starts(samples: Samples, series: Series, times: Ints) -> Floats | None:
@@ -202,31 +300,34 @@ def _told_starts(samples: Samples, series: Series, times: Ints) -> Floats | None
     return np.where(start.t_ms[place] == times, start.value[place], np.nan)
 
 
-def _pair(series: Series, index: int, restarted: bool, proven: bool, whole: bool) -> Increase:
+def _pair(track: _Track, index: int, whole: bool) -> Increase:
     """What was counted between two neighbouring samples, where something is the matter with them."""
+    series = track.series
     a, b = float(series.t_ms[index]), float(series.t_ms[index + 1])
     before, after = float(series.value[index]), float(series.value[index + 1])
     seconds = (b - a) / 1000
-    if restarted or after < before:
+    if track.restarted[index] or after < before:
         note = f"{series.name} was restarted; what it counted in the {seconds:.1f} s before was not seen"
         return _dark(a, b, note, *((after, 0.0) if whole else (0.0, after)))
     rise = after - before
     note = f"{series.name} was not scraped for {seconds:.1f} s"
     told = Increase(rise, 0.0, (), (note,)) if whole else Increase(0.0, rise, (), (note,))
-    return told if proven else told + _dark(a, b, f"{note}, and may have been restarted meanwhile")
+    if track.proven is not None and track.proven[index]:
+        return told
+    return told + _dark(a, b, f"{note}, and may have been restarted meanwhile")
 
 
-def _beginning(samples: Samples, series: Series, from_ms: float, to_ms: float, step: float) -> Increase:
+def _beginning(track: _Track, from_ms: float, to_ms: float, exact: bool) -> Increase:
     """What a series counted before its first sample, which came after the window had begun."""
+    series, began = track.series, track.began
     first, value = float(series.t_ms[0]), float(series.value[0])
-    start = samples.starts.get(series.key)
-    told = start.at(int(first)) if start is not None else None
-    began = None if told is None else told * 1000  # the counter stood at 0 then
-    if began is not None and began >= to_ms:
+    if began is not None and began >= to_ms:  # the counter stood at 0 when its process began
         return Increase()
     if began is not None and began >= from_ms and first <= to_ms:
-        return Increase(value)
-    if first - from_ms <= LATE * step:
+        if track.watched <= from_ms + LATE * track.step:  # an earlier process would have been seen
+            return Increase(value)
+        return _dark(from_ms, began, f"nobody looked whether {series.name} had an earlier process", value)
+    if first - from_ms <= LATE * track.step and not exact:
         return Increase()  # the usual edge of a window
     note = f"{series.name} was first scraped {(first - from_ms) / 1000:.1f} s after the window began"
     if first > to_ms:
@@ -235,8 +336,12 @@ def _beginning(samples: Samples, series: Series, from_ms: float, to_ms: float, s
 
 
 def in_prometheus_time(facts: Facts, spans: Sequence[Span]) -> list[tuple[float, float]]:
-    """Windows on Prometheus' clock, in ms."""
+    """Windows on Prometheus' clock, in whole ms, as exact as its own times."""
     clock = facts.prometheus_clock
     if clock is None:
         return []
-    return [((s.start_ns + clock.offset_ns) / 1e6, (s.end_ns + clock.offset_ns) / 1e6) for s in spans]
+
+    def wall_ms(mono_ns: int) -> float:
+        return float((mono_ns + clock.offset_ns + 500_000) // 1_000_000)
+
+    return [(wall_ms(span.start_ns), wall_ms(span.end_ns)) for span in spans]

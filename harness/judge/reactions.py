@@ -1,4 +1,4 @@
-"""What the platform itself showed: alerts and gauges after a fault, gauges over a window, writable primaries.
+"""What the platform itself showed: alerts and gauges after a fault, writable primaries.
 
 A time is an interval: from the last sample that did not show it yet to the first that did, on a clock known within its
 error. What was not shown while somebody was looking has a lower end only: how long was looked.
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.judge.decide import Counts, count
-from harness.judge.samples import LATE, Samples, Series
+from harness.judge.decide import count
+from harness.judge.samples import LATE, Series
 from harness.judge.values import Value
 from harness.judge.windows import Span, inside
 from harness.model.events import AlertSeen
 from harness.model.judgement import Interval
-from harness.model.slo import AlertTime, GaugeShare, Objective, ReactionTime, WritablePrimaries
+from harness.model.slo import AlertTime, ReactionTime, WritablePrimaries
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,8 +103,7 @@ def _told(facts: Facts, fault: Fault, wanted: AlertTime) -> Value | None:
 def _first(facts: Facts, fault: Fault, series: Series, shows: NDArray[np.bool_]) -> tuple[bool, float, float | None]:
     """(shown just before the fault, last time without, first time with) on Prometheus' clock in ms."""
     start, until = _around(facts, fault)
-    scrapes = facts.samples.scrapes.get(series.key)
-    step = scrapes.step_ms if scrapes else _usual_step(facts.samples)
+    step = facts.samples.step_ms(series)
     before = shows & (series.t_ms < start) & (series.t_ms >= start - LATE * step)
     hits = np.flatnonzero(shows & (series.t_ms >= start) & (series.t_ms <= until))
     if before.any():
@@ -114,10 +113,6 @@ def _first(facts: Facts, fault: Fault, series: Series, shows: NDArray[np.bool_])
     index = int(hits[0])
     last = float(series.t_ms[index - 1]) if index else start
     return False, max(last, start), float(series.t_ms[index])
-
-
-def _usual_step(samples: Samples) -> float:
-    return max((scrapes.step_ms for scrapes in samples.scrapes.values()), default=0.0)
 
 
 def _around(facts: Facts, fault: Fault) -> tuple[float, float]:
@@ -141,35 +136,6 @@ def _never(facts: Facts, fault: Fault, text: str, more: str = "") -> Value:
     seen = (min(facts.samples.last_scrape_ms(start), until) - start) / 1000
     watched = max(0.0, seen - (fault.to_ns - fault.from_ns) / 1e9)
     return Value(Interval(low=watched), f"{text} in the {watched:.1f} s that Prometheus watched{more}")
-
-
-def gauge_share(
-    facts: Facts, indicator: GaugeShare, objective: Objective, spans: Sequence[tuple[float, float]]
-) -> tuple[Counts, tuple[str, ...]] | str:
-    """Scrapes of every series by whether the gauge met the objective; a str says why nothing can be told."""
-    trouble = facts.samples.trouble(indicator.query) or facts.samples.trouble("up")
-    if trouble:
-        return trouble
-    series = facts.samples.series(indicator.query)
-    if not series:
-        return f"Prometheus has no series {indicator.query}"
-    assert objective.value is not None
-    meets = {"lte": np.less_equal, "lt": np.less, "gte": np.greater_equal, "gt": np.greater}[objective.op or "gte"]
-    total = Counts(0, 0)
-    notes: list[str] = []
-    for from_ms, to_ms in spans:
-        for one in series:
-            here = (one.t_ms >= from_ms) & (one.t_ms < to_ms)
-            good = int(np.count_nonzero(meets(one.value[here], objective.value)))
-            seen = int(np.count_nonzero(here))
-            scrapes = facts.samples.scrapes.get(one.key)
-            step = scrapes.step_ms if scrapes else _usual_step(facts.samples)
-            expected = int((to_ms - from_ms) // step) if step else seen
-            unknown = max(0, expected - seen)
-            if unknown:
-                notes.append(f"{one.name}: {count(unknown, 'scrape')} of {expected} missing")
-            total = Counts(total.good + good, total.bad + seen - good, total.unknown + unknown)
-    return total, tuple(notes)
 
 
 def primaries(facts: Facts, spans: Sequence[Span], wanted: WritablePrimaries) -> Value:

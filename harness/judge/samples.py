@@ -2,7 +2,8 @@
 
 A scrape target is (job, instance). Prometheus writes `up` at every scrape: 1 when the target answered, 0 when it did
 not; where `up` itself has a gap, Prometheus did not scrape. A series without a sample at a scrape that was up was not
-exposed then: to a counter that means it did not exist yet.
+exposed then: to a counter that means it did not exist yet. Prometheus writes a staleness marker where a series ended;
+only remote read returns it, so it may be missing, and `up` tells the same of what was scraped.
 """
 
 from __future__ import annotations
@@ -28,16 +29,22 @@ Key = tuple[str, str]
 # Scrapes come late by some ms; one is missing when the next comes later than so many intervals.
 LATE = 1.5
 STARTED = "process_start_time_seconds"
+# https://github.com/prometheus/prometheus/blob/main/model/value/value.go: the NaN that marks the end of a series
+STALE_BITS = 0x7FF0000000000002
 
 
 @dataclass(frozen=True)
 class Series:
-    """One time series, ascending; samples that were NaN stand apart, by their times."""
+    """One time series, ascending; samples that were NaN and staleness markers stand apart, by their times."""
 
     labels: Mapping[str, str]
     t_ms: NDArray[np.int64]
     value: NDArray[np.float64]
     nan_ms: NDArray[np.int64]
+    stale_ms: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.t_ms) + len(self.nan_ms) + len(self.stale_ms)
 
     @property
     def key(self) -> Key:
@@ -92,7 +99,8 @@ class Samples:
             return f"Prometheus did not answer for {query}: {answer.error}"
         if answer.warnings:
             return f"Prometheus answered for {query} in part only: {answer.warnings[0]}"
-        if answer.samples > sum(len(series.t_ms) + len(series.nan_ms) for series in self.series(answer.query)):
+        recorded = self.series(answer.query)
+        if answer.samples > sum(map(len, recorded)) or answer.series > len(recorded):
             return f"of the samples of {query} some are missing from the record"
         return ""
 
@@ -101,8 +109,17 @@ class Samples:
         exact = next((answer for answer in self.answers if answer.query == query), None)
         if exact is not None:
             return exact
-        wanted = parse_selector(query)
-        return next((one for one in self.answers if wanted.within(parse_selector(one.query))), None)
+        try:
+            wanted = parse_selector(query)
+        except ValueError:  # an expression: nothing wider holds it
+            return None
+        raw = (answer for answer in self.answers if not answer.computed_every_s)
+        return next((answer for answer in raw if wanted.within(parse_selector(answer.query))), None)
+
+    def computed_every_ms(self, query: str) -> float:
+        """How often Prometheus evaluated this expression; 0 for what it scraped."""
+        answer = next((answer for answer in self.answers if answer.query == query), None)
+        return answer.computed_every_s * 1000 if answer else 0.0
 
     def series(self, query: str) -> tuple[Series, ...]:
         """The series that answered this query; none when there was no answer."""
@@ -136,32 +153,58 @@ class Samples:
         for part in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
             part = part[np.concatenate([[True], np.diff(times[part]) > 0])]
             nan = np.isnan(values[part])
+            stale = values[part].view(np.int64) == STALE_BITS
             name = json.loads(names[codes[part[0]]])
-            found.append(Series(name, times[part][~nan], values[part][~nan], times[part][nan]))
+            found.append(
+                Series(name, times[part][~nan], values[part][~nan], times[part][nan & ~stale], times[part][stale])
+            )
         return tuple(found)
 
     @cached_property
     def scrapes(self) -> dict[Key, Scrapes]:
-        """Every scrape target by (job, instance)."""
+        """Every scrape target by (job, instance). Its interval is the declared one; where none was, the median seen."""
         found: dict[Key, Scrapes] = {}
+        answer = self._answer("up")
+        declared = answer.intervals if answer else {}
         steps = [float(np.median(np.diff(up.t_ms))) for up in self.series("up") if len(up.t_ms) > 2]
         usual = float(np.median(steps)) if steps else 0.0
         for up in self.series("up"):
             step = float(np.median(np.diff(up.t_ms))) if len(up.t_ms) > 2 else usual
-            found[up.key] = Scrapes(up.labels, up.t_ms, up.value == 1.0, step)
+            told = declared.get(up.key[0])
+            found[up.key] = Scrapes(up.labels, up.t_ms, up.value == 1.0, told * 1000 if told else step)
         return found
+
+    def step_ms(self, series: Series) -> float:
+        """How often a series is sampled: by its own target, else (a rule's result) as the slowest target."""
+        scrapes = self.scrapes.get(series.key)
+        return scrapes.step_ms if scrapes else max((one.step_ms for one in self.scrapes.values()), default=0.0)
 
     @cached_property
     def starts(self) -> dict[Key, Series]:
         """When each target's process began (seconds of wall time), as it told at each scrape."""
         return {series.key: series for series in self.series(STARTED)}
 
+    @cached_property
+    def _scraped(self) -> tuple[NDArray[np.int64], float]:
+        """When Prometheus scraped anything, and after how long without it paused."""
+        times = [scrapes.t_ms for scrapes in self.scrapes.values()]
+        step = max((scrapes.step_ms for scrapes in self.scrapes.values()), default=0.0)
+        return np.unique(np.concatenate(times or [np.zeros(0, dtype=np.int64)])), LATE * step
+
+    def watched_since(self, until_ms: float) -> float:
+        """Since when Prometheus scraped anything without a pause, up to this time."""
+        times, pause = self._scraped
+        before = times[times < until_ms]
+        if not len(before) or until_ms - before[-1] > pause:
+            return until_ms
+        pauses = np.flatnonzero(np.diff(before) > pause)
+        return float(before[pauses[-1] + 1] if len(pauses) else before[0])
+
     def last_scrape_ms(self, from_ms: float) -> float:
         """Until when Prometheus scraped anything without a pause, from this time on."""
-        times = np.unique(np.concatenate([s.t_ms for s in self.scrapes.values()] or [np.zeros(0, dtype=np.int64)]))
-        step = max((scrapes.step_ms for scrapes in self.scrapes.values()), default=0.0)
+        times, pause = self._scraped
         after = times[times >= from_ms]
-        if not len(after) or after[0] - from_ms > LATE * step:
+        if not len(after) or after[0] - from_ms > pause:
             return from_ms
-        pauses = np.flatnonzero(np.diff(after) > LATE * step)
+        pauses = np.flatnonzero(np.diff(after) > pause)
         return float(after[pauses[0]] if len(pauses) else after[-1])

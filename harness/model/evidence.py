@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,10 +36,18 @@ class Evidence:
 
 @dataclass(frozen=True)
 class MetricAnswer:
-    """How Prometheus answered one selector over the whole run: errors and warnings are kept, never dropped."""
+    """How Prometheus answered one query over the whole run: errors and warnings are kept, never dropped.
+
+    `computed_every_s` > 0: not a series selector but an expression, evaluated by Prometheus so often; else raw samples
+    as scraped. `stale`: staleness markers are among them. `intervals` stand in the answer to `up`: each job's declared
+    scrape interval in seconds.
+    """
 
     query: str
     series: int
     samples: int
     error: str = ""
     warnings: tuple[str, ...] = ()
+    computed_every_s: float = 0.0
+    stale: bool = False
+    intervals: Mapping[str, float] = field(default_factory=dict)

@@ -104,8 +104,14 @@ def test_a_process_that_began_in_the_window_counts_from_zero():
     times = [at for at in EVERY_SECOND if at > 15]
     began = (ns(14.0) + WALL_NS) / 1e9
     others = [*scraped("up", times=times), *scraped("process_start_time_seconds", lambda _at: began, times=times)]
-    found = grown(*scraped(QUERY, lambda at: round(RATE * (at - 14)), times=times), others=others)
+    rows = scraped(QUERY, lambda at: round(RATE * (at - 14)), times=times)
+    watching = scraped("up", instance="weaviate-0", service="weaviate")  # had there been another, it had been seen
+    found = grown(*rows, others=[*others, *watching])
     assert (found.least, found.unknown) == (203.0, 0.0)
+    blind = grown(*rows, others=others)
+    assert blind.least == 203.0
+    assert math.isinf(blind.unknown)
+    assert "nobody looked whether" in blind.notes[0]
 
 
 def test_a_new_process_that_has_not_counted_yet_stands_at_zero():
