@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
+from harness.judge.decidable import claim_of
 from harness.judge.decide import Claim
 from harness.judge.rows import Rows, read_rows
 from harness.judge.samples import Samples
@@ -21,7 +22,7 @@ from harness.model.events import (
     ScheduleFixed,
 )
 from harness.model.evidence import Evidence
-from harness.model.slo import CounterRatio, RequestRatio, Slo
+from harness.model.slo import Slo
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,8 @@ class Facts:
         return choose(self.spans, slo.annotations.window, slo.annotations.experiment)
 
     def claim(self, slo: Slo) -> Claim:
-        """As annotated; else what the scenario claims for counted events of steady windows, and the run elsewhere."""
-        if slo.annotations.claim:
-            return slo.annotations.claim
-        counted = isinstance(slo.indicator, RequestRatio | CounterRatio)
-        return self.evidence.scenario.claim if counted and slo.annotations.window == "steady" else "run"
+        """What the SLO speaks of: this run, or the platform."""
+        return claim_of(slo, self.evidence.scenario)
 
     def asked(self, slo: Slo) -> bool:
         """Whether this run judges the SLO: not one about an experiment that the run has not."""

@@ -27,6 +27,28 @@ class Step(Frozen):
     ends_s: tuple[float, float]
 
 
+class Decidability(Frozen):
+    """What a run can say of one objective at best.
+
+    `can_pass`: it passes when nothing bad happens; `can_fail`: it fails when all is bad. `effective`: how many
+    independent events a claim about the platform would rest on; `shortest_s`, `repeats`: the shortest judged time and
+    the fewest clean faults that could make it pass.
+    """
+
+    slo: str
+    objective: str
+    claim: str
+    window: str
+    origin: str
+    can_pass: bool
+    can_fail: bool
+    events: float
+    effective: float | None = None
+    shortest_s: float | None = None
+    repeats: int | None = None
+    reason: str
+
+
 class Plan(Frozen):
     """The exact timeline: every random choice is already made."""
 
@@ -37,4 +59,5 @@ class Plan(Frozen):
     faults: tuple[PlannedFault, ...]
     load_s: float  # the longest the load may go on
     arrivals: int  # arrivals due by the earliest possible end
+    objectives: tuple[Decidability, ...] = ()
     notes: tuple[str, ...] = ()

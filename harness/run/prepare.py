@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ class Prepared:
 
 def prepare(file: Path, choices: Choices) -> Prepared:
     """Raises BadInput(s) with file and line for every mistake that can be found before a run."""
+    from harness.judge.decidable import decidability
     from harness.load.schedule import count
     from harness.run.certificate import definition
     from harness.spec.openslo import load_slos
@@ -82,6 +84,8 @@ def prepare(file: Path, choices: Choices) -> Prepared:
     nominal = spec.load.warm_up + spec.steady
     rate = count(spec.load.arrivals, seed, nominal) / nominal
     drawn = plan(scenario.model_copy(update={"spec": spec}), release, seed, faults, rate)
+    drawn = drawn.model_copy(update={"objectives": decidability(slos, spec, drawn)})
+    _check_claims(drawn)
     tested = spec.rollout.canary if spec.rollout else release
     definitions = definition(platform.value, tested)
     admitted = _admitted(files, choices, tested, definitions)
@@ -124,6 +128,29 @@ def _check_experiment_names(files: ScenarioFiles, slos: Any) -> None:
         if name not in known
         for file, line in places
     ]
+    if mistakes:
+        raise BadInputs(mistakes)
+
+
+def _check_claims(drawn: Plan) -> None:
+    """What this run could not say of the platform even if nothing went wrong must not be asked of it."""
+    mistakes = []
+    for one in drawn.objectives:
+        if one.claim == "run" or one.can_pass:
+            continue
+        file, _, line = one.origin.rpartition(":")
+        longer = f"judge at least {math.ceil(one.shortest_s)} s of it, " if one.shortest_s is not None else ""
+        more = f"repeat the experiment {one.repeats} times, " if one.repeats is not None else ""
+        mistakes.append(
+            BadInput(
+                f"{one.slo} speaks of the platform, which this run cannot: {one.reason}",
+                file=file,
+                line=int(line),
+                key="metadata.annotations",
+                fix=f"{longer}{more}claim the run (harness/claim: run), "
+                "or declare a shorter harness/correlation if requests do fail independently",
+            )
+        )
     if mistakes:
         raise BadInputs(mistakes)
 

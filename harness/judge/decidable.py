@@ -1,0 +1,195 @@
+"""Whether a run can decide an objective at all, before it is run: from what the scenario declares alone.
+
+Taken is the best case for each side, not one bad event for PASS and only bad ones for FAIL. What goes wrong in a run
+costs events on top, so one as short as `shortest_s` decides only when nothing does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.judge import bounds
+from harness.judge.blocks import per_second
+from harness.judge.decide import Claim, count, percent
+from harness.model.base import format_duration
+from harness.model.plan import Decidability, Plan
+from harness.model.scenario import Poisson, ScenarioSpec
+from harness.model.slo import CounterRatio, Objective, RequestFilter, RequestRatio, Slo
+
+FAULT_KINDS = ("RecoveryTime", "ReactionTime", "AlertTime")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Events that an objective may expect at best: per second, and over how many seconds."""
+
+    rate: float
+    seconds: float
+    correlation_s: float
+    poisson: bool = False
+
+    @property
+    def size(self) -> int:
+        """The declared number of events in a block of the correlation length."""
+        return max(1, math.ceil(self.rate * self.correlation_s - 1e-9))
+
+    @property
+    def worth(self) -> float:
+        """Independent events for one event: 1 without a correlation length."""
+        if not self.correlation_s:
+            return 1.0
+        # What a block holds beyond its declared number counts for nothing: E min(n, m) of a Poisson n around m.
+        mean = self.rate * self.correlation_s
+        kept = _mean_of_the_lesser(mean, self.size) / mean if self.poisson and mean else 1.0
+        return kept / self.size / 2.0
+
+    @property
+    def events(self) -> float:
+        return self.rate * self.seconds
+
+    @property
+    def effective(self) -> float:
+        return max(1.0, self.events * self.worth) if self.events else 0.0
+
+
+def decidability(slos: Sequence[Slo], spec: ScenarioSpec, plan: Plan) -> tuple[Decidability, ...]:
+    """One entry for each objective that this run will judge, in order."""
+    names = {fault.experiment.partition("#")[0] for fault in plan.faults}
+    asked = [slo for slo in slos if not slo.annotations.experiment or slo.annotations.experiment in names]
+    system = sum(len(slo.objectives) for slo in asked if claim_of(slo, spec) == "system")
+    return tuple(_one(slo, objective, spec, plan, system) for slo in asked for objective in slo.objectives)
+
+
+def claim_of(slo: Slo, spec: ScenarioSpec) -> Claim:
+    """As annotated; else what the scenario claims for counted events of steady windows, and the run elsewhere."""
+    if slo.annotations.claim:
+        return slo.annotations.claim
+    counted = isinstance(slo.indicator, RequestRatio | CounterRatio)
+    return spec.claim if counted and slo.annotations.window == "steady" else "run"
+
+
+def _one(slo: Slo, objective: Objective, spec: ScenarioSpec, plan: Plan, system: int) -> Decidability:
+    claim, notes = claim_of(slo, spec), slo.annotations
+    told = {"slo": slo.name, "objective": objective.title, "claim": claim, "window": notes.window, "origin": slo.origin}
+    expected = _expected(slo, spec, plan)
+    if expected is None:
+        return _few(told, slo, objective, plan, claim)
+    if claim == "run":
+        enough = expected.events >= notes.minimum_events
+        shortest = notes.minimum_events / expected.rate if expected.rate else None
+        reason = f"about {count(round(expected.events), 'event')} expected"
+        if not enough:
+            reason += f", {count(notes.minimum_events)} are needed to decide"
+        return Decidability(
+            **told, can_pass=enough, can_fail=enough, events=expected.events, shortest_s=shortest, reason=reason
+        )
+    confidence = notes.confidence
+    strict = max(confidence, 1.0 - spec.false_fail / max(1, system))
+    needed = _needed(objective.target, confidence, expected)
+    effective = expected.effective
+    can_fail = bool(effective) and bounds.mean_upper(0.0, effective, strict) < objective.target
+    shortest = None if math.isinf(needed) or not expected.rate else needed / expected.worth / expected.rate
+    can_pass = effective >= needed and expected.events >= notes.minimum_events
+    reason = f"about {count(round(expected.events), 'event')} expected, worth {effective:,.0f} independent ones"
+    if not can_pass:
+        reason += f"; {percent(objective.target)} at {percent(confidence)} takes {needed:,.0f} without one bad"
+    return Decidability(
+        **told,
+        can_pass=can_pass,
+        can_fail=can_fail,
+        events=expected.events,
+        effective=effective,
+        shortest_s=shortest,
+        reason=reason,
+    )
+
+
+def _needed(target: float, confidence: float, expected: Expected) -> float:
+    if expected.correlation_s:
+        return bounds.effective_needed(target, confidence)
+    return bounds.events_needed(0, target, confidence) or math.inf
+
+
+def _few(told: dict[str, str], slo: Slo, objective: Objective, plan: Plan, claim: Claim) -> Decidability:
+    """Objectives on single values: one for each fault, or one for the run."""
+    per_fault = type(slo.indicator).__name__ in FAULT_KINDS
+    name = slo.annotations.experiment
+    faults = sum(not name or fault.experiment.partition("#")[0] == name for fault in plan.faults)
+    values = faults if per_fault else 1
+    if claim == "run":
+        word = f"{count(values, 'fault')} planned" if per_fault else "measured in this run"
+        return Decidability(**told, can_pass=values > 0, can_fail=values > 0, events=values, reason=word)
+    if isinstance(slo.indicator, CounterRatio):
+        reason = "nobody declares how many of these events an arrival can make at most, so none counts as independent"
+        return Decidability(**told, can_pass=False, can_fail=False, events=0, reason=reason)
+    needed = bounds.events_needed(0, objective.target, slo.annotations.confidence)
+    can_pass = needed is not None and values >= needed
+    sure = f"{percent(objective.target)} of the time, {percent(slo.annotations.confidence)} sure"
+    takes = "no number of faults proves it" if needed is None else f"takes {count(needed, 'clean fault')}"
+    return Decidability(
+        **told,
+        can_pass=can_pass,
+        can_fail=values > 0,
+        events=values,
+        repeats=needed,
+        reason=f"{count(values, 'fault')} planned; {sure}: {takes}",
+    )
+
+
+def _expected(slo: Slo, spec: ScenarioSpec, plan: Plan) -> Expected | None:
+    """None where nothing is counted by the second, or nobody declares how often it happens."""
+    indicator, notes = slo.indicator, slo.annotations
+    correlation = spec.correlation if notes.correlation is None else notes.correlation
+    seconds, share = _seconds(notes.window, notes.experiment, spec, plan)
+    poisson = isinstance(spec.load.arrivals, Poisson)
+    match indicator:
+        case RequestRatio(table="beacon"):
+            return Expected(1.0 / spec.beacon.every, seconds, correlation)
+        case RequestRatio():
+            return Expected(per_second(spec.load, indicator) * share, seconds, correlation, poisson)
+        case CounterRatio(per_arrival=float() as per_arrival):
+            every = RequestRatio(table="requests", total=RequestFilter(), good=RequestFilter())
+            rate = per_second(spec.load, every) * share * per_arrival
+            # A counter's own rate may be lower; its blocks are as full as its fullest (judge.blocks.packed).
+            crowd = rate * correlation + (4.0 * math.sqrt(rate * correlation) if poisson else 0.0)
+            return Expected(rate, seconds, correlation * crowd / (rate * correlation) if correlation else 0.0)
+        case _:
+            return None
+
+
+def _seconds(window: str, experiment: str, spec: ScenarioSpec, plan: Plan) -> tuple[float, float]:
+    """(the shortest time that is judged, the share of the traffic that is)."""
+    if spec.rollout is not None:
+        step = min(spec.rollout.judged, key=lambda one: one.share * one.bake)
+        return step.bake, step.share
+    if window == "run":
+        kinds: Iterable[str] = ("redeploy", "steady", "rollout", "fault", "quiet")
+    else:
+        kinds = (window,)
+    chosen = [step for step in plan.steps if step.stage in kinds]
+    if experiment:
+        chosen = [step for step in chosen if step.title.partition("#")[0] == experiment]
+    return sum(step.ends_s[0] - step.starts_s[0] for step in chosen), 1.0
+
+
+def _mean_of_the_lesser(mean: float, size: int) -> float:
+    """E min(n, size) for a Poisson n."""
+    total, chance, below = 0.0, math.exp(-mean), 0.0
+    for n in range(size):
+        total += n * chance
+        below += chance
+        chance *= mean / (n + 1)
+    return total + size * max(0.0, 1.0 - below)
+
+
+def words(one: Decidability) -> str:
+    """One line for people."""
+    able = {(True, True): "decidable", (True, False): "can only pass", (False, True): "can only fail"}
+    line = able.get((one.can_pass, one.can_fail), "cannot be decided")
+    about = f"{one.slo}{f': {one.objective}' if one.objective else ''} [{one.claim}]"
+    short = ""
+    if not one.can_pass and one.shortest_s is not None:
+        short = f"; the shortest window that could: {format_duration(float(math.ceil(one.shortest_s)))}"
+    return f"{line:<18} {about}: {one.reason}{short}"
