@@ -1,0 +1,105 @@
+"""What a run can decide at all is known before it is run; what it cannot say of the platform is refused."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.errors import BadInput
+from harness.judge import bounds
+from harness.judge.blocks import Blocks
+from harness.judge.decidable import decidability, words
+from harness.model.plan import Decidability
+from harness.model.slo import RecoveryTime, RequestFilter, RequestRatio, Slo
+from harness.plan import plan
+from harness.testing.evidence import scenario, slo
+from tests.unit.test_plan import fault
+
+SERVED = RequestRatio(table="requests", total=RequestFilter(), good=RequestFilter(outcome="served"))
+ROOT = Path(__file__).parents[2]
+
+
+def ask(asked: Slo, *, steady: float = 60.0, faults: int = 0, **spec: object) -> Decidability:
+    from harness.model.platform import Metadata
+    from harness.model.scenario import Scenario
+
+    chosen = scenario().model_copy(update={"steady": steady, "experiments": (), **spec})
+    document = Scenario(apiVersion="harness/v1", kind="Scenario", metadata=Metadata(name="x"), spec=chosen)
+    planned = tuple(fault(1.0) for _ in range(faults))
+    (found,) = decidability([asked], chosen, plan(document, "1", 1, planned, chosen.load.arrivals.rate))
+    return found
+
+
+def test_independent_requests_need_2995_for_three_nines():
+    rate = scenario().load.arrivals.rate
+    just, short = (
+        ask(slo(SERVED, 0.999, claim="system", correlation="0s"), steady=n / rate, quiet=0.0) for n in (2995, 2994)
+    )
+    assert just.can_pass and not short.can_pass
+    assert short.shortest_s == pytest.approx(2995 / rate)
+
+
+def test_what_hangs_together_takes_longer_by_twice_its_length():
+    found = ask(slo(SERVED, 0.99, claim="system", correlation="1s"))
+    assert not found.can_pass
+    assert found.shortest_s == pytest.approx(2 * math.log(0.05) / math.log(0.99), rel=0.1)
+    assert "without one bad" in words(found)
+    assert ask(slo(SERVED, 0.99, claim="system", correlation="1s"), steady=found.shortest_s + 1).can_pass
+
+
+def test_the_shortest_run_is_one_that_the_judge_would_pass():
+    """The plan's word held against the judge's own bound, on a run without one bad request."""
+    found = ask(slo(SERVED, 0.99, claim="system", correlation="500ms"))
+    assert found.shortest_s is not None
+    rate = scenario().load.arrivals.rate
+    number = math.ceil(found.shortest_s / 0.5)
+    whole = np.full(number, round(rate * 0.5))
+    none = np.zeros(number, dtype=np.int64)
+    effective, share = Blocks(whole, none, none, 0, round(rate * 0.5), 0.5).effective(worst=True)
+    assert bounds.mean_lower(share, effective, 0.95) >= 0.99
+
+
+def test_a_claim_about_the_run_needs_its_minimum_of_events_only():
+    assert ask(slo(SERVED, 0.999, claim="run", minimum_events=100)).can_pass
+    assert not ask(slo(SERVED, 0.999, claim="run", minimum_events=100), steady=0.5).can_pass
+
+
+def test_59_clean_kills_are_needed_for_95_percent_of_the_time():
+    recovery = slo(RecoveryTime(), 0.95, op="lte", value=300.0, window="fault", claim="system")
+    found = ask(recovery, faults=3)
+    assert (found.repeats, found.can_pass) == (59, False)
+    assert "59 clean faults" in found.reason
+    assert ask(recovery, faults=59).can_pass
+
+
+def test_plan_and_run_refuse_a_claim_that_the_run_is_too_short_for(tmp_path):
+    from harness.run.prepare import Choices, prepare
+
+    text = (ROOT / "scenarios/certify-soak.yaml").read_text().replace("steady: 40m", "steady: 5m")
+    file = tmp_path / "short.yaml"
+    file.write_text(text.replace("../", f"{ROOT}/"))
+    with pytest.raises(BadInput) as refused:
+        prepare(file, Choices())
+    told = str(refused.value)
+    assert "slos/soak/unified-api.yaml:" in told
+    assert "fix: judge at least" in told and "harness/claim: run" in told
+    prepare(ROOT / "scenarios/certify-soak.yaml", Choices())
+
+
+def test_every_objective_of_the_shipped_scenarios_can_be_decided():
+    from harness.run.prepare import Choices, prepare
+
+    for name in ("certify-quick", "certify-full", "certify-soak", "canary-local", "upgrade-local"):
+        drawn = prepare(ROOT / f"scenarios/{name}.yaml", Choices(gate=False)).plan
+        assert drawn.objectives
+        assert [one for one in drawn.objectives if not (one.can_pass and one.can_fail)] == [], name
+        assert name != "certify-full" or any(one.claim == "system" for one in drawn.objectives)
+
+
+def test_an_objective_about_an_experiment_that_the_run_has_not_is_not_asked():
+    other = slo(RecoveryTime(), 0.95, op="lte", value=300.0, window="fault", experiment="gpu-loss")
+    with pytest.raises(ValueError, match="not enough values"):
+        ask(other, faults=1)
