@@ -153,7 +153,11 @@ def axis(result: ObjectiveResult) -> Axis:
     at = [value * step for value in svg.ticks(0.0, high / step, 4)]
     if result.unit == "count":
         at = [value for value in at if value == int(value)]
-    return Axis(svg.linear(0.0, high, EDGE, WIDTH - EDGE), _ticks(at, result.unit))
+    place = svg.linear(0.0, high, EDGE, WIDTH - EDGE)
+    if step > 1.0:
+        name = "min" if step == 60.0 else "h"
+        return Axis(place, tuple((value, f"{value / step:g}{words.NARROW}{name}") for value in at))
+    return Axis(place, _ticks(at, result.unit))
 
 
 def _nines(values: Sequence[float], target: float) -> Axis:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from harness.judge.bounds import lower
+from harness.judge.bounds import lower, mean_lower
 from harness.model.judgement import ObjectiveResult, Verdict
 from harness.render.words import NARROW, count, duration, grouped, requirement, span
 
@@ -22,17 +22,26 @@ def how_sure(result: ObjectiveResult) -> str:
     return _of_platform(result) if result.claim == "system" else _of_run(result)
 
 
-def besides(result: ObjectiveResult) -> str:
-    """What a count of this run says of the platform in general, where the verdict does not rest on that; else ""."""
+def besides(result: ObjectiveResult) -> tuple[str, ...]:
+    """What else must be known: how much its events count for, and what a count says of the platform in general."""
+    told = []
     low = result.interval.low
-    if result.claim != "run" or result.unit != "ratio" or result.window not in INFERRED or not result.confidence:
-        return ""
-    if low is None or not result.events or result.verdict is not Verdict.PASS or low == result.observed.low:
-        return ""
-    return (
-        f"Of runs to come it says less: {_outward(low, math.floor)} or better, with "
-        f"{_share(result.confidence)} confidence."
-    )
+    inferred = result.claim == "system"
+    if result.claim == "run" and result.unit == "ratio" and result.window in INFERRED and result.confidence:
+        inferred = low is not None and low != result.observed.low and result.verdict is Verdict.PASS
+        if inferred:
+            told.append(
+                f"Of runs to come it says less: {_outward(low, math.floor)} or better, with "
+                f"{_share(result.confidence)} confidence."
+            )
+    if inferred and result.effective is not None and result.correlation_s and result.effective < result.events - 0.5:
+        told.append(
+            f"Its {count(result.events, 'event')} count as {_about(result.effective)} independent ones, since what "
+            f"goes wrong within {duration(result.correlation_s)} may have one cause."
+        )
+    if result.claim == "system" and result.verdict is Verdict.FAIL and result.fail_confidence:
+        told.append("That is stricter than for one objective alone, because many were judged at once.")
+    return tuple(told)
 
 
 def settle(result: ObjectiveResult, seconds: float = 0.0) -> str:
@@ -67,7 +76,7 @@ def _of_run(result: ObjectiveResult) -> str:
 
 def _of_platform(result: ObjectiveResult) -> str:
     low, high = _outward(result.interval.low, math.floor), _outward(result.interval.high, math.ceil)
-    chance = _chance(result.confidence or 0.0)
+    chance = _chance((result.fail_confidence if result.verdict is Verdict.FAIL else None) or result.confidence or 0.0)
     if result.verdict is Verdict.PASS:
         return f"If the platform were worse than {low}, a run this good would be seen less than {chance}."
     if result.verdict is Verdict.FAIL:
@@ -126,27 +135,48 @@ def _of_more(result: ObjectiveResult, seconds: float) -> str:
         return "More events than this run had: the objective declares how many it wants at least."
     if result.bad / known >= 1.0 - result.target:
         return "A longer run. What was measured lies on the bad side, so more of the same would sooner show a FAIL."
-    needed = _needed(result.bad, known, result.target, result.confidence or 0.95)
-    if needed is None or needed <= result.events:
+    bad = result.bad / known
+    worth = result.effective or known  # independent events that this run showed
+    needed = _needed(result, bad, worth)
+    if needed is None or needed <= worth:
         return "To know how the unknown events ended, or a run with far more events."
-    more = needed - result.events
+    more = _rounded_up(result.events * (needed / worth - 1.0))
+    while not _enough(result, bad, worth * (1.0 + more / result.events)):  # one bad event more can tip it back
+        more = _rounded_up(more * 1.01 + 1.0)
     how = "if as few of them are bad as so far" if result.bad else "without a bad one"
-    longer = f": about {duration(math.ceil(more / result.events * seconds))} longer at this load" if seconds > 0 else ""
-    return f"{count(more, 'more event')}, {how}{longer}."
+    longer = f": {duration(math.ceil(more / result.events * seconds))} longer at this load" if seconds > 0 else ""
+    return f"About {count(more, 'more event')}, {how}{longer}."
 
 
-def _needed(bad: int, known: int, target: float, confidence: float) -> int | None:
-    """How many events in all would be a PASS at the share of bad ones that was measured; None beyond reason."""
-    low, high = known, known
-    while lower(high - math.ceil(bad / known * high), high, confidence) < target:
-        low, high = high, high * 2
+def _needed(result: ObjectiveResult, bad: float, worth: float) -> float | None:
+    """How many independent events would be a PASS with this share of bad ones, to 0.1 %; None beyond reason."""
+    low = high = worth
+    while not _enough(result, bad, high):
+        low, high = high, high * 2.0
         if high > MOST_EVENTS:
             return None
-    while high - low > max(1, low // 1000):
-        middle = (low + high) // 2
-        enough = lower(middle - math.ceil(bad / known * middle), middle, confidence) >= target
-        low, high = (low, middle) if enough else (middle, high)
+    while high - low > 0.001 * high:
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if _enough(result, bad, middle) else (middle, high)
     return high
+
+
+def _enough(result: ObjectiveResult, bad: float, worth: float) -> bool:
+    confidence, target = result.confidence or 0.95, result.target or 0.0
+    if result.effective is not None:
+        return mean_lower(1.0 - bad, worth, confidence) >= target
+    events = math.floor(worth)
+    return lower(events - math.ceil(bad * events), events, confidence) >= target
+
+
+def _rounded_up(number: float) -> int:
+    """To two digits: more would be false precision."""
+    unit = 10 ** max(0, math.floor(math.log10(max(number, 1.0))) - 1)
+    return math.ceil(number / unit) * unit
+
+
+def _about(number: float) -> str:
+    return grouped(round(number)) if number >= 10 else f"{number:.1f}"
 
 
 def _outward(bound: float | None, rounding: Callable[[float], int]) -> str:

@@ -20,7 +20,7 @@ MEANING = {
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]|[\ud800-\udfff]"
 )
-_NAME = re.compile(r"\S*[-#_/0-9]")
+_NAME = re.compile(r"\S*[-#_/{0-9]")
 _BLANKS = re.compile(r"[ \t\n]+")
 
 

@@ -6,7 +6,18 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.model.judgement import DataLoss, Finding, Interval, Judgement, ObjectiveResult, Recovery, Verdict, worst
+from harness.model.judgement import (
+    DataLoss,
+    Finding,
+    Interval,
+    Judgement,
+    ObjectiveResult,
+    Phase,
+    PhaseName,
+    Recovery,
+    Verdict,
+    worst,
+)
 from harness.model.records import Content
 from harness.testing.sample_row import EXPERIMENT, LANDED_S, NAME, Kind, Row, at_ns
 
@@ -65,6 +76,8 @@ def _steady(kind: Kind, rows: Sequence[Row]) -> tuple[ObjectiveResult, ...]:
             events=319,
             bad=6,
             confidence=0.95,
+            effective=160.0,
+            correlation_s=0.1,
             window="steady",
             claim="system",
         ),
@@ -257,6 +270,24 @@ def _recovery(kind: Kind) -> Recovery:
         probes=2880,
         lost_probes=0,
         reason="stayed good for the 2 s that are required",
+        phases=() if kind == "inconclusive" else _phases(),
+    )
+
+
+def _phases() -> tuple[Phase, ...]:
+    """As `harness.judge.phases.chain` gives them: the breaker tells before the alert, nothing fails over."""
+
+    def phase(name: PhaseName, at: tuple[float, float], took: tuple[float, float], told_by: str = "users") -> Phase:
+        span = Interval(low=at[0], high=at[1])
+        return Phase(name=name, at=span, until=span, took=Interval(low=took[0], high=took[1]), told_by=told_by)
+
+    return (
+        phase("first-failure", (0.0, 0.03), (0.0, 0.03)),
+        phase("detected", (0.4, 0.9), (0.37, 0.9), "breaker of unified-api"),
+        Phase(name="failed-over", reason="whoever answered before the fault answered on; nothing took over"),
+        Phase(name="ready", reason="no reaction is declared for it"),
+        phase("served", (1.34, 1.38), (0.44, 0.98)),
+        phase("full-service", (29.81, 29.87), (28.43, 28.53)),
     )
 
 

@@ -7,8 +7,8 @@ from markupsafe import Markup
 
 from harness.model import events as e
 from harness.model.evidence import Evidence
-from harness.model.judgement import Interval, Judgement
-from harness.render import plots, words
+from harness.model.judgement import Interval, Judgement, Recovery
+from harness.render import plots, steps, words
 from harness.render.faults import Fault
 from harness.render.page import (
     NARROW,
@@ -17,6 +17,7 @@ from harness.render.page import (
     Figure,
     Part,
     Section,
+    Table,
     badge,
     chip,
     joined,
@@ -41,12 +42,22 @@ def _recovery(evidence: Evidence, judgement: Judgement, fault: Fault) -> Part:
     if recovery is None:
         return Part(heading, ("Nothing is judged of this fault's recovery.", *seen))
     unnoticed = "users noticed nothing"
-    moments: list[tuple[Cell, Cell]] = [
-        ("First failure", _after(recovery.first_failure_s, "unknown" if recovery.visible else unnoticed)),
-        (sign("detected") + "Alert fired", _after(recovery.detected_s, "none was seen")),
-        (sign("served") + "Users served again", _after(recovery.served_s, "never" if recovery.visible else unnoticed)),
-        (sign("full") + "Full service", _after(recovery.full_service_s, "never" if recovery.visible else unnoticed)),
-    ]
+    moments: list[tuple[Cell, Cell]] = (
+        []
+        if recovery.phases
+        else [
+            ("First failure", _after(recovery.first_failure_s, "unknown" if recovery.visible else unnoticed)),
+            (sign("detected") + "Alert fired", _after(recovery.detected_s, "none was seen")),
+            (
+                sign("served") + "Users served again",
+                _after(recovery.served_s, "never" if recovery.visible else unnoticed),
+            ),
+            (
+                sign("full") + "Full service",
+                _after(recovery.full_service_s, "never" if recovery.visible else unnoticed),
+            ),
+        ]
+    )
     told = f"{words.grouped(recovery.probes)} by probes and requests"
     if recovery.lost_probes:
         told += f"; {recovery.lost_probes} more had no outcome"
@@ -59,9 +70,36 @@ def _recovery(evidence: Evidence, judgement: Judgement, fault: Fault) -> Part:
     lost = _lost(evidence, fault)
     wide, narrow = (plots.phases(recovery, lost, width=width, class_="chart") for width in (WIDE, NARROW))
     figure = Figure(wide, narrow, (_story(fault), *seen, PHASES + (STRIP if lost else "")))
-    return Part(heading, figures=(figure,), facts=tuple(moments))
+    return Part(heading, figures=(figure, *_waterfall(recovery)), facts=tuple(moments), tables=_steps(recovery))
 
 
+def _waterfall(recovery: Recovery) -> tuple[Figure, ...]:
+    if not steps.observed(recovery):
+        return ()
+    wide, narrow = (steps.drawing(recovery, width=width, class_="chart") for width in (WIDE, NARROW))
+    return (Figure(wide, narrow, (STEPS,)),)
+
+
+def _steps(recovery: Recovery) -> tuple[Table, ...]:
+    """Every step with its time, also those that nobody observed."""
+    rows: list[tuple[Cell, ...]] = [
+        (
+            Markup("{}{}").format(sign(SIGNS[it.name]) if it.name in SIGNS else "", steps.MEANING[it.name]),
+            words.back(it.at) if it.at else "not observed",
+            words.back(it.took) if it.took else "—",
+            joined([words.line(it.told_by), sentence(it.reason)]) if it.told_by else sentence(it.reason),
+        )
+        for it in recovery.phases
+    ]
+    caption = "Steps to full service, counted from the fault, as [earliest, latest]. What a step took adds up."
+    return (table(caption, ("Step", "Reached after", "Took", "Who told, and how"), rows),) if rows else ()
+
+
+SIGNS = {"detected": "detected", "served": "served", "full-service": "full"}
+STEPS = (
+    "Each step begins where the one before it ended. The thin line with its two ends runs from the earliest to the "
+    "latest moment at which the step can have ended. A step that nobody observed is part of the next one."
+)
 PHASES = (
     "Red: users failed. Amber: users were served at the degradation level promised for this fault. Green: full "
     "service. Hatched: the change happened somewhere in here."

@@ -80,8 +80,8 @@ def _sure(item: ObjectiveResult, seconds: float) -> Markup:
     parts = [Markup("<p>{}</p>").format(sureness.how_sure(item))]
     if more := sureness.settle(item, seconds):
         parts.append(Markup('<p class="settle"><strong>What would settle it:</strong> {}</p>').format(more))
-    if other := sureness.besides(item):
-        parts.append(Markup('<p class="sub">{}</p>').format(other))
+    if others := sureness.besides(item):
+        parts.append(Markup('<p class="sub">{}</p>').format(" ".join(others)))
     return Markup("").join(parts)
 
 
