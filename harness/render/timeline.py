@@ -67,7 +67,7 @@ def timeline(
         _failed(frame, tops[1]),
         _throughput(frame, tops[2]),
         _level(frame, tops[3]),
-        _marks(frame, marks, bottom),
+        _marks(frame, marks, list(zip(tops, (LATENCY, FAILED, THROUGHPUT, LEVEL), strict=True))),
         _axis(frame, bottom),
         _readings(frame, tops[0], bottom) if width > 600 else Markup(""),
     ]
@@ -91,13 +91,14 @@ def _shades(frame: _Frame, shades: tuple[Shade, ...], bottom: float) -> Markup:
     return Markup("").join(parts)
 
 
-def _marks(frame: _Frame, marks: tuple[Mark, ...], bottom: float) -> Markup:
+def _marks(frame: _Frame, marks: tuple[Mark, ...], panels: list[tuple[float, float]]) -> Markup:
+    """A sign above, and a line through each panel that leaves its title and legend free."""
     parts = []
     for mark in marks:
         if not frame.bins.start_s <= mark.at_s <= frame.bins.end_s:
             continue
         x = frame.x(mark.at_s)
-        parts.append(svg.line(x, BAND, x, bottom, f"mark-{mark.kind}"))
+        parts += [svg.line(x, top, x, top + height, f"mark-{mark.kind}") for top, height in panels]
         parts.append(symbol(x, BAND + 6, mark.kind, mark.title))
     return Markup("").join(parts)
 

@@ -220,24 +220,65 @@ def test_on_paper_it_is_light_and_has_few_pages(tmp_path: Path) -> None:
         assert _brightness(next(tmp_path.glob("page*.png"))) > 220
 
 
-@pytest.mark.parametrize("width", [360, 390, 768, 1024])
-def test_nothing_sticks_out_on_a_narrow_screen(width: int, tmp_path: Path) -> None:
-    """The page reports its own overflow through a script of the test's, for which the policy is taken out."""
-    probe = b"""<script>addEventListener('load', () => {
+def _probed(page: bytes, script: bytes, width: int, folder: Path) -> list[str]:
+    """What a script of the test's says on the console of a page `width` pixels wide; the policy is taken out for it."""
+    probe = b"<script>addEventListener('load', () => {" + script + b"})</script></body>"
+    page = re.sub(rb"<meta http-equiv=[^>]*>", b"", page).replace(b"</body>", probe)
+    frame = (
+        b"<!doctype html><style>*{margin:0;border:0}</style><iframe width='%d' height='4000' srcdoc=\"%s\"></iframe>"
+        % (width, page.replace(b"&", b"&amp;").replace(b'"', b"&quot;"))
+    )  # a headless window is never narrower than 500 pixels; a frame can be
+    return _browse(frame, folder, "--window-size=1100,1200").console
+
+
+STICKS_OUT = b"""
       const width = document.documentElement.clientWidth
       const own = '.scroll,.skip,.hidden,.defs,thead'
       const wide = [...document.querySelectorAll('body *:not(svg *)')]
         .filter(it => it.getBoundingClientRect().right > width + 1 && !it.closest(own))
       console.error('WIDE', width, wide.map(it => it.tagName + '.' + it.className).join(' '))
-    })</script></body>"""
-    page = re.sub(rb"<meta http-equiv=[^>]*>", b"", _page("inconclusive")).replace(b"</body>", probe)
-    frame = (
-        b"<!doctype html><style>*{margin:0;border:0}</style><iframe width='%d' height='4000' srcdoc=\"%s\"></iframe>"
-        % (
-            width,
-            page.replace(b"&", b"&amp;").replace(b'"', b"&quot;"),
-        )
-    )  # a headless window is never narrower than 500 pixels; a frame can be
-    said = [line for line in _browse(frame, tmp_path, "--window-size=1100,1200").console if "WIDE" in line]
+"""
+
+
+@pytest.mark.parametrize("width", [360, 768])
+def test_nothing_sticks_out_on_a_narrow_screen(width: int, tmp_path: Path) -> None:
+    said = [line for line in _probed(_page("inconclusive"), STICKS_OUT, width, tmp_path) if "WIDE" in line]
     assert said
     assert re.search(rf"WIDE {width} *\"", said[0]), said
+
+
+# Words of a drawing that leave it or lie on each other; drawings of a fixed size, so one width of the page tells all.
+CROWDED = b"""
+  const shown = it => it.getBoundingClientRect().width > 0
+  const drawings = [...document.querySelectorAll('svg[role=img]')].filter(shown)
+  const found = drawings.flatMap(svg => {
+    const box = svg.viewBox.baseVal
+    const texts = [...svg.querySelectorAll('text')].map(it => [it.textContent, it.getBBox()])
+    const out = texts.filter(([, b]) => b.x < -1 || b.x + b.width > box.width + 1 || b.y < -1 || b.y + b.height > box.height + 1)
+    const meet = ([, a], [, b]) => a.x < b.x + b.width - 0.5 && b.x < a.x + a.width - 0.5 && a.y < b.y + b.height - 4 && b.y < a.y + a.height - 4
+    const on = texts.filter((a, i) => texts.some((b, j) => j < i && meet(a, b)))
+    return [...out.map(([text]) => 'OUT ' + text), ...on.map(([text]) => 'ON ' + text)]
+  })
+  const mute = drawings.filter(it => !(it.getAttribute('aria-label') || '').trim())
+  const cut = [...document.querySelectorAll('td,th,dd,.chip')].filter(it => shown(it) && it.scrollWidth > it.clientWidth + 1 && getComputedStyle(it).display !== 'inline')
+  console.error('DRAWN', drawings.length, 'MUTE', mute.length, 'CUT', cut.map(it => it.textContent).join('|'), 'CROWDED', found.join('|') || 'none')
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", [390, 1024])
+def test_words_are_whole_and_apart_and_nothing_sticks_out(width: int, kind: Kind, tmp_path: Path) -> None:
+    console = _probed(_page(kind), b"{" + STICKS_OUT + b"}" + CROWDED, width, tmp_path)
+    said = [line for line in console if "DRAWN" in line]
+    assert said
+    assert any(re.search(rf"WIDE {width} *\"", line) for line in console), console
+    assert re.search(r'DRAWN \d\d? MUTE 0 CUT +CROWDED none"', said[0]), said
+
+
+def test_words_on_each_other_would_be_found(tmp_path: Path) -> None:
+    bad = b"""<!doctype html><body><svg role="img" viewBox="0 0 50 20" width="50"><text x="2" y="15">one</text>
+      <text x="6" y="15">two, and out of it</text></svg></body>"""
+    said = [line for line in _probed(bad, CROWDED, 390, tmp_path) if "DRAWN" in line]
+    assert "MUTE 1" in said[0]
+    assert "OUT two" in said[0]
+    assert "ON two" in said[0]
