@@ -171,7 +171,7 @@ def _enough(result: ObjectiveResult, bad: float, worth: float) -> bool:
 
 def _rounded_up(number: float) -> int:
     """To two digits: more would be false precision."""
-    unit = 10 ** max(0, math.floor(math.log10(max(number, 1.0))) - 1)
+    unit: int = 10 ** max(0, math.floor(math.log10(max(number, 1.0))) - 1)
     return math.ceil(number / unit) * unit
 
 

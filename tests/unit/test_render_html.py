@@ -8,14 +8,14 @@ import hashlib
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, get_origin
 
 import pytest
 
 from harness.model import events as e
 from harness.model.base import Frozen
 from harness.model.evidence import Evidence
-from harness.model.judgement import Finding, Interval, Judgement, Recovery, Verdict
+from harness.model.judgement import Finding, Interval, Judgement, Recovery, Verdict, Waived
 from harness.render.html import html
 from harness.testing.sample_run import KINDS, Kind, sample
 
@@ -79,8 +79,9 @@ def _hostile(value: Any) -> Any:
     if isinstance(value, dict):
         return {f"{HOSTILE}{key}": _hostile(item) for key, item in value.items()}
     if isinstance(value, Frozen):
-        fixed = {"event", "unit", "comparison", "window", "claim", "kind"}
-        changed = {name: _hostile(getattr(value, name)) for name in type(value).model_fields if name not in fixed}
+        fixed = {"event", "unit", "comparison"}
+        free = [name for name, it in type(value).model_fields.items() if get_origin(it.annotation) is not Literal]
+        changed = {name: _hostile(getattr(value, name)) for name in free if name not in fixed}
         return value.model_copy(update=changed)
     return value
 
@@ -283,8 +284,44 @@ def test_drawings_have_names_or_are_hidden_and_each_has_its_words(kind: Kind) ->
         assert drawing.get("aria-hidden") == "true" or (drawing.get("role") == "img" and drawing.get("aria-label"))
     for figure in re.findall(r"<figure>.*?</figure>", text, flags=re.S):
         assert len(re.findall(r"<figcaption><p>.{20,}", figure)) == 1
-    assert text.count("<figure>") == 2
+    assert text.count("<figure>") == (3 if any(it.phases for it in sample(kind)[1].recoveries) else 2)
     assert "<summary>The timeline as a table</summary>" in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_objective_that_was_measured_is_drawn_and_the_drawing_told_in_words(kind: Kind) -> None:
+    told = [it["aria-label"] or "" for it in _tree(kind).all("svg") if it.get("class") == "plot"]
+    measured = [it for it in sample(kind)[1].objectives if it.measured is not None]
+    assert len(told) == len(measured) + 3  # and the three examples of how to read them
+    assert all("The limit is" in text and " side" in text for text in told)
+
+
+def test_an_old_judgement_has_its_recovery_as_before() -> None:
+    """One of version 0.1.0 has no steps: nothing is said of them."""
+    evidence, judgement = sample("pass")
+    old = judgement.model_copy(
+        update={"recoveries": tuple(it.model_copy(update={"phases": ()}) for it in judgement.recoveries)}
+    )
+    assert "Steps to full service" in html(evidence, judgement).decode()
+    text = html(evidence, old).decode()
+    assert "Steps to full service" not in text
+    assert "First failure" in text
+
+
+def test_what_would_settle_it_stands_at_the_top_of_an_inconclusive_report_only() -> None:
+    for kind in KINDS:
+        text = html(*sample(kind)).decode()
+        assert ('id="settle"' in text) == (sample(kind)[1].verdict is Verdict.INCONCLUSIVE)
+    head = html(*sample("inconclusive")).decode().split('id="glance"')[0]
+    assert "Consensus of the swarm" in head.split('id="settle"')[1]
+
+
+def test_a_waiver_stands_at_the_top() -> None:
+    evidence, judgement = sample("fail")
+    waiver = Waived(objective="unified-api-latency", who="rosa", why="known", until="2026-12-31", state="used")
+    text = html(evidence, judgement.model_copy(update={"waivers": (waiver,), "waived": True})).decode()
+    assert "FAIL (waived)" in text
+    assert "rosa, until 2026-12-31: Known." in text.split('id="glance"')[0]
 
 
 def test_verdicts_do_not_rest_on_colour_alone() -> None:
