@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from harness.judge.rows import labels
 from harness.model.promql import parse_selector
+from harness.model.records import STALE_BITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,8 +30,6 @@ Key = tuple[str, str]
 # Scrapes come late by some ms; one is missing when the next comes later than so many intervals.
 LATE = 1.5
 STARTED = "process_start_time_seconds"
-# https://github.com/prometheus/prometheus/blob/main/model/value/value.go: the NaN that marks the end of a series
-STALE_BITS = 0x7FF0000000000002
 
 
 @dataclass(frozen=True)

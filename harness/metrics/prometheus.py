@@ -1,9 +1,14 @@
 """Prometheus as a MetricSource: raw samples as scraped, with every error and warning kept.
 
 Raw samples come from `selector[range]` at the end of the run, never from a step. The client library drops the answer's
-`warnings` (a partial answer then looks whole), so its session is used and the answer read here. Range selectors do not
-return staleness markers; the judge infers an absence from `up`. Prometheus 2 has ranges closed at both ends, 3 open at
-the left: one millisecond more is asked for and cut off here, so that both give [from, to].
+`warnings` (a partial answer then looks whole), so its session is used and the answer read here. Prometheus 2 has ranges
+closed at both ends, 3 open at the left: one millisecond more is asked for and cut off, so that both give [from, to].
+
+Range selectors do not return staleness markers and remote read does, but drops the warnings: so both are asked, and the
+markers are added. What remote read saw and the query did not return was cut off on its way. Without remote read the
+judge infers an absence from `up`.
+
+What is no series selector is evaluated by Prometheus itself over the same time and recorded as it answered.
 """
 
 from __future__ import annotations
@@ -12,21 +17,28 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.journal import log
 from harness.journal.layout import RunFolder
+from harness.metrics import remote_read
+from harness.metrics.answers import add_markers, points_of, seconds_of, table_of, wall_ns_of
 from harness.metrics.evidence import save_answers
 from harness.model.events import AlertSeen, ClockRead, RunOpened
 from harness.model.evidence import MetricAnswer
-from harness.model.records import SAMPLE_COLUMNS
+from harness.model.promql import parse_selector
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from prometheus_api_client import PrometheusConnect
 
+    from harness.metrics.remote_read import TimeSeries
+
 TIMEOUT_S = 10.0
+EVALUATE_EVERY_S = 1.0
+# Prometheus refuses more steps than this in one answer: https://github.com/prometheus/prometheus/blob/main/web/api/v1/api.go
+MOST_STEPS = 11_000
 
 
 class Unanswered(Exception):
@@ -43,6 +55,7 @@ class TargetHealth:
     up: bool
     last_error: str
     last_scrape: str
+    interval_s: float | None = None  # as declared; None when Prometheus does not tell
 
 
 class PrometheusSource:
@@ -68,7 +81,7 @@ class PrometheusSource:
 
         session, url = self._client._session, f"{self.url}/api/v1/{path}"
         try:
-            if path == "query":  # by POST: a long selector does not fit into every proxy's URL
+            if path in ("query", "query_range"):  # by POST: a long selector does not fit into every proxy's URL
                 response = session.post(url, data=dict(parameters), timeout=self._timeout_s)
             else:
                 response = session.get(url, params=dict(parameters), timeout=self._timeout_s)
@@ -86,18 +99,64 @@ class PrometheusSource:
     def samples(self, selector: str, from_wall_s: float, to_wall_s: float) -> tuple[pa.Table, MetricAnswer]:
         """All raw samples in [from, to], ascending in each series. Errors are in the answer, not raised."""
         from_ms, to_ms = math.floor(from_wall_s * 1000), math.ceil(to_wall_s * 1000)
-        span = max(to_ms - from_ms, 0) + 1
         try:
-            data, warnings = self._ask("query", {"query": f"{selector}[{span}ms]", "time": f"{to_ms / 1000:.3f}"})
+            parse_selector(selector)
+        except ValueError:
+            return self._evaluated(selector, from_ms, to_ms)
+        markers = self._remote_read(selector, from_ms, to_ms)  # first: what it has, the query must have too
+        span = max(to_ms - from_ms, 0) + 1
+        asked = {"query": f"{selector}[{span}ms]", "time": f"{to_ms / 1000:.3f}"}
+        return self._recorded(selector, "query", asked, from_ms, markers)
+
+    def _evaluated(self, expression: str, from_ms: int, to_ms: int) -> tuple[pa.Table, MetricAnswer]:
+        """What Prometheus makes of an expression every second, or as often as it allows, from `from` to `to`."""
+        step_s = max(EVALUATE_EVERY_S, math.ceil((to_ms - from_ms) / 1000 / (MOST_STEPS - 1)))
+        asked = {
+            "query": expression,
+            "start": f"{from_ms / 1000:.3f}",
+            "end": f"{to_ms / 1000:.3f}",
+            "step": f"{step_s:g}",
+        }
+        table, told = self._recorded(expression, "query_range", asked, from_ms, None)
+        return table, replace(told, computed_every_s=step_s)
+
+    def _recorded(
+        self,
+        query: str,
+        path: str,
+        parameters: Mapping[str, str | float],
+        from_ms: int,
+        seen: list[TimeSeries] | None,
+    ) -> tuple[pa.Table, MetricAnswer]:
+        """The answer as a table; `seen` is what remote read had, None when it was not asked or could not answer."""
+        try:
+            data, warnings = self._ask(path, parameters)
             if not isinstance(data, dict) or data.get("resultType") != "matrix":
-                raise Unanswered(f"{selector} gave no raw samples: it is not a series selector")
-            table = _table(selector, data["result"], from_ms)
+                raise Unanswered(f"{query} gave no raw samples: it is not a series selector")
+            found = points_of(data["result"], from_ms)
         except Unanswered as error:
-            return _table(selector, [], from_ms), MetricAnswer(selector, 0, 0, error=str(error))
+            return table_of(query, {}), MetricAnswer(query, 0, 0, error=str(error))
         except (KeyError, TypeError, ValueError) as error:
             text = f"an answer of an unknown form: {type(error).__name__}: {error}"
-            return _table(selector, [], from_ms), MetricAnswer(selector, 0, 0, error=text)
-        return table, MetricAnswer(selector, len(data["result"]), table.num_rows, warnings=warnings)
+            return table_of(query, {}), MetricAnswer(query, 0, 0, error=text)
+        lost = add_markers(found, seen or [])
+        if lost:
+            warnings = (*warnings, f"truncated: Prometheus holds {lost} samples that its answer did not give")
+        table = table_of(query, found)
+        told = MetricAnswer(query, len(found), table.num_rows, warnings=warnings, stale=seen is not None)
+        return table, told
+
+    def _remote_read(self, selector: str, from_ms: int, to_ms: int) -> list[TimeSeries] | None:
+        """All series with their staleness markers; None where this Prometheus does not offer it."""
+        import requests
+
+        url = f"{self.url}/api/v1/read"
+        try:
+            body = remote_read.question(selector, from_ms, to_ms)
+            response = self._client._session.post(url, data=body, headers=remote_read.HEADERS, timeout=self._timeout_s)
+            return remote_read.answer(response.content) if response.status_code == 200 else None
+        except (requests.RequestException, ValueError):
+            return None
 
     def targets(self) -> tuple[TargetHealth, ...]:
         """The health of every scrape target. Raises Unanswered."""
@@ -110,6 +169,7 @@ class PrometheusSource:
                 up=target["health"] == "up",
                 last_error=target["lastError"],
                 last_scrape=target["lastScrape"],
+                interval_s=seconds_of(target.get("scrapeInterval", "")),
             )
             for target in data["activeTargets"]
         )
@@ -123,7 +183,7 @@ class PrometheusSource:
                 name=alert["labels"].get("alertname", ""),
                 severity=alert["labels"].get("severity", ""),
                 labels=alert["labels"],
-                active_wall_ns=_wall_ns(alert["activeAt"]),
+                active_wall_ns=wall_ns_of(alert["activeAt"]),
                 firing_wall_ns=now,
             )
             for alert in data["alerts"]
@@ -140,7 +200,7 @@ class PrometheusSource:
         deadline = time.monotonic() + within_s
         while True:
             try:
-                waiting = [t for t in self.targets() if t.up and _wall_ns(t.last_scrape) / 1e9 <= after_wall_s]
+                waiting = [t for t in self.targets() if t.up and wall_ns_of(t.last_scrape) / 1e9 <= after_wall_s]
             except Unanswered:
                 return False
             if not waiting:
@@ -182,50 +242,24 @@ def collect(url: str, selectors: Iterable[str], folder: RunFolder, margin_s: flo
     start = opened[0] / 1e9 if opened else now - 3600.0
     end = time.time()
     found = [source.samples(selector, start - margin_s, end) for selector in selectors]
-    answers = tuple(answer for _, answer in found)
+    answers = tuple(_with_intervals(source, answer) for _, answer in found)
     save_answers(folder, answers)
     tables = [table for table, _ in found]
     pq.write_table(
-        pa.concat_tables(tables) if tables else _table("", [], 0), folder.table("samples"), compression="zstd"
+        pa.concat_tables(tables) if tables else table_of("", {}), folder.table("samples"), compression="zstd"
     )
     return answers
 
 
-def _table(selector: str, result: Iterable[Mapping[str, Any]], from_ms: int) -> pa.Table:
-    import pyarrow as pa
-
-    series: list[str] = []
-    times: list[int] = []
-    values: list[float] = []
-    for found in result:
-        rows = [(round(at * 1000), float(value)) for at, value in found["values"]]
-        rows = [row for row in rows if row[0] >= from_ms]
-        series.extend([json.dumps(found["metric"], sort_keys=True, separators=(",", ":"))] * len(rows))
-        times.extend(at for at, _ in rows)
-        values.extend(value for _, value in rows)
-    columns = {"query": [selector] * len(times), "series": series, "t_ms": times, "value": values}
-    text = pa.dictionary(pa.int32(), pa.string())
-    return pa.table(
-        {
-            name: pa.array(columns[name], type=text if kind == "string" else pa.type_for_alias(kind))
-            for name, kind in SAMPLE_COLUMNS.items()
-        }
-    )
-
-
-def _wall_ns(text: str) -> int:
-    """RFC 3339 with any number of fractional digits; 0 for Prometheus' "never" (year 1)."""
-    from datetime import datetime
-
-    base, _, fraction = text.removesuffix("Z").partition(".")
-    if base.startswith("0001-"):
-        return 0
-    digits, zone = fraction, "+00:00"
-    for sign in "+-":
-        if sign in fraction:
-            digits, _, rest = fraction.partition(sign)
-            zone = sign + rest
-    if not fraction and len(base) > 19:
-        base, zone = base[:19], base[19:]
-    whole = datetime.fromisoformat(base + zone)
-    return int(whole.timestamp()) * 1_000_000_000 + int((digits or "0")[:9].ljust(9, "0"))
+def _with_intervals(source: PrometheusSource, answer: MetricAnswer) -> MetricAnswer:
+    """The answer to `up` also carries how often each job is scraped; where two targets differ, the shorter counts."""
+    if answer.query != "up" or answer.error:
+        return answer
+    told: dict[str, float] = {}
+    try:
+        for target in source.targets():
+            if target.interval_s:
+                told[target.job] = min(target.interval_s, told.get(target.job, math.inf))
+    except (Unanswered, KeyError, TypeError):
+        return answer
+    return replace(answer, intervals=told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum
 
 
@@ -77,8 +78,16 @@ SAMPLE_COLUMNS: dict[str, str] = {
     "query": "string",  # the selector that was asked for
     "series": "string",  # the labels as canonical JSON
     "t_ms": "int64",  # wall time of the scrape, Prometheus' clock
-    "value": "float64",
+    "value": "float64",  # NaN as scraped; the NaN with STALE_BITS is the marker that the series ended here
 }
+# https://github.com/prometheus/prometheus/blob/main/model/value/value.go
+STALE_BITS = 0x7FF0000000000002
+
+
+def is_stale(value: float) -> bool:
+    """Whether a sample is Prometheus' staleness marker."""
+    return bool(struct.unpack("<Q", struct.pack("<d", value))[0] == STALE_BITS)
+
 
 # evidence/primaries.parquet: what each region's database said of itself, asked every few hundred milliseconds.
 # refused: nothing takes connections there (no server listens, or it says itself that it is still starting), so nobody

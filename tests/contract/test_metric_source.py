@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,10 +21,15 @@ import pytest
 
 from harness.journal import log
 from harness.journal.layout import RunFolder
+from harness.judge.counters import increase
+from harness.judge.samples import Samples
+from harness.metrics.answers import seconds_of
 from harness.metrics.evidence import load_answers
 from harness.metrics.prometheus import PrometheusSource, Unanswered, clock_offset, collect
+from harness.metrics.remote_read import _bytes, _text, _varint
 from harness.model.events import RunOpened
-from harness.model.records import SAMPLE_COLUMNS
+from harness.model.evidence import MetricAnswer
+from harness.model.records import SAMPLE_COLUMNS, STALE_BITS
 from harness.ports import MetricSource
 from harness.testing.fake_metrics import FakeMetrics
 
@@ -299,3 +307,144 @@ def test_errors_are_answers(says, body, status, words):
 def test_a_clock_that_cannot_be_read_is_none(says):
     source = says('{"status": "success", "data": {"resultType": "scalar", "result": "soon"}}')
     assert clock_offset(source.url) is None
+
+
+# ---- staleness, edges and expressions -------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_a_series_that_ended_leaves_its_staleness_marker(live):
+    source = PrometheusSource(live.url)
+    live.exporter.broken = True
+    try:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and source.targets()[0].up:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        table, answer = source.samples('votes_total{result="agreed"}', live.from_s, time.time())
+    finally:
+        live.exporter.broken = False
+    assert answer.stale
+    assert (answer.warnings, answer.error) == ((), "")
+    assert answer.samples == table.num_rows
+    (one,) = Samples(table, (answer,)).series(answer.query)
+    assert len(one.stale_ms) >= 1
+    up, told = source.samples("up", live.from_s, time.time())
+    (health,) = Samples(up, (told,)).series("up")
+    failed = set(health.t_ms[health.value == 0].tolist())
+    assert set(one.stale_ms.tolist()) <= failed  # the marker stands at the scrape that failed
+
+
+@pytest.mark.real
+def test_collect_tells_the_declared_scrape_interval(live, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.evidence.mkdir(parents=True)
+    (answer,) = collect(live.url, ["up"], folder)
+    assert answer.intervals == {"exporter": 0.2}
+    assert load_answers(folder, []) == (answer,)
+
+
+@pytest.mark.real
+def test_an_expression_is_recorded_as_prometheus_answered_it(live):
+    table, answer = PrometheusSource(live.url).samples("vector(0.25)", live.from_s, live.from_s + 5)
+    assert (answer.error, answer.computed_every_s, answer.series) == ("", 1.0, 1)
+    assert table.column("value").to_pylist() == [0.25] * 6
+    assert table.column("query").to_pylist() == ["vector(0.25)"] * 6
+
+
+SCRAPED = [1000 * second for second in range(10, 21)]
+
+
+@pytest.fixture
+def prometheus_like():
+    """A server that answers range selectors as Prometheus 2 does (closed ranges), or as 3 does (left-open)."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def inner(left_open: bool, read: bytes | None = None, lost: int = 0) -> PrometheusSource:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if self.path.endswith("/read"):
+                    self.send_response(404 if read is None else 200)
+                    self.end_headers()
+                    self.wfile.write(read or b"")
+                    return
+                asked = {name: values[0] for name, values in urllib.parse.parse_qs(body.decode()).items()}
+                end = round(float(asked["time"]) * 1000)
+                start = end - int(re.search(r"\[(\d+)ms\]", asked["query"]).group(1))
+                inside = [at for at in SCRAPED if (start < at if left_open else start <= at) and at <= end]
+                values = [[at / 1000, str(at // 100)] for at in inside[lost:]]
+                result = [{"metric": {"__name__": "votes_total"}, "values": values}] if values else []
+                self.send_response(200)
+                self.end_headers()
+                data = {"resultType": "matrix", "result": result}
+                self.wfile.write(json.dumps({"status": "success", "data": data}).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return PrometheusSource(f"http://127.0.0.1:{server.server_port}", timeout_s=5)
+
+    yield inner
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("from_s", [9.0, 10.0, 10.001, 12.0])
+@pytest.mark.parametrize("to_s", [15.0, 17.999, 20.0, 30.0])
+def test_windows_have_the_same_edges_on_prometheus_2_and_3(prometheus_like, from_s, to_s):
+    closed, _ = prometheus_like(left_open=False).samples("votes_total", from_s, to_s)
+    left_open, _ = prometheus_like(left_open=True).samples("votes_total", from_s, to_s)
+    assert closed.equals(left_open)
+    assert closed.column("t_ms").to_pylist() == [at for at in SCRAPED if from_s * 1000 <= at <= to_s * 1000]
+    spans = [(from_s * 1000, to_s * 1000)]
+    two, three = (
+        increase(Samples(table, (MetricAnswer("votes_total", 1, table.num_rows),)), "votes_total", spans)
+        for table in (closed, left_open)
+    )
+    assert (two.least, two.unknown) == (three.least, three.unknown)
+
+
+def message(*points: tuple[int, float]) -> bytes:
+    """An answer of remote read with one series votes_total."""
+    import pyarrow as pa
+
+    sample = lambda at, value: b"\x09" + struct.pack("<d", value) + b"\x10" + _varint(at)  # noqa: E731
+    series = _bytes(1, _text(1, "__name__") + _text(2, "votes_total"))
+    series += b"".join(_bytes(2, sample(at, value)) for at, value in points)
+    return pa.Codec("snappy").compress(_bytes(1, _bytes(1, series)), asbytes=True)
+
+
+STALE = struct.unpack("<d", struct.pack("<Q", STALE_BITS))[0]
+
+
+def test_markers_are_added_to_what_the_query_returned(prometheus_like):
+    read = message(*[(at, at / 100) for at in SCRAPED], (20_500, STALE))
+    table, answer = prometheus_like(left_open=False, read=read).samples("votes_total", 10.0, 25.0)
+    assert (answer.stale, answer.warnings, answer.samples) == (True, (), len(SCRAPED) + 1)
+    assert Samples(table, (answer,)).series("votes_total")[0].stale_ms.tolist() == [20_500]
+
+
+def test_an_answer_that_lacks_samples_which_prometheus_holds_is_told_as_truncated(prometheus_like):
+    read = message(*[(at, at / 100) for at in SCRAPED])
+    table, answer = prometheus_like(left_open=False, read=read, lost=3).samples("votes_total", 10.0, 25.0)
+    assert answer.warnings == ("truncated: Prometheus holds 3 samples that its answer did not give",)
+    assert "in part only" in Samples(table, (answer,)).trouble("votes_total")
+
+
+@pytest.mark.parametrize("read", [None, b"", b"\xff" * 40, b"not snappy at all", message((10_000, 1.0))[:-3]])
+def test_without_a_usable_remote_read_the_query_alone_counts(prometheus_like, read):
+    table, answer = prometheus_like(left_open=False, read=read).samples("votes_total", 10.0, 25.0)
+    assert (answer.stale, answer.warnings, answer.error) == (False, (), "")
+    assert table.num_rows == len(SCRAPED)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("15s", 15.0), ("1m30s", 90.0), ("200ms", 0.2), ("", None), ("soon", None)]
+)
+def test_durations_of_prometheus(text, seconds):
+    assert seconds_of(text) == seconds

@@ -10,9 +10,9 @@ import pytest
 
 from harness.judge import judge
 from harness.judge.gauges import Times, decide, times
-from harness.judge.samples import STALE_BITS, Samples
+from harness.judge.samples import Samples
 from harness.model.judgement import Verdict
-from harness.model.records import SAMPLE_COLUMNS
+from harness.model.records import SAMPLE_COLUMNS, STALE_BITS
 from harness.model.slo import GaugeShare
 from harness.testing.evidence import Row, answers, evidence, scraped, slo, table, wall_ms
 

@@ -10,8 +10,8 @@ import pytest
 
 from harness.journal.layout import RunFolder
 from harness.judge import judge
+from harness.metrics.answers import wall_ns_of
 from harness.metrics.evidence import TABLES, load_evidence, save_answers
-from harness.metrics.prometheus import _wall_ns
 from harness.model.judgement import Verdict
 from harness.model.slo import RequestFilter, RequestRatio
 from harness.run.seal import seal
@@ -194,4 +194,4 @@ def test_an_empty_folder(tmp_path):
     ],
 )
 def test_times_of_prometheus(text, ns):
-    assert _wall_ns(text) == ns
+    assert wall_ns_of(text) == ns
