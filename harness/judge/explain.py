@@ -20,6 +20,7 @@ RULE_OF: dict[type, str] = {
     model.CounterRatio: "counters",
     model.IncreasePer: "counters",
     model.GaugeShare: "reactions",
+    model.ComputedRatio: "reactions",
     model.ReactionTime: "reactions",
     model.AlertTime: "reactions",
     model.WritablePrimaries: "reactions",

@@ -95,6 +95,13 @@ def _series(samples: Samples, query: str, one: Series, good: Good, from_ms: floa
     )  # fmt: skip
 
 
+def last(series: Series, at_ms: float, within_ms: float) -> float | None:
+    """The newest value at this time, unless it is older than `within_ms` or something else came after it."""
+    there = np.sort(np.concatenate([series.t_ms, series.nan_ms, series.stale_ms]))
+    there = there[(there <= at_ms) & (there > at_ms - within_ms)]
+    return series.at(int(there[-1])) if len(there) else None
+
+
 @dataclass(frozen=True)
 class Share:
     """A share of time with its verdict; fields as in harness.judge.decide.Decision."""

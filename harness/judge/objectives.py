@@ -81,7 +81,7 @@ def selectors(slos: Sequence[Slo]) -> list[str]:
                 found.update(query for query in (ratio.total, ratio.good, ratio.bad) if query)
             case model.IncreasePer() as increase:
                 found.update((increase.query, increase.per))
-            case model.GaugeShare() | model.ReactionTime() as gauge:
+            case model.GaugeShare() | model.ReactionTime() | model.ComputedRatio() as gauge:
                 found.add(gauge.query)
             case _:
                 pass

@@ -150,8 +150,8 @@ def _declared(facts: Facts, fault: Fault, name: PhaseName) -> Mark | None:
 def _tells(slo: model.Slo) -> str:
     """The phase that an objective tells: as annotated, else by its kind."""
     match slo.indicator:
-        case model.AlertTime():
-            usual = "detected"
+        case model.AlertTime(until=until):
+            usual = "detected" if until == "fires" else ""
         case model.ReactionTime(after=after):
             usual = "detected" if after is None else "ready"
         case _:

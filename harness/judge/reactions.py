@@ -53,7 +53,7 @@ def _shows(facts: Facts, fault: Fault, series: Series, wanted: ReactionTime) -> 
     shows: NDArray[np.bool_] = series.value == wanted.equals
     if wanted.after is None:
         return shows
-    start, _ = _around(facts, fault)
+    start, _ = around(facts, fault)
     return shows & np.logical_or.accumulate((series.value == wanted.after) & (series.t_ms >= start))
 
 
@@ -68,7 +68,7 @@ def alert(facts: Facts, fault: Fault, wanted: AlertTime) -> Value:
         for one in facts.samples.series("ALERTS")
         if one.labels.get("alertname") == wanted.name
         and one.labels.get("alertstate") == "firing"
-        and _has(one.labels, wanted)
+        and has_labels(one.labels, wanted)
     ]
     right = [one for one in firing if one.labels.get("severity") == wanted.severity]
     found = [_first(facts, fault, one, np.ones(len(one.t_ms), dtype=bool)) for one in right]
@@ -82,7 +82,8 @@ def alert(facts: Facts, fault: Fault, wanted: AlertTime) -> Value:
     return _never(facts, fault, f"{name} did not fire", wrong)
 
 
-def _has(labels: Mapping[str, str], wanted: AlertTime) -> bool:
+def has_labels(labels: Mapping[str, str], wanted: AlertTime) -> bool:
+    """Whether an alert has all the labels that are wanted."""
     return wanted.labels.items() <= labels.items()
 
 
@@ -92,7 +93,7 @@ def _told(facts: Facts, fault: Fault, wanted: AlertTime) -> Value | None:
     seen = [
         event.firing_wall_ns
         for event in facts.of(AlertSeen)
-        if event.name == wanted.name and event.severity == wanted.severity and _has(event.labels, wanted)
+        if event.name == wanted.name and event.severity == wanted.severity and has_labels(event.labels, wanted)
     ]
     if clock is None or not seen or min(seen) - clock.offset_ns < fault.from_ns:
         return None
@@ -102,7 +103,7 @@ def _told(facts: Facts, fault: Fault, wanted: AlertTime) -> Value | None:
 
 def _first(facts: Facts, fault: Fault, series: Series, shows: NDArray[np.bool_]) -> tuple[bool, float, float | None]:
     """(shown just before the fault, last time without, first time with) on Prometheus' clock in ms."""
-    start, until = _around(facts, fault)
+    start, until = around(facts, fault)
     step = facts.samples.step_ms(series)
     before = shows & (series.t_ms < start) & (series.t_ms >= start - LATE * step)
     hits = np.flatnonzero(shows & (series.t_ms >= start) & (series.t_ms <= until))
@@ -115,7 +116,8 @@ def _first(facts: Facts, fault: Fault, series: Series, shows: NDArray[np.bool_])
     return False, max(last, start), float(series.t_ms[index])
 
 
-def _around(facts: Facts, fault: Fault) -> tuple[float, float]:
+def around(facts: Facts, fault: Fault) -> tuple[float, float]:
+    """From the injection to the end of what may be looked at for it, on Prometheus' clock in ms."""
     clock = facts.prometheus_clock
     if clock is None:
         raise ValueError("the journal does not tell wall against monotonic time")
@@ -132,7 +134,7 @@ def _timed(facts: Facts, fault: Fault, low_ms: float, high_ms: float, text: str)
 
 
 def _never(facts: Facts, fault: Fault, text: str, more: str = "") -> Value:
-    start, until = _around(facts, fault)
+    start, until = around(facts, fault)
     seen = (min(facts.samples.last_scrape_ms(start), until) - start) / 1000
     watched = max(0.0, seen - (fault.to_ns - fault.from_ns) / 1e9)
     return Value(Interval(low=watched), f"{text} in the {watched:.1f} s that Prometheus watched{more}")

@@ -30,8 +30,16 @@ class Rule:
 RULES = (
     Rule("windows", "which requests and samples belong to which stretch of the run"),
     Rule("requests", "which requests and probes are good, bad or unknown"),
-    Rule("counters", "how far a Prometheus counter grew, and what of it was not seen"),
-    Rule("reactions", "alerts, gauges and writable primaries"),
+    Rule(
+        "counters",
+        "how far a Prometheus counter grew, and what of it was not seen",
+        ("where a target did not tell at a scrape since when it runs, it may have been restarted",),
+    ),
+    Rule(
+        "reactions",
+        "alerts, gauges and writable primaries",
+        ("gauges over a window are shares of time, not of scrapes",),
+    ),
     Rule("deployment", "deployment time, checks and monitoring"),
     Rule(
         "recovery",
@@ -48,7 +56,11 @@ RULES = (
         ),
     ),
     Rule("decide", "from counts or an interval to a verdict"),
-    Rule("validity", "which findings cap the verdict"),
+    Rule(
+        "validity",
+        "which findings cap the verdict",
+        ("what users and the platform both count must agree; alerts that nobody declared are told",),
+    ),
     Rule("rollout", "how bakes and the gate's decisions are judged"),
     Rule("merge", "how results and findings make one verdict"),
 )

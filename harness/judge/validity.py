@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.judge.agreement import disagreements
+from harness.judge.alerts import others
 from harness.judge.decide import count, percent
 from harness.judge.rollouts import rollout_findings
 from harness.judge.windows import choose, inside
@@ -41,7 +43,8 @@ CLOCK_STEP_NS = 50_000_000
 
 def findings(facts: Facts) -> tuple[Finding, ...]:
     """Everything beside the objectives that bears on the verdict, worst first."""
-    found = [*rollout_findings(facts), *_load(facts), *_faults(facts), *_run(facts), *_clocks(facts), *_told(facts)]
+    parts = (rollout_findings, _load, disagreements, _faults, _run, _clocks, _told, others)
+    found = [finding for part in parts for finding in part(facts)]
     return tuple(sorted(found, key=lambda finding: -finding.cap.rank))
 
 

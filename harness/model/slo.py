@@ -354,6 +354,12 @@ class Annotations(Frozen):
         description="the step of a recovery that this alert, reaction or recovery tells; "
         "default: detected for alerts and reactions, ready for reactions with `after`, none for the others",
     )
+    same_as: str = Field(
+        default="",
+        alias="harness/same-as",
+        description="the SLO on the load's record that counts the same requests as these Prometheus counters: "
+        "both counts are shown, and a difference that no missing data explains is a finding",
+    )
 
     @model_validator(mode="after")
     def _levels_of_something(self) -> Annotations:
@@ -409,9 +415,20 @@ class CounterRatio(Frozen):
 
 
 class GaugeShare(Frozen):
-    """Share of scrapes at which every series of a Prometheus gauge met the objective's value."""
+    """Share of the time in which the series of a Prometheus gauge met the objective's value.
+
+    `computed`: the query is an expression that Prometheus evaluated, not a series that it scraped.
+    """
 
     query: str
+    computed: bool = False
+
+
+class ComputedRatio(Frozen):
+    """A ratio that Prometheus computed itself (OpenSLO's raw), of good or (`failure`) of bad events."""
+
+    query: str
+    failure: bool = False
 
 
 class IncreasePer(Frozen):
@@ -468,11 +485,15 @@ class DataLossMeasure(Frozen):
 
 
 class AlertTime(Frozen):
-    """Seconds from the fault until the alert fired at its severity, with these labels (all of them)."""
+    """Seconds from the fault until the alert fired at its severity, with these labels (all of them).
+
+    until `resolved`: seconds from when the fault was seen gone until the alert, having fired, fires no more.
+    """
 
     name: str
     severity: str
     labels: dict[str, str] = {}
+    until: Literal["fires", "resolved"] = "fires"
 
 
 class DeploymentTime(Frozen):
@@ -494,6 +515,7 @@ Indicator = (
     RequestRatio
     | CounterRatio
     | GaugeShare
+    | ComputedRatio
     | IncreasePer
     | CheckRatio
     | MonitoringCoverage

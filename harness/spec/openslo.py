@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.errors import BadInput, BadInputs
 from harness.model import slo as model
@@ -29,13 +29,24 @@ REFERENCE = "see docs/reference/slos.md"
 
 
 class _Prometheus(Frozen):
-    query: str
+    """`query` names series; `expression` is PromQL that Prometheus evaluates itself."""
+
+    query: str = ""
+    expression: str = ""
     per: str = ""
     unit: str = ""
     equals: float | None = None
     after: float | None = None
     per_arrival: float | None = Field(default=None, gt=0, alias="perArrival")
     max_rate: float | None = Field(default=None, gt=0, alias="maxRate")
+
+    @model_validator(mode="after")
+    def _one_question(self) -> _Prometheus:
+        if bool(self.query) == bool(self.expression):
+            raise ValueError("needs exactly one of query (series) and expression (PromQL that Prometheus evaluates)")
+        if self.expression and self.model_fields_set - {"expression"}:
+            raise ValueError("nothing else belongs beside expression: it is recorded as Prometheus answers it")
+        return self
 
 
 class _Check(Frozen):
@@ -59,8 +70,8 @@ SPECS: dict[str, type[Frozen]] = {
     "Primaries": model.WritablePrimaries,
 }
 RATIO_SOURCES = ("RequestRecord", "Beacon", "Prometheus", "Check", "Coverage")
-RATIOS = (model.RequestRatio, model.CounterRatio, model.CheckRatio, model.MonitoringCoverage)
-ONCE = (model.IncreasePer, model.WritablePrimaries)
+RATIOS = (model.RequestRatio, model.CounterRatio, model.ComputedRatio, model.CheckRatio, model.MonitoringCoverage)
+ONCE = (model.ComputedRatio, model.IncreasePer, model.WritablePrimaries)
 FAULT_INDICATORS = (model.RecoveryTime, model.ReactionTime, model.AlertTime)
 
 
@@ -234,6 +245,7 @@ def load_slos(paths: Sequence[Path]) -> tuple[Slo, ...]:
                 found.append(_resolve(document, catalogue))
     with _Collect(mistakes):
         _check_promises(found)
+        _check_same(found)
         _check_phases(found)
     if mistakes:
         raise BadInputs(list({str(mistake): mistake for mistake in mistakes}.values()))
@@ -294,6 +306,34 @@ def _sources(path: Path_, spec: model.SLISpec) -> list[tuple[Path_, model.Metric
             if metric:
                 found.append(((*path, "ratioMetric", role, "metricSource"), metric.metric_source))
     return found
+
+
+def _check_same(slos: Sequence[Slo]) -> None:
+    """`harness/same-as` must name an SLO that counts requests in the same window, in the same role."""
+    by_name = {slo.name: slo for slo in slos}
+    for slo in slos:
+        wanted, here = slo.annotations.same_as, slo.indicator
+        if not wanted:
+            continue
+        other = by_name.get(wanted)
+        there = other.indicator if other else None
+        if other is None or there is None:
+            cause, fix = f"no SLO is called {wanted!r}", f"known: {', '.join(sorted(by_name))}"
+        elif not isinstance(here, model.CounterRatio):
+            cause, fix = "only a ratio of Prometheus counters can be compared", "put it at the platform's own count"
+        elif not isinstance(there, model.RequestRatio) or there.table != "requests":
+            cause, fix = f"{wanted} does not count the load's requests", "name an SLO on the RequestRecord"
+        elif (slo.annotations.window, slo.annotations.experiment) != (
+            other.annotations.window,
+            other.annotations.experiment,
+        ):
+            cause, fix = f"{wanted} is judged over another window", "give both the same window and experiment"
+        elif bool(here.good) != (there.good is not None):
+            cause, fix = f"one of {slo.name} and {wanted} counts good events, the other bad ones", "count the same"
+        else:
+            continue
+        file, _, line = slo.origin.rpartition(":")
+        raise BadInput(cause, file=file, line=int(line), key="metadata.annotations.harness/same-as", fix=fix)
 
 
 def _check_promises(slos: Sequence[Slo]) -> None:
@@ -437,7 +477,7 @@ def _indicator(
         return kind, _threshold(owner, where, kind, spec)
     where, kind, total = parts.get("total") or parts["raw"]
     if "raw" in parts:
-        raise owner.error(where[:-1], "a raw ratio is not executed here", "give good and total, which can be counted")
+        return kind, _raw(owner, where, kind, total, sli.ratio_metric)
     role = "good" if "good" in parts else "bad"
     other_where, other_kind, part = parts[role]
     if other_kind != kind:
@@ -482,8 +522,20 @@ def _ratio(
     raise owner.error((*where, "type"), f"{kind} measures a value, not a ratio", "put it under thresholdMetric")
 
 
+def _raw(
+    owner: Located[Any], where: Path_, kind: str, spec: Any, metric: model.RatioMetric | None
+) -> model.ComputedRatio:
+    """A ratio that Prometheus computes: it is recorded as it was answered, and marked so."""
+    if kind != "Prometheus":
+        raise owner.error((*where, "type"), f"a raw ratio of {kind} is not executed here", "give good and total")
+    failure = metric is not None and metric.raw_type == "failure"
+    return model.ComputedRatio(query=spec.expression or spec.query, failure=failure)
+
+
 def _threshold(owner: Located[Any], where: Path_, kind: str, spec: Any) -> model.Indicator:
     if kind == "Prometheus":
+        if spec.expression:
+            return model.GaugeShare(query=spec.expression, computed=True)
         for key in ("query", "per"):
             if getattr(spec, key):
                 _selector(owner, (*where, "spec", key), getattr(spec, key))
@@ -568,7 +620,7 @@ def goal(indicator: model.Indicator, objective: Objective) -> str:
         return f"{share} of the acknowledged writes{title}"
     bound = f"{BOUNDS[objective.op]} {_valued(indicator, objective.value)}"
     if isinstance(indicator, model.GaugeShare):
-        return f"{bound} in at least {percent(objective.target)} of the scrapes{title}"
+        return f"{bound} in at least {percent(objective.target)} of the time{title}"
     if isinstance(indicator, FAULT_INDICATORS) and objective.target < 1:
         return f"{bound} for at least {percent(objective.target)} of the faults{title}"
     return f"{bound}{title}"
@@ -590,8 +642,12 @@ def what(indicator: model.Indicator) -> str:
         case model.CounterRatio():
             part = f"as good {indicator.good}" if indicator.good else f"as bad {indicator.bad}"
             return f"of the increase of {indicator.total}, as Prometheus scraped it, counts {part}"
-        case model.GaugeShare():
-            return f"looks at {indicator.query} at each Prometheus scrape"
+        case model.GaugeShare(computed=computed):
+            how = "as Prometheus evaluates it every second" if computed else "as Prometheus scrapes it"
+            return f"looks at {indicator.query} all the time, {how}"
+        case model.ComputedRatio():
+            part = "bad" if indicator.failure else "good"
+            return f"takes the ratio of {part} events as Prometheus computed it: {indicator.query}"
         case model.IncreasePer():
             return f"divides the increase of {indicator.query} by that of {indicator.per}, as Prometheus scraped them"
         case model.CheckRatio():
@@ -621,6 +677,9 @@ def what(indicator: model.Indicator) -> str:
         case model.AlertTime():
             labels = ", ".join(f'{name}="{value}"' for name, value in indicator.labels.items())
             narrowed = f" with {labels}" if labels else ""
+            if indicator.until == "resolved":
+                alert = f"the alert {indicator.name} ({indicator.severity})"
+                return f"times from when the fault was seen gone until {alert}{narrowed} had resolved"
             return f"times from the fault until the alert {indicator.name} fired at {indicator.severity}{narrowed}"
         case model.DeploymentTime():
             return "times the deployment of all services"

@@ -8,7 +8,13 @@ from typing import Any
 from harness.judge.indicators.counters import counter_ratio, increase_per
 from harness.judge.indicators.deployment import check_ratio, deployment_time, monitoring_coverage
 from harness.judge.indicators.loss import data_loss
-from harness.judge.indicators.reactions import alert_time, gauge_share, reaction_time, writable_primaries
+from harness.judge.indicators.reactions import (
+    alert_time,
+    computed_ratio,
+    gauge_share,
+    reaction_time,
+    writable_primaries,
+)
 from harness.judge.indicators.recovery import recovery_time
 from harness.judge.indicators.requests import requests
 from harness.judge.question import Question
@@ -19,6 +25,7 @@ JUDGES: dict[type, Callable[[Question, Any], ObjectiveResult]] = {
     model.RequestRatio: requests,
     model.CounterRatio: counter_ratio,
     model.GaugeShare: gauge_share,
+    model.ComputedRatio: computed_ratio,
     model.IncreasePer: increase_per,
     model.CheckRatio: check_ratio,
     model.MonitoringCoverage: monitoring_coverage,

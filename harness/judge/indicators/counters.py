@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from harness.judge import agreement
 from harness.judge.blocks import Blocks, most_in_a_block, packed
 from harness.judge.counters import bound_of, in_prometheus_time, increase, unbounded
 from harness.judge.decide import Counts
@@ -26,9 +27,10 @@ def counter_ratio(ask: Question, indicator: CounterRatio) -> ObjectiveResult:
         return ask.missing(no_window(ask.slo))
     bound = bound_of(facts, indicator.per_arrival, indicator.max_rate)
     total, some = (increase(facts.samples, query, spans, bound) for query in (indicator.total, part))
-    notes = tuple(dict.fromkeys(total.notes + some.notes))
+    notes = (*agreement.note(facts, ask.slo), *dict.fromkeys(total.notes + some.notes))
     if math.isinf(total.unknown) or math.isinf(some.unknown):
-        return ask.missing(f"nothing bounds what was counted unseen: {notes[0]}", *notes)
+        why = (total.notes + some.notes)[0]
+        return ask.missing(f"nothing bounds what was counted unseen: {why}", *notes)
     if some.least > total.most + 0.5:
         return ask.missing(
             f"{part} grew by {some.least:g}, more than all of {indicator.total} ({total.most:g})", *notes

@@ -27,6 +27,7 @@ SHOWN: dict[type, Callable[[Scope, Any], Iterator[Rows]]] = {
     model.CounterRatio: counter_ratio,
     model.IncreasePer: increase_per,
     model.GaugeShare: gauge,
+    model.ComputedRatio: gauge,
     model.ReactionTime: reaction,
     model.AlertTime: alert,
     model.DataLossMeasure: loss,

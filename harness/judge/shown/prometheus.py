@@ -37,7 +37,7 @@ def increase_per(scope: Scope, indicator: model.IncreasePer) -> Iterator[Rows]:
     yield from _counters(scope, (indicator.query, indicator.per))
 
 
-def gauge(scope: Scope, indicator: model.GaugeShare) -> Iterator[Rows]:
+def gauge(scope: Scope, indicator: model.GaugeShare | model.ComputedRatio) -> Iterator[Rows]:
     spans = in_prometheus_time(scope.facts, scope.spans)
     yield _changes(scope, indicator.query, spans, f"where {indicator.query} changed")
 
