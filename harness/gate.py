@@ -46,10 +46,13 @@ class Input(StrEnum):
     BACK = "evidence back"
     PASS = "step passed"  # noqa: S105
     LAST_PASS = "last step passed"  # noqa: S105
+    ENOUGH = "step passed early: shown good enough"
+    LAST_ENOUGH = "last step passed early: shown good enough"
     INCONCLUSIVE = "step inconclusive"
     SPENT = "held too often or too long"
     FAIL = "step failed"
     TRIGGERED = "rollback trigger"
+    HARM = "shown worse than the baseline"
     STOPPED = "stopped from outside"
 
 
@@ -74,6 +77,8 @@ TABLE: dict[tuple[State, Input], tuple[Decision, State]] = {
     (State.SHIFTING, Input.LOST): (Decision.HOLD, State.STALLED),
     (State.BAKING, Input.PASS): (Decision.ADVANCE, State.SHIFTING),
     (State.BAKING, Input.LAST_PASS): (Decision.PROMOTE, State.PROMOTING),
+    (State.BAKING, Input.ENOUGH): (Decision.ADVANCE, State.SHIFTING),
+    (State.BAKING, Input.LAST_ENOUGH): (Decision.PROMOTE, State.PROMOTING),
     (State.BAKING, Input.INCONCLUSIVE): (Decision.HOLD, State.BAKING),
     (State.BAKING, Input.DRIFTED): (Decision.HOLD, State.SHIFTING),
     (State.BAKING, Input.LOST): (Decision.HOLD, State.STALLED),
@@ -83,7 +88,7 @@ TABLE: dict[tuple[State, Input], tuple[Decision, State]] = {
     **{
         (state, bad): (Decision.ROLLBACK, State.ROLLING_BACK)
         for state in UNDECIDED
-        for bad in (Input.FAIL, Input.TRIGGERED)
+        for bad in (Input.FAIL, Input.TRIGGERED, Input.HARM)
     },
     **{(state, end): (Decision.HALT, State.HALTING) for state in UNDECIDED for end in (Input.SPENT, Input.STOPPED)},
     (State.ROLLING_BACK, Input.SEEN): (Decision.HOLD, State.ROLLED_BACK),
@@ -92,6 +97,7 @@ TABLE: dict[tuple[State, Input], tuple[Decision, State]] = {
     (State.HALTING, Input.UNSEEN): (Decision.HALT, State.UNPROVEN),
 }
 
+_LAST = {Input.PASS: Input.LAST_PASS, Input.ENOUGH: Input.LAST_ENOUGH}
 _HOLDS = frozenset({Input.INCONCLUSIVE, Input.DRIFTED, Input.LOST})
 
 
@@ -106,13 +112,14 @@ class Gate:
 
 def advance(gate: Gate, seen: Input, rollout: Rollout) -> tuple[Gate, Decision]:
     """The next place and what to do. A hold too many is SPENT; a pass of the last judged step is LAST_PASS."""
-    if seen in (Input.PASS, Input.LAST_PASS):  # which of the two it is, nobody outside decides
-        seen = Input.LAST_PASS if gate.step + 1 >= len(rollout.judged) else Input.PASS
+    for passed, last in _LAST.items():  # whether a pass is the last, nobody outside decides
+        if seen in (passed, last):
+            seen = last if gate.step + 1 >= len(rollout.judged) else passed
     holding = seen in _HOLDS and (gate.state, seen) in TABLE
     if holding and gate.holds >= rollout.hold.times:
         seen, holding = Input.SPENT, False
     decision, state = TABLE.get((gate.state, seen), (Decision.HOLD, gate.state))
-    if seen is Input.PASS and decision is Decision.ADVANCE:
+    if seen in _LAST and decision is Decision.ADVANCE:
         return Gate(state, gate.step + 1), decision
     return replace(gate, state=state, holds=gate.holds + holding), decision
 
@@ -156,7 +163,7 @@ def _name(state: State) -> str:
 
 @dataclass(frozen=True)
 class Response:
-    """One arrival as the user saw it end. `release` is "" when no response told it.
+    """One arrival as the user saw it end. `release` is "" when no response told it, `level` 0.
 
     `failed`: no answer, an error status, or wrong content. `right` is None when the content was not checked.
     The latency is an interval when the generator started late: [finished − started, finished − intended], in seconds.
@@ -169,6 +176,7 @@ class Response:
     right: bool | None
     least_s: float
     most_s: float
+    level: int = 0
 
 
 class Sign(StrEnum):

@@ -16,6 +16,7 @@ from harness.model.events import (
     AnyEvent,
     ChildEnded,
     ClockRead,
+    Compared,
     GuardTripped,
     Problem,
     RunClosed,
@@ -23,7 +24,7 @@ from harness.model.events import (
     Window,
 )
 from harness.model.evidence import Evidence
-from harness.model.judgement import Judgement, ObjectiveResult, Verdict
+from harness.model.judgement import Finding, Judgement, ObjectiveResult, Verdict
 from harness.model.records import Outcome
 from harness.model.slo import Slo
 
@@ -60,7 +61,9 @@ def judge_rollout(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
     whole = judge(evidence, ())
     results: list[ObjectiveResult] = []
     findings = [finding for finding in whole.findings if finding.name not in _ASKED_OF_BAKES]
-    for bake in (event for event in evidence.events if isinstance(event, Window) and event.kind == "bake"):
+    # A bake that went on was judged again from its start: the last word on it counts.
+    bakes = {event.start_ns: event for event in evidence.events if isinstance(event, Window) and event.kind == "bake"}
+    for bake in bakes.values():
         judged = judge_bake(evidence, slos, rollout.canary, bake.start_ns, bake.end_ns)
         results += [result.model_copy(update={"experiment": bake.experiment}) for result in judged.objectives]
         findings += [
@@ -68,6 +71,7 @@ def judge_rollout(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
             for finding in judged.findings
             if finding not in findings
         ]
+    findings += _comparisons(evidence)
     verdict = merge(results, findings)
     return whole.model_copy(
         update={
@@ -77,6 +81,35 @@ def judge_rollout(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
             "findings": tuple(findings),
         }
     )
+
+
+def _comparisons(evidence: Evidence) -> list[Finding]:
+    """What the comparison said when it decided, and whether the whole record says the same again."""
+    from harness.judge.sequential.record import of_table
+    from harness.judge.sequential.watch import again
+
+    rollout = evidence.scenario.rollout
+    told = [event for event in evidence.events if isinstance(event, Compared)]
+    if rollout is None or rollout.compare is None or not told:
+        return []
+    name = "canary beside baseline"
+    if evidence.requests is None:
+        return [Finding(name=name, cap=Verdict.INCONCLUSIVE, reason="there is no request record to work it out again")]
+    record = of_table(evidence.requests, rollout.baseline, rollout.canary)
+    found = [again(event, record, rollout) for event in told]
+    lines = tuple(
+        f"step {event.step + 1}: {event.word}; {one.criterion}: {one.canary_bad} of {one.canary} beside "
+        f"{one.stable_bad} of {one.stable}, evidence of harm 10^{one.harm:.1f}, of good enough 10^{one.enough:.1f}"
+        for event in found
+        for one in event.criteria
+    )
+    other = [(one.word, event.word) for one, event in zip(told, found, strict=True) if one.word != event.word]
+    if other:
+        said, now = other[0]
+        reason = f"the gate's word was {said}, the whole record says {now}"
+        return [Finding(name=name, cap=Verdict.INCONCLUSIVE, reason=reason, detail=lines)]
+    words = ", then ".join(event.word for event in told)
+    return [Finding(name=name, cap=Verdict.PASS, reason=f"{words}: worked out again from the record", detail=lines)]
 
 
 def of_release(requests: pa.Table, release: str, from_ns: int, to_ns: int, with_nameless: bool) -> pa.Table:

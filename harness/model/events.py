@@ -252,6 +252,33 @@ class Decided(Event):
     state: str = ""
 
 
+class CriterionSeen(Frozen):
+    """One criterion of the comparison: sure counts, of the stable release from the start of the record on; and the
+    evidence as powers of ten (2.0: 100 to 1) that the canary is worse than its margin, and that it is within it."""
+
+    criterion: str
+    canary_bad: int
+    canary: int
+    stable_bad: int
+    stable: int
+    harm: float
+    enough: float
+
+
+class Compared(Event):
+    """The comparison of canary and baseline when it decided something or a bake ended. Harm is tested on the blocks
+    from `from_ns` on (the step's first bake), good enough from `bake_ns` on (this bake), both up to `until_ns`."""
+
+    event: Literal["compared"] = "compared"
+    step: int
+    word: Literal["harm", "enough", "open"]
+    from_ns: int
+    bake_ns: int
+    until_ns: int
+    unknown: int = 0
+    criteria: tuple[CriterionSeen, ...] = ()
+
+
 class RolledBack(Event):
     event: Literal["rolled-back"] = "rolled-back"
     seconds: float
@@ -303,6 +330,7 @@ AnyEvent = Annotated[
     | ShareSet
     | ShareSeen
     | Decided
+    | Compared
     | RolledBack
     | Problem
     | Recovered,

@@ -143,6 +143,74 @@ class HealthTrigger(Frozen):
 Trigger = Annotated[ErrorTrigger | LatencyTrigger | AccuracyTrigger | HealthTrigger, Field(discriminator="kind")]
 
 
+class _Criterion(Frozen):
+    """The canary is good enough while its share of bad events stays below ratio · the baseline's share + plus."""
+
+    ratio: float = Field(default=1.0, ge=0, description="relative margin; 0 makes `plus` an absolute limit")
+    plus: float = Field(default=0.0, ge=0, lt=1, description="absolute margin, as a share of the events")
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> _Criterion:
+        if self.ratio == 0 and self.plus == 0:
+            raise ValueError(
+                "ratio 0 and plus 0: not one bad event would be allowed, and none can be shown not to come"
+            )
+        return self
+
+
+class ErrorCriterion(_Criterion):
+    """Responses that failed: no answer, an error status, or wrong content."""
+
+    kind: Literal["errors"] = Field(description="which criterion")
+
+
+class SlowCriterion(_Criterion):
+    """Responses slower than a threshold."""
+
+    kind: Literal["slow"] = Field(description="which criterion")
+    above: Duration = Field(gt=0, description="latency from which a response is slow")
+
+
+class ContentCriterion(_Criterion):
+    """Answers with wrong content or from a degraded service, among the answers that tell."""
+
+    kind: Literal["content"] = Field(description="which criterion")
+
+
+class ShiftCriterion(_Criterion):
+    """Latency as a whole: responses slower than the baseline's own quantiles, whatever they are."""
+
+    kind: Literal["shift"] = Field(description="which criterion")
+    quantiles: tuple[float, ...] = Field(
+        default=(0.5, 0.9, 0.99),
+        min_length=1,
+        description="of the baseline's latency before the step; each is compared",
+    )
+
+
+Criterion = Annotated[ErrorCriterion | SlowCriterion | ContentCriterion | ShiftCriterion, Field(discriminator="kind")]
+
+
+class Comparison(Frozen):
+    """Canary against baseline, block by block of the same time; looked at after each: docs/concepts/sequential.md."""
+
+    criteria: tuple[Criterion, ...] = Field(min_length=1, description="what is compared, each with its margin")
+    alpha: float = Field(
+        default=0.01, gt=0, lt=1, description="chance that a rollout takes off a canary within every margin"
+    )
+    beta: float = Field(
+        default=0.05, gt=0, lt=1, description="chance that a step calls a canary good enough that is beyond a margin"
+    )
+    block: Duration = Field(default=1.0, gt=0, description="both releases are compared within stretches of this length")
+    assume: Literal["independent", "together", "constant"] = Field(
+        default="independent",
+        description="within a block requests fail independently, or may fail together; constant: rates never change",
+    )
+    required: bool = Field(
+        default=False, description="a step that has not shown the canary good enough by its end is inconclusive"
+    )
+
+
 class Hold(Frozen):
     """How long a step may be held before the rollout is halted and the traffic goes back."""
 
@@ -158,6 +226,11 @@ class RolloutStep(Frozen):
 
     share: float = Field(gt=0, le=1, description="the canary's share of the responses")
     bake: Duration = Field(default=0.0, description="how long the share is watched before it is judged")
+    minimum: Duration | None = Field(
+        default=None,
+        gt=0,
+        description="a bake may end after this when the canary is shown to be good enough; unset: never",
+    )
 
 
 class Rollout(Frozen):
@@ -178,6 +251,7 @@ class Rollout(Frozen):
     sustained: Duration = Field(default=2.0, gt=0, description="time without the other release until it counts as gone")
     hold: Hold = Field(default=Hold(), description="how long a step may be held")
     triggers: tuple[Trigger, ...] = Field(default=(), description="what takes the canary off at once")
+    compare: Comparison | None = Field(default=None, description="the canary against the baseline, all the time")
 
     @property
     def judged(self) -> tuple[RolloutStep, ...]:
@@ -188,9 +262,10 @@ class Rollout(Frozen):
     def seconds(self) -> tuple[float, float]:
         """(the shortest a promotion can take, the longest a rollout can go on), without starting the instances."""
         bakes = sum(step.bake for step in self.judged)
+        least = sum(step.bake if step.minimum is None else min(step.minimum, step.bake) for step in self.judged)
         shifts = len(self.judged) + 1
         held = (self.hold.times + 1) * (bakes + shifts * (self.shift_within + self.hold.patience + self.hold.silence))
-        return bakes + self.sustained, held + self.rollback_within + self.sustained
+        return least + self.sustained, held + self.rollback_within + self.sustained
 
     @model_validator(mode="after")
     def _ordered(self) -> Rollout:
@@ -204,6 +279,10 @@ class Rollout(Frozen):
         for step in self.steps:
             if step.bake == 0 and step.share < 1:
                 raise ValueError(f"the step with share {step.share:g} has no bake; only 100 % may go without")
+            if step.minimum is not None and self.compare is None:
+                raise ValueError(
+                    "a step has a minimum, but nothing is compared (`compare`) that could end its bake early"
+                )
         return self
 
 

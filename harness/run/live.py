@@ -19,12 +19,14 @@ _NEVER_SENT = (Outcome.DROPPED, Outcome.UNFINISHED, Outcome.SKIPPED)
 class Seen:
     """What ended in [from, until_ns): until then the record is whole; after it, nothing is known.
 
-    Every arrival that was due before `settled_ns` has ended and is recorded.
+    Every arrival that was due before `settled_ns` has ended and is recorded. `unsent`: when arrivals were due that the
+    generator dropped.
     """
 
     responses: tuple[Response, ...]
     until_ns: int
     settled_ns: int
+    unsent: tuple[int, ...] = ()
 
 
 Live = Callable[[int], Seen]
@@ -40,6 +42,7 @@ class LiveRecord:
         self._requests, self._generator = requests, generator
         self._rows = self._seconds = 0
         self._responses: list[Response] = []
+        self._unsent: list[int] = []
         self._until_ns = self._settled_ns = 0
         self._next_arrival = 0
         self._ahead: dict[int, int] = {}  # arrivals that ended before an earlier one has
@@ -48,7 +51,8 @@ class LiveRecord:
         self._read()
         start = bisect_left(self._responses, from_ns - _DISORDER_NS, key=lambda one: one.finished_ns)
         found = tuple(one for one in self._responses[start:] if from_ns <= one.finished_ns < self._until_ns)
-        return Seen(found, self._until_ns, self._settled_ns)
+        unsent = tuple(at for at in self._unsent if from_ns <= at < self._until_ns)
+        return Seen(found, self._until_ns, self._settled_ns, unsent)
 
     def _read(self) -> None:
         from harness.load.recorder import RecordError, tail
@@ -66,6 +70,8 @@ class LiveRecord:
             if row["outcome"] not in _NEVER_SENT:
                 self._responses.append(response(row))
                 self._until_ns = max(self._until_ns, row["finished_ns"])
+            elif row["outcome"] == Outcome.DROPPED:
+                self._unsent.append(row["intended_ns"])
         while (intended := self._ahead.pop(self._next_arrival, None)) is not None:
             self._settled_ns = intended  # schedules ascend, so the next one is not due before this
             self._next_arrival += 1
@@ -86,6 +92,7 @@ def response(row: dict[str, object]) -> Response:
         right=None if content == Content.UNCHECKED else content == Content.RIGHT,
         least_s=(finished - started) / 1e9,
         most_s=(finished - intended) / 1e9,
+        level=_integer(row["level"]),
     )
 
 

@@ -20,6 +20,7 @@ from harness.model.events import Decided, RolledBack, ShareSeen, ShareSet
 from harness.model.judgement import Judgement
 from harness.model.scenario import HealthTrigger, Rollout, RolloutStep
 from harness.ports import Actuator, Instance, Releases, Target
+from harness.run.beside import Comparing
 from harness.run.context import RunContext
 from harness.run.live import Live
 
@@ -147,6 +148,7 @@ class _Rollout:
         self.gate = Gate()
         self.instances: Sequence[Instance] = ()
         self.triggers = _Triggers(spec, live, probe, clock)
+        self.comparing = Comparing(spec, live)
         self.bake_from_ns: int | None = None
         self.cause_ns = 0  # when what ended the rollout had happened
         self.stopped: BaseException | None = None
@@ -214,15 +216,38 @@ class _Rollout:
         )
 
     def _bake(self) -> Word:
-        """Watches the step, then judges it; an inconclusive one goes on and is judged with all its evidence."""
+        """Watches the step, then judges it; an inconclusive one goes on and is judged with all its evidence.
+
+        When the comparison has shown the canary good enough after the minimum, it is judged then; any word but PASS
+        changes nothing, and the bake goes on to its end.
+        """
         step = self.spec.judged[self.gate.step]
         self.triggers.start(self.clock.mono_ns())
         if self.bake_from_ns is None:
             self.bake_from_ns = self.clock.mono_ns()
+            self.comparing.start(self.gate.step, self.bake_from_ns)
         end_ns = self.clock.mono_ns() + int(step.bake * S)
-        early = self._until(lambda: None, step.bake)
-        if early:
-            return early
+        word = self._until(lambda: self._enough(step), step.bake)
+        if word and word[0] is Input.ENOUGH:
+            word = self._judge(step, self.clock.mono_ns(), early=True)
+            word = word or self._until(lambda: None, (end_ns - self.clock.mono_ns()) / S)
+        return word or self._judge(step, end_ns) or (Input.LOST, "the step was not judged")
+
+    def _enough(self, step: RolloutStep) -> Word | None:
+        """ENOUGH when the bake may end early, its minimum is over, and the comparison says so.
+
+        What an objective claims of the system is not looked at before its time: its bounds are for one look.
+        """
+        assert self.bake_from_ns is not None
+        if step.minimum is None or self.context.spec.claim != "run":
+            return None
+        if self.clock.mono_ns() < self.bake_from_ns + int(step.minimum * S) or not self.comparing.enough():
+            return None
+        return Input.ENOUGH, "shown good enough on every criterion"
+
+    def _judge(self, step: RolloutStep, end_ns: int, *, early: bool = False) -> Word | None:
+        """The word on the bake up to `end_ns`. At an early end it is ENOUGH, bad, or None: the bake goes on."""
+        assert self.bake_from_ns is not None
         # A request that was due in the bake may take its whole time-out to end.
         settled = self._until(
             lambda: (Input.BACK, "") if self.live(end_ns).settled_ns >= end_ns else None,
@@ -231,16 +256,37 @@ class _Rollout:
         if settled is None or settled[0] is not Input.BACK:
             return settled or (Input.LOST, "the request record does not reach the end of the bake")
         if drift := self._drift(step.share, self.bake_from_ns, end_ns):
-            return Input.DRIFTED, drift
+            return None if early else (Input.DRIFTED, drift)
         try:
             judgement = self.judge_step(step, self.bake_from_ns, end_ns)
         except HarnessError as error:
-            return Input.INCONCLUSIVE, f"the step could not be judged: {error}"
-        seen = rules.input_of(judgement.verdict)
+            return None if early else (Input.INCONCLUSIVE, f"the step could not be judged: {error}")
+        # A window that closed while the judge was at work may have fired a trigger, or shown harm.
+        if word := self.triggers.look(self._note_cause) or self._harm():
+            return word
+        seen, enough, reason = rules.input_of(judgement.verdict), self.comparing.enough(), judgement.sentence
+        if early:
+            if seen is not Input.PASS or not enough:
+                return None
+            seen, reason = Input.ENOUGH, f"shown good enough on every criterion; {reason}"
+        elif self.spec.compare and self.spec.compare.required and seen is Input.PASS and not enough:
+            seen, reason = Input.INCONCLUSIVE, f"not shown good enough beside {self.spec.baseline}; {reason}"
+        self._record_comparison()
         if seen is Input.FAIL:
             self.cause_ns = end_ns
-        # A window that closed while the judge was at work may have fired a trigger.
-        return self.triggers.look(self._note_cause) or (seen, judgement.sentence)
+        return seen, reason
+
+    def _harm(self) -> Word | None:
+        found = self.comparing.harm() if self.gate.state in UNDECIDED else None
+        if found is None:
+            return None
+        self._note_cause(found[0])
+        self._record_comparison()
+        return Input.HARM, found[1]
+
+    def _record_comparison(self) -> None:
+        if event := self.comparing.event():
+            self.context.record(event)
 
     def _await_evidence(self) -> Word:
         def back() -> Word | None:
@@ -290,8 +336,8 @@ class _Rollout:
 
         def condition() -> bool:
             word = look() if bare else self.triggers.look(self._note_cause)
-            if not bare:
-                word = word if word and word[0] is Input.TRIGGERED else (self._lost(word) if lost else None) or look()
+            if not bare and not (word and word[0] is Input.TRIGGERED):
+                word = self._harm() or (self._lost(word) if lost else None) or look()
             found.extend([word] if word else [])
             return bool(found)
 

@@ -28,7 +28,7 @@ def rollouts() -> st.SearchStrategy[Rollout]:
 
 
 # A good course is likely, else almost no sequence comes far.
-LIKELY = st.sampled_from([Input.READY, Input.SEEN, Input.SEEN, Input.PASS, Input.PASS])
+LIKELY = st.sampled_from([Input.READY, Input.SEEN, Input.SEEN, Input.PASS, Input.ENOUGH])
 INPUTS = st.lists(LIKELY | st.sampled_from(Input), max_size=40)
 
 
@@ -42,10 +42,10 @@ def trace(inputs: list[Input], rollout: Rollout) -> list[tuple[Gate, Input, Gate
 
 
 @given(INPUTS, rollouts())
-def test_no_way_to_promotion_past_a_fail_or_a_trigger(inputs, rollout):
+def test_no_way_to_promotion_past_a_fail_a_trigger_or_harm(inputs, rollout):
     told = False
     for before, seen, after, _ in trace(inputs, rollout):
-        told = told or (seen in (Input.FAIL, Input.TRIGGERED, Input.STOPPED) and before.state not in FINAL)
+        told = told or (seen in (Input.FAIL, Input.TRIGGERED, Input.HARM, Input.STOPPED) and before.state not in FINAL)
         assert not (told and after.state is State.PROMOTED)
 
 
@@ -59,7 +59,7 @@ def test_every_step_was_seen_and_passed_on_whole_evidence(inputs, rollout):
             whole = True
         elif seen in (Input.LOST, Input.DRIFTED) and before.state is State.BAKING:
             whole = False
-        elif seen in (Input.PASS, Input.LAST_PASS) and before.state is State.BAKING:
+        elif seen in (Input.PASS, Input.LAST_PASS, Input.ENOUGH, Input.LAST_ENOUGH) and before.state is State.BAKING:
             assert whole
             proven.add(before.step)
             whole = False
