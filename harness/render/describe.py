@@ -113,6 +113,15 @@ def _decided(event: e.Decided) -> str:
     return f"decision after step {event.step + 1}: {event.decision}{state}{_tail(event.reason)}"
 
 
+def _compared(event: e.Compared) -> str:
+    told = "; ".join(
+        f"{one.criterion} {one.canary_bad} of {one.canary} beside {one.stable_bad} of {one.stable}, "
+        f"harm 10^{one.harm:.1f}, good enough 10^{one.enough:.1f}"
+        for one in event.criteria
+    )
+    return f"canary beside baseline in step {event.step + 1}: {event.word}{_tail(told)}"
+
+
 def _rolled_back(event: e.RolledBack) -> str:
     return f"rolled back in {duration(event.seconds)}, {'seen' if event.seen else 'NOT SEEN'} in the responses"
 
@@ -155,6 +164,7 @@ _WORDS: dict[type[e.Event], Callable[[Any], str]] = {
     e.ShareSet: lambda it: f"canary's share set to {it.share * 100:.10g} % ({it.actuator})",
     e.ShareSeen: _seen,
     e.Decided: _decided,
+    e.Compared: _compared,
     e.RolledBack: _rolled_back,
     e.Problem: lambda it: f"problem with {it.where}: {it.text}",
     e.Recovered: _recovered,

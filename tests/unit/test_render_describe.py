@@ -17,6 +17,7 @@ SAMPLES: dict[object, object] = {
     dict[str, str]: {"k": "v"},
     int | None: -9,
 }
+CRITERION = {"criterion": "errors", "canary_bad": 1, "canary": 2, "stable_bad": 3, "stable": 4, "harm": 1, "enough": 0}
 
 
 def _sample(kind: type[e.Event], text: str = "text") -> e.AnyEvent:
@@ -26,6 +27,8 @@ def _sample(kind: type[e.Event], text: str = "text") -> e.AnyEvent:
             continue
         if typing.get_origin(field.annotation) is typing.Literal:
             values[name] = typing.get_args(field.annotation)[0]
+        elif name == "criteria":
+            values[name] = (CRITERION | {"criterion": text},)
         elif field.annotation in SAMPLES:
             found = SAMPLES[field.annotation]
             values[name] = text if found == "text" else (text,) if isinstance(found, tuple) else found
