@@ -30,7 +30,7 @@ def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
     crashes: list[Finding] = []
     notes = [*_guarded("findings", lambda: findings(facts), crashes)]
     recoveries = _guarded("recovery", lambda: tuple(story(facts, fault) for fault in facts.faults), crashes)
-    data_loss = _guarded("data loss", lambda: losses.summary(losses.fates_of(facts)), crashes)
+    data_loss = _guarded("data loss", lambda: losses.summary(losses.fates_of(facts), facts.faults), crashes)
     notes.extend(crashes)
     verdict = merge(results, notes)
     return Judgement(

@@ -46,7 +46,11 @@ RULES = (
         "when an outage began and ended for the user",
         ("recoveries have phases; what was watched for and not seen to detect a fault has a lower end",),
     ),
-    Rule("loss", "what became of each acknowledged write"),
+    Rule(
+        "loss",
+        "what became of each acknowledged write",
+        ("acknowledged deletes count too; what an operation without acknowledgement may have done is no loss",),
+    ),
     Rule(
         "bounds",
         "the interval that counts give at a confidence",

@@ -64,8 +64,8 @@ class OpenLoopUser(User):
         """A request beside the schedule: sent like an arrival's, never judged."""
         return self.session.aside()
 
-    def remember(self, key: str, text: str, arrival: Arrival) -> None:
-        """Writes a memory down in the ledger: sent, and acknowledged if its answer was 200 or 201."""
+    def remember(self, key: str, text: str | None, arrival: Arrival) -> None:
+        """Writes a memory, or (None) its deletion, down in the ledger: sent, and acknowledged by 200 or 201."""
         self.session.remember(key, text, arrival)
 
     def on_start(self) -> None:

@@ -67,6 +67,10 @@ class Arrival:
         """The judged request as POST of a JSON document."""
         return self.send("POST", target, json.dumps(document, separators=(",", ":")).encode())
 
+    def delete(self, target: str) -> Response:
+        """The judged request as DELETE."""
+        return self.send("DELETE", target, None)
+
     def send(self, method: str, target: str, body: bytes | None) -> Response:
         """Sends the judged request, once. A journey goes on with an answer that should be right: without a response, or
         with 429 or 5xx, NoAnswer ends it, and nothing needs to be checked."""

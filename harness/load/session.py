@@ -40,14 +40,16 @@ class Session:
         """A request beside the schedule: sent like an arrival's, never judged."""
         return Arrival(self.client, self.order.seed, -1, "aside", monotonic_ns())
 
-    def remember(self, key: str, text: str, arrival: Arrival) -> None:
-        """Writes a memory down in the ledger: sent, and acknowledged if its answer was 200 or 201."""
+    def remember(self, key: str, text: str | None, arrival: Arrival) -> None:
+        """Writes a memory, or (None) its deletion, down in the ledger: sent, and acknowledged by 200 or 201."""
         response = arrival.response
         done = response is not None and response.status in (200, 201)
         if self._ledger is not None and arrival.started_ns >= 0:
-            digest = hashlib.sha256(text.encode()).hexdigest()
+            digest = "" if text is None else hashlib.sha256(text.encode()).hexdigest()
             region = response.header(b"x-region") if response else ""
-            self._ledger.append([key, digest, arrival.started_ns, arrival.finished_ns if done else -1, region])
+            acknowledged = arrival.finished_ns if done else -1
+            operation = "delete" if text is None else "write"
+            self._ledger.append([key, digest, arrival.started_ns, acknowledged, region, operation])
 
     def start(self, known: Mapping[str, Journey], on_end: Callable[[Arrival], None] | None = None) -> None:
         """Fixes the origin, announces it and begins. Raises BadInput when the mix names an unknown journey."""

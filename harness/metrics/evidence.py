@@ -18,6 +18,7 @@ from harness.model.events import RunOpened
 from harness.model.evidence import Evidence, MetricAnswer
 from harness.model.records import (
     GENERATOR_COLUMNS,
+    LATER_COLUMNS,
     LEDGER_COLUMNS,
     PRIMARY_COLUMNS,
     READBACK_COLUMNS,
@@ -86,7 +87,13 @@ def _table(folder: RunFolder, name: str, columns: dict[str, str], problems: list
         problems.append(f"{place} is missing")
         return None
     try:
-        table = pq.read_table(file, columns=list(columns), read_dictionary=_texts(columns))
+        there = pq.read_schema(file).names
+        later = {name: text for name, text in LATER_COLUMNS.items() if name in columns and name not in there}
+        wanted = [name for name in columns if name not in later]
+        table = pq.read_table(file, columns=wanted, read_dictionary=_texts(columns))
+        for name, text in later.items():
+            table = table.append_column(name, pa.repeat(text, table.num_rows))
+        table = table.select(list(columns))
         table = table.cast(pa.schema([(name, _type(kind)) for name, kind in columns.items()]))
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         problems.append(f"{place} cannot be read: {str(error).splitlines()[0][:200]}")

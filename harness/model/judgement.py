@@ -120,7 +120,12 @@ class Recovery(Frozen):
 
 
 class DataLoss(Frozen):
-    """Acknowledged writes after healing, counted per region."""
+    """Acknowledged writes and deletes after healing, counted per region by what became of them.
+
+    `deleted`: gone, as was asked for; `resurrected`: deleted and there again. `before_fault_s`: how long before the
+    fault the oldest of those that were not kept (lost, stale, resurrected) had been acknowledged, as [least, most]; 0
+    when all were kept, None when the read-back followed no fault.
+    """
 
     after: str
     region: str
@@ -131,6 +136,9 @@ class DataLoss(Frozen):
     duplicated: int
     diverged: int
     indeterminate: int
+    deleted: int = 0
+    resurrected: int = 0
+    before_fault_s: Interval | None = None
 
 
 class Finding(Frozen):

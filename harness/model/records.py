@@ -54,13 +54,14 @@ GENERATOR_COLUMNS: dict[str, str] = {
     "in_flight": "int64",
 }
 
-# evidence/ledger.parquet: one row per memory write sent; the read-back adds one row per region in readback.parquet.
+# evidence/ledger.parquet: one row per write or delete sent; the read-back adds one row per region in readback.parquet.
 LEDGER_COLUMNS: dict[str, str] = {
     "key": "string",
     "text_sha256": "string",
     "sent_ns": "int64",
     "acknowledged_ns": "int64",  # -1: never acknowledged
     "region": "string",
+    "operation": "string",  # write | delete; a delete's text_sha256 is ""
 }
 
 # evidence/readback.parquet: what each region's own database answered for each acknowledged key.
@@ -69,9 +70,12 @@ READBACK_COLUMNS: dict[str, str] = {
     "region": "string",
     "read_ns": "int64",
     "after": "string",  # which read-back: an experiment's id, or "end"
-    "state": "string",  # present | lost | stale | duplicated | indeterminate
+    "state": "string",  # present | deleted | lost | stale | duplicated | resurrected | indeterminate
     "text_sha256": "string",
 }
+
+# Columns that came after version 0.1.0, and what a table without them means.
+LATER_COLUMNS: dict[str, str] = {"operation": "write"}
 
 # evidence/samples.parquet: Prometheus samples as scraped; never resampled.
 SAMPLE_COLUMNS: dict[str, str] = {

@@ -470,16 +470,23 @@ class ReactionTime(Frozen):
 
 
 class DataLossMeasure(Frozen):
-    """Acknowledged writes that did not survive, by the ledger and the read-back.
+    """Acknowledged writes and deletes that did not survive, by the ledger and the read-back.
 
-    `writes`: each acknowledged write in each region is an event, bad in one of `states`. `seconds`: how long before the
-    fault the oldest lost write was acknowledged. `regions`: every one of them must have been read back, each time.
+    `writes`: each memory with an acknowledged operation, in each region, is an event, bad in one of `states`.
+    `seconds`: how long before the fault the oldest that is in one of them was acknowledged. `regions`: every one of
+    them must have been read back, each time.
     `excused_before`: what an experiment's RPO allows to be lost, as experiment → time before its fault; such writes are
     no events when a read-back after that fault does not find them.
     """
 
     measure: Literal["writes", "seconds"] = "writes"
-    states: tuple[Literal["lost", "stale", "duplicated", "diverged"], ...] = ("lost", "stale", "duplicated", "diverged")
+    states: tuple[Literal["lost", "stale", "duplicated", "resurrected", "diverged"], ...] = (
+        "lost",
+        "stale",
+        "duplicated",
+        "resurrected",
+        "diverged",
+    )
     regions: tuple[str, ...] = Field(min_length=1)
     excused_before: dict[str, Duration] = Field(default={}, alias="excusedBefore")
 

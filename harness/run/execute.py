@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, Interrupted, TargetError
+from harness.judge.ledger import expectations
 from harness.model.events import (
     ClockRead,
     Digest,
@@ -28,7 +29,7 @@ from harness.model.scenario import Guard
 from harness.ports import Artifacts, Releases
 from harness.run.context import RunContext, StopEarly
 from harness.run.observe import PrimaryWatch, collect_primaries, every, healed_since, monotonic_to_wall
-from harness.run.read_back import acknowledged, read_back, to_table
+from harness.run.read_back import read_back, to_table
 from harness.run.seal import sha256_of
 
 if TYPE_CHECKING:
@@ -234,8 +235,7 @@ def _read_back(context: RunContext, parts: Parts, after: str, before_ns: int) ->
     if how is None:
         return
     context.stage("read-back", f"reading every acknowledged write again ({after})")
-    writes = acknowledged(parts.ledger_rows(), before_ns)
-    rows = read_back(writes, parts.target.endpoints().regions, how, after)
+    rows = read_back(lambda: expectations(parts.ledger_rows(), before_ns), parts.target.endpoints().regions, how, after)
     file = context.folder.work / f"readback-{len(list(context.folder.work.glob('readback-*')))}.parquet"
     _write_parquet(to_table(rows), file)
 

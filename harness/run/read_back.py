@@ -1,61 +1,48 @@
-"""Reading every acknowledged write again, from each region's own endpoint."""
+"""Reading every key with an acknowledged operation again, from each region's own endpoint."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.judge.ledger import Expectation
 from harness.model.records import READBACK_COLUMNS
 from harness.model.scenario import ReadBack
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
-@dataclass(frozen=True)
-class Acknowledged:
-    """A write that the platform said it had kept."""
-
-    key: str
-    text_sha256: str
-
-
-def acknowledged(ledger: pa.Table, before_ns: int) -> list[Acknowledged]:
-    """The writes acknowledged before this time; of several with one key the last."""
-    rows = ledger.select(["key", "text_sha256", "acknowledged_ns"]).to_pylist()
-    latest = {
-        row["key"]: Acknowledged(row["key"], row["text_sha256"])
-        for row in sorted(rows, key=lambda row: row["acknowledged_ns"])
-        if 0 <= row["acknowledged_ns"] < before_ns
-    }
-    return list(latest.values())
+AS_ACKNOWLEDGED = ("present", "deleted")
+Expected = Mapping[str, Expectation]
 
 
 def read_back(
-    writes: Sequence[Acknowledged], regions: Mapping[str, str], how: ReadBack, after: str
+    expected: Callable[[], Expected], regions: Mapping[str, str], how: ReadBack, after: str
 ) -> list[dict[str, object]]:
-    """One row of READBACK_COLUMNS per write and region.
+    """One row of READBACK_COLUMNS per key and region.
 
-    Asks again until all are present or `how.within` is over, since a replica may lag; what then is absent is lost, what
-    no answer came for is indeterminate.
+    Asks again until all is as acknowledged or `how.within` is over, since a replica may lag; what then is absent is
+    lost, what no answer came for is indeterminate. `expected` is asked anew each time: load that goes on may have
+    deleted a key meanwhile.
     """
     import httpx
 
+    keys = list(expected())
     rows: list[dict[str, object]] = []
     for region, base in regions.items():
         deadline = time.monotonic() + how.within
-        waiting = {write.key: write for write in writes}
+        waiting = keys
         latest: dict[str, dict[str, object]] = {}
         with httpx.Client(base_url=base, timeout=5.0) as client:
             while waiting:
-                for batch in _batches(list(waiting.values()), how.batch):
-                    found = _ask(client, how, [write.key for write in batch])
-                    for write in batch:
-                        latest[write.key] = _row(write, region, after, found)
-                waiting = {key: write for key, write in waiting.items() if latest[key]["state"] != "present"}
+                now = expected()
+                for batch in _batches(waiting, how.batch):
+                    found = _ask(client, how, batch)
+                    for key in batch:
+                        latest[key] = _row(now[key], region, after, found)
+                waiting = [key for key in waiting if latest[key]["state"] not in AS_ACKNOWLEDGED]
                 if time.monotonic() >= deadline:
                     break
                 if waiting:
@@ -64,8 +51,8 @@ def read_back(
     return rows
 
 
-def _batches(writes: list[Acknowledged], size: int) -> list[list[Acknowledged]]:
-    return [writes[start : start + size] for start in range(0, len(writes), size)]
+def _batches(keys: list[str], size: int) -> list[list[str]]:
+    return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
 def _ask(client: Any, how: ReadBack, keys: list[str]) -> dict[str, dict[str, Any]] | None:
@@ -79,20 +66,18 @@ def _ask(client: Any, how: ReadBack, keys: list[str]) -> dict[str, dict[str, Any
         return None
 
 
-def _row(write: Acknowledged, region: str, after: str, found: dict[str, dict[str, Any]] | None) -> dict[str, object]:
-    digest = ""
-    if found is None:
-        state = "indeterminate"
-    elif write.key not in found:
-        state = "lost"
-    else:
-        memory = found[write.key]
-        digest = hashlib.sha256(str(memory["text"]).encode()).hexdigest()
-        state = "stale" if digest != write.text_sha256 else "duplicated" if memory.get("count", 1) != 1 else "present"
+def _row(expected: Expectation, region: str, after: str, found: dict[str, dict[str, Any]] | None) -> dict[str, object]:
+    read_ns = time.monotonic_ns()
+    digest, state = "", "indeterminate"
+    if found is not None:
+        memory = found.get(expected.key)
+        text = None if memory is None else hashlib.sha256(str(memory["text"]).encode()).hexdigest()
+        state = expected.state(text, memory.get("count", 1) if memory else 0, read_ns)
+        digest = text or ""
     return {
-        "key": write.key,
+        "key": expected.key,
         "region": region,
-        "read_ns": time.monotonic_ns(),
+        "read_ns": read_ns,
         "after": after,
         "state": state,
         "text_sha256": digest,

@@ -143,8 +143,24 @@ def writes(times: Iterable[float], acknowledged: bool = True) -> list[Row]:
             "sent_ns": ns(at),
             "acknowledged_ns": ns(at + 0.01) if acknowledged else -1,
             "region": "sjc",
+            "operation": "write",
         }
         for number, at in enumerate(times)
+    ]
+
+
+def deletes(keys: Mapping[str, float], acknowledged: bool = True) -> list[Row]:
+    """Rows of the ledger: key → when its deletion was sent, acknowledged 10 ms later."""
+    return [
+        {
+            "key": key,
+            "text_sha256": "",
+            "sent_ns": ns(at),
+            "acknowledged_ns": ns(at + 0.01) if acknowledged else -1,
+            "region": "sjc",
+            "operation": "delete",
+        }
+        for key, at in keys.items()
     ]
 
 
@@ -156,6 +172,7 @@ def read_back(
     states: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """Rows of the read-back: all present but for `states` (key → state, in every region)."""
+    texts = {"lost": "", "deleted": "", "indeterminate": "", "stale": "an older text"}
     return [
         {
             "key": row["key"],
@@ -163,7 +180,7 @@ def read_back(
             "read_ns": ns(at),
             "after": after,
             "state": (states or {}).get(row["key"], "present"),
-            "text_sha256": "" if (states or {}).get(row["key"]) in ("lost", "indeterminate") else row["text_sha256"],
+            "text_sha256": texts.get((states or {}).get(row["key"], ""), row["text_sha256"]),
         }
         for row in ledger
         for region in regions

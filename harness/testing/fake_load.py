@@ -149,7 +149,7 @@ class FakeLoad:
         if journey == "memory-write" and started >= 0:
             key, kept = f"{self._folder.run_id}-m{index}", answered and answer.status in (200, 201)
             digest = hashlib.sha256(key.encode()).hexdigest()
-            row = [key, digest, started, finished if kept else -1, answer.region if answered else ""]
+            row = [key, digest, started, finished if kept else -1, answer.region if answered else "", "write"]
             self._streams["ledger"].append(row)
 
 

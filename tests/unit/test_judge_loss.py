@@ -8,7 +8,7 @@ from harness.judge import judge
 from harness.model import events as e
 from harness.model.judgement import DataLoss, Verdict
 from harness.model.slo import DataLossMeasure
-from harness.testing.evidence import EXPERIMENT, evidence, happened, ns, read_back, slo, writes
+from harness.testing.evidence import EXPERIMENT, deletes, evidence, happened, ns, read_back, slo, writes
 
 NOTHING_LOST = slo(DataLossMeasure(regions=("sjc", "lax")), 1.0, op="lte", value=0.0, window="run")
 NOTHING_LOST_BY_FAULT = slo(
@@ -113,7 +113,7 @@ def test_a_read_back_that_was_not_made_proves_nothing():
 
 
 def test_of_two_writes_to_one_key_the_last_counts():
-    ledger = [*LEDGER, {**LEDGER[0], "text_sha256": "newer", "acknowledged_ns": ns(50.0)}]
+    ledger = [*LEDGER, {**LEDGER[0], "text_sha256": "newer", "sent_ns": ns(49.9), "acknowledged_ns": ns(50.0)}]
     assert judge(evidence(ledger=ledger, readback=rows({})), [NOTHING_LOST]).data_loss[0].stale == 1
 
 
@@ -211,3 +211,96 @@ def test_a_later_fault_does_not_excuse_what_was_lost_before_it():
     assert verdict({}, {}, lost) is Verdict.PASS
     assert verdict(lost, {}, {}) is Verdict.FAIL
     assert verdict(lost, lost, lost) is Verdict.FAIL
+
+
+# ---- deletes and what is open ---------------------------------------------------------------------------------------
+
+GONE_M1 = deletes({"m1": 50.0})
+
+
+def losses(ledger, states, **more):
+    judgement = judge(evidence(ledger=ledger, readback=rows(states), **more), [NOTHING_LOST])
+    return judgement.data_loss[0], judgement.objectives[0]
+
+
+def test_what_was_deleted_and_is_gone_is_as_acknowledged():
+    loss, result = losses([*LEDGER, *GONE_M1], {"m1": "deleted"})
+    assert (loss.acknowledged, loss.present, loss.deleted, loss.lost) == (5, 4, 1, 0)
+    assert result.verdict is Verdict.PASS
+
+
+def test_an_acknowledged_delete_that_is_there_again_is_resurrected():
+    for told in ("present", "resurrected", "stale"):  # whatever the read-back thought of it
+        loss, result = losses([*LEDGER, *GONE_M1], {"m1": told})
+        assert (loss.resurrected, loss.stale, loss.present) == (1, 0, 4)
+        assert result.verdict is Verdict.FAIL
+        assert "2 resurrected" in result.reason
+
+
+def test_a_write_after_the_delete_is_there_by_right():
+    again = {**LEDGER[1], "sent_ns": ns(60.0), "acknowledged_ns": ns(60.01)}
+    loss, result = losses([*LEDGER, *GONE_M1, again], {})
+    assert (loss.present, loss.resurrected, result.verdict) == (5, 0, Verdict.PASS)
+    loss, result = losses([*LEDGER, *GONE_M1, again], {"m1": "lost"})
+    assert (loss.lost, loss.deleted, result.verdict) == (1, 0, Verdict.FAIL)
+
+
+def test_a_delete_without_acknowledgement_may_have_happened_or_not():
+    asked = [*LEDGER, *deletes({"m1": 50.0}, acknowledged=False)]
+    assert losses(asked, {"m1": "lost"})[0].deleted == 1
+    assert losses(asked, {})[0].present == 5
+
+
+def test_an_overwrite_without_acknowledgement_may_have_happened_or_not():
+    newer = {**LEDGER[0], "text_sha256": "newer", "sent_ns": ns(50.0), "acknowledged_ns": -1}
+    back = rows({})
+    for row in back:
+        if row["key"] == "m0":
+            row["text_sha256"], row["state"] = "newer", "stale"
+    for ledger, stale in (([*LEDGER, newer], 0), (LEDGER, 1)):
+        assert judge(evidence(ledger=ledger, readback=back), [NOTHING_LOST]).data_loss[0].stale == stale
+
+
+def test_of_two_writes_at_the_same_time_either_may_be_the_last():
+    other = {**LEDGER[0], "text_sha256": "newer", "acknowledged_ns": ns(6.5)}  # sent with the first
+    assert losses([*LEDGER, other], {})[0].stale == 0
+
+
+def test_regions_that_disagree_about_an_open_delete_are_diverged():
+    back = rows({"m1": "deleted"})
+    for row in back:
+        if row["key"] == "m1" and row["region"] == "lax":
+            row["state"], row["text_sha256"] = "present", LEDGER[1]["text_sha256"]
+    asked = [*LEDGER, *deletes({"m1": 50.0}, acknowledged=False)]
+    judgement = judge(evidence(ledger=asked, readback=back), [NOTHING_LOST])
+    assert [loss.diverged for loss in judgement.data_loss] == [1, 1]
+
+
+def test_a_delete_that_nobody_asked_about_is_indeterminate():
+    back = [row for row in rows({}) if row["key"] != "m1"]
+    judgement = judge(evidence(ledger=[*LEDGER, *GONE_M1], readback=back), [NOTHING_LOST])
+    assert judgement.data_loss[0].indeterminate == 1
+    assert judgement.objectives[0].verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_delete_that_an_rpo_allows_to_be_lost_is_excused():
+    allowing = DataLossMeasure(regions=("sjc", "lax"), excused_before={"kill-weaviate": 10.0})
+    excusing = slo(allowing, 1.0, op="lte", value=0.0, window="run")
+
+    def verdict(at_s: float) -> Verdict:
+        run = evidence(ledger=[*LEDGER, *deletes({"m0": at_s})], readback=rows({}))
+        return judge(run, [excusing]).objectives[0].verdict
+
+    assert verdict(34.0) is Verdict.PASS  # 3 s before the fault
+    assert verdict(20.0) is Verdict.FAIL
+    assert verdict(40.0) is Verdict.FAIL  # after the fault
+
+
+def test_what_was_not_kept_is_told_in_seconds_before_the_fault_too():
+    back = rows({"m2": "lost"}, after=EXPERIMENT, upto=4)
+    told = judge(evidence(ledger=LEDGER, readback=[*back, *rows({})]), [NOTHING_LOST]).data_loss
+    by_name = {(loss.after, loss.region): loss.before_fault_s for loss in told}
+    reach = by_name[EXPERIMENT, "sjc"]
+    assert reach is not None
+    assert (reach.low, reach.high) == (pytest.approx(6.99), pytest.approx(7.0))
+    assert by_name["end", "sjc"] is None

@@ -13,6 +13,7 @@ from harness.judge import judge
 from harness.metrics.answers import wall_ns_of
 from harness.metrics.evidence import TABLES, load_evidence, save_answers
 from harness.model.judgement import Verdict
+from harness.model.records import LEDGER_COLUMNS
 from harness.model.slo import RequestFilter, RequestRatio
 from harness.run.seal import seal
 from harness.testing.evidence import evidence, slo
@@ -33,6 +34,15 @@ def folder(tmp_path) -> RunFolder:
         pq.write_table(getattr(made, name), run.table(name))
     save_answers(run, made.metrics)
     return run
+
+
+def test_a_ledger_of_version_0_1_0_holds_writes(folder):
+    file = folder.table("ledger")
+    pq.write_table(pq.read_table(file).drop_columns(["operation"]), file)
+    ledger = load_evidence(folder).ledger
+    assert ledger is not None
+    assert set(ledger.column("operation").to_pylist()) == {"write"}
+    assert ledger.column_names == list(LEDGER_COLUMNS)
 
 
 def test_a_whole_folder_gives_the_same_judgement_as_the_values(folder):

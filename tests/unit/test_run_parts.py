@@ -14,15 +14,17 @@ import pytest
 from harness.errors import HarnessError
 from harness.journal import log
 from harness.journal.layout import RunFolder
+from harness.judge.ledger import Expectation, expectations
 from harness.model.events import RunClosed, RunOpened
-from harness.model.records import Outcome
+from harness.model.records import LEDGER_COLUMNS, Outcome
 from harness.model.scenario import ReadBack
 from harness.run.context import new_run_folder
 from harness.run.execute import error_share
 from harness.run.history import history
 from harness.run.observe import collect_primaries, healed_since
-from harness.run.read_back import Acknowledged, acknowledged, read_back, to_table
+from harness.run.read_back import read_back, to_table
 from harness.run.seal import seal, sha256_of
+from harness.testing.evidence import table
 
 S = 1_000_000_000
 
@@ -65,19 +67,26 @@ def test_guards_count_failures_of_the_last_seconds() -> None:
     assert error_share(beacon([]), 10 * S, 2.0) == (0.0, 0)
 
 
-def ledger(rows: list[tuple[str, str, int]]) -> pa.Table:
-    return pa.table(
+def expected(*operations: tuple[str, str | None, int], before_ns: int = 100) -> Callable[[], dict[str, Expectation]]:
+    """(key, text or None for a delete, when acknowledged), each sent 1 ns before that."""
+    rows = [
         {
-            "key": [row[0] for row in rows],
-            "text_sha256": [row[1] for row in rows],
-            "acknowledged_ns": [row[2] for row in rows],
+            "key": key,
+            "text_sha256": digest(text) if text is not None else "",
+            "sent_ns": abs(at) - 1,
+            "acknowledged_ns": at,
+            "region": "sjc",
+            "operation": "delete" if text is None else "write",
         }
-    )
+        for key, text, at in operations
+    ]
+    return lambda: expectations(table(LEDGER_COLUMNS, rows), before_ns)
 
 
 def test_what_was_never_acknowledged_or_too_late_is_not_read_back() -> None:
-    rows = ledger([("a", "1", 5), ("b", "2", -1), ("c", "3", 50), ("a", "4", 7)])
-    assert acknowledged(rows, before_ns=20) == [Acknowledged("a", "4")]
+    found = expected(("a", "1", 5), ("b", "2", -1), ("c", "3", 50), ("a", "4", 7), before_ns=20)()
+    assert list(found) == ["a"]
+    assert [one.text_sha256 for one in found["a"].last] == [digest("4")]
 
 
 @pytest.fixture
@@ -127,23 +136,33 @@ HOW = ReadBack(path="/api/memory", batch=2, within=1.0)
 
 
 def test_every_class_of_a_read_back(region: Callable[..., str]) -> None:
-    url = region({"kept": ("x", 1), "old": ("y", 1), "twice": ("x", 2)}, 0)
-    writes = [Acknowledged(key, digest("x")) for key in ("kept", "gone", "old", "twice")]
+    url = region({"kept": ("x", 1), "old": ("y", 1), "twice": ("x", 2), "undead": ("x", 1)}, 0)
+    states = {
+        "kept": "present",
+        "gone": "lost",
+        "old": "stale",
+        "twice": "duplicated",
+        "deleted": "deleted",
+        "undead": "resurrected",
+    }
+    writes = expected(*((key, "x", 5) for key in states), ("deleted", None, 9), ("undead", None, 9))
     rows = read_back(writes, {"sjc": url, "lax": "http://127.0.0.1:1"}, HOW, "end")
-    states = {(row["region"], row["key"]): row["state"] for row in rows}
-    assert [states["sjc", key] for key in ("kept", "gone", "old", "twice")] == [
-        "present",
-        "lost",
-        "stale",
-        "duplicated",
-    ]
-    assert {states["lax", key] for key in ("kept", "gone", "old", "twice")} == {"indeterminate"}
-    assert to_table(rows).num_rows == 8
+    assert {row["key"]: row["state"] for row in rows if row["region"] == "sjc"} == states
+    assert {row["state"] for row in rows if row["region"] == "lax"} == {"indeterminate"}
+    assert to_table(rows).num_rows == 12
 
 
 def test_a_region_that_answers_late_is_asked_again(region: Callable[..., str]) -> None:
-    rows = read_back([Acknowledged("kept", digest("x"))], {"sjc": region({"kept": ("x", 1)}, 1)}, HOW, "end")
+    rows = read_back(expected(("kept", "x", 5)), {"sjc": region({"kept": ("x", 1)}, 1)}, HOW, "end")
     assert [row["state"] for row in rows] == ["present"]
+
+
+def test_a_key_that_load_deletes_meanwhile_is_not_waited_for(region: Callable[..., str]) -> None:
+    asked = [expected(("a", "x", 5)), expected(("a", "x", 5)), expected(("a", "x", 5), ("a", None, -7))]
+    ledgers = iter(asked)
+    patient = HOW.model_copy(update={"within": 30.0})
+    rows = read_back(lambda: next(ledgers)(), {"sjc": region({}, 0)}, patient, "end")
+    assert [row["state"] for row in rows] == ["deleted"]
 
 
 def test_the_primaries_files_become_a_table_without_the_torn_line(tmp_path: Path) -> None:

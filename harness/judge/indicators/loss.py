@@ -24,7 +24,7 @@ def data_loss(ask: Question, indicator: DataLossMeasure) -> ObjectiveResult:
         for fate in fates.all
         if (not name or fate.after.partition("#")[0] == name)
         and (not regions or fate.region in regions)
-        and not (fate.state == "lost" and _excused(ask.facts, indicator, fate))
+        and not (fate.state in losses.NOT_KEPT and _excused(ask.facts, indicator, fate))
     ]
     absent = _not_read_back(ask, fates.all)
     if not chosen:
@@ -48,18 +48,17 @@ def data_loss(ask: Question, indicator: DataLossMeasure) -> ObjectiveResult:
         if not mine:
             found.append(Value(Interval(), f"after {fault.experiment} nothing was read back"))
             continue
-        lost = [fate.acknowledged_ns for fate in mine if fate.state in indicator.states]
-        maybe = [fate.acknowledged_ns for fate in mine if fate.state in (*indicator.states, "indeterminate")]
-        low = max([0.0, *((fault.from_ns - at) / 1e9 for at in lost)])
-        high = max([0.0, *((fault.to_ns - at) / 1e9 for at in maybe)])
+        reach = losses.seconds_before(fault, mine, indicator.states)
+        lost = sum(fate.state in indicator.states for fate in mine)
+        dark = sum(fate.state == "indeterminate" for fate in mine)
         text = (
-            f"the oldest of {count(len(lost), 'lost write')} was acknowledged {low:.2f} s before the fault"
+            f"the oldest of {count(lost, 'lost write')} was acknowledged {reach.low:.2f} s before the fault"
             if lost
             else f"none of {count(len({fate.key for fate in mine}), 'acknowledged write')} was lost"
         )
-        if len(maybe) > len(lost):
-            text += f"; of {count(len(maybe) - len(lost))} nothing is known"
-        found.append(Value(Interval(low=low, high=high), text))
+        if dark:
+            text += f"; of {count(dark)} nothing is known"
+        found.append(Value(reach, text))
     return ask.values(found, "fault", "s", kinds)
 
 

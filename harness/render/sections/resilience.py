@@ -185,7 +185,7 @@ def data_loss(evidence: Evidence, judgement: Judgement) -> Section | None:
         for it in judgement.data_loss
     ]
     caption = "Acknowledged memories, read back from each region's own database once all was healed and quiet."
-    bad = sum(it.lost + it.stale + it.duplicated + it.diverged for it in judgement.data_loss)
+    bad = sum(it.lost + it.stale + it.duplicated + it.resurrected + it.diverged for it in judgement.data_loss)
     lead = (
         "Nothing that was acknowledged was lost."
         if not bad
