@@ -3,7 +3,7 @@
 //   k6 run -e URL=http://127.0.0.1:8080 -e RATE=40 -e DURATION=30s loadtests/sophia.k6.js
 //
 // An independent second opinion on a platform: the harness neither runs nor reads it. The mix is that of
-// scenarios/certify-quick.yaml; `maxVUs` is high enough that a stalled platform does not turn the load into a closed one.
+// scenarios/certify-quick.yaml without its few deletes; `maxVUs` is high enough that a stalled platform does not turn the load into a closed one.
 import http from 'k6/http';
 import { check } from 'k6';
 import exec from 'k6/execution';

@@ -1,4 +1,4 @@
-"""Users' journeys through Sophia's unified API: chat, memory write and read, search.
+"""Users' journeys through Sophia's unified API: chat, memory write, read and delete, search.
 
 Plain Locust runs it too: locust -f loadtests/sophia.py --headless -u 1 -r 1 -t 20s --host http://127.0.0.1:8080
 """
@@ -11,6 +11,7 @@ from harness.load.open_loop import Arrival, Content, OpenLoopUser, journey
 DOCUMENTS = 300
 CLUSTER = 3  # documents 3k, 3k+1 and 3k+2 are each other's nearest neighbours
 SEEDED = 8  # memories written before the first arrival, so that there is always one to read
+DOOMED = 32  # memories held ready for deleting, which nobody reads: a read never meets a memory just being deleted
 
 
 class Sophia(OpenLoopUser):
@@ -18,8 +19,10 @@ class Sophia(OpenLoopUser):
         known = self.http.request("GET", "/api/knowledge").get("questions") or []
         self.known = [(each["question"], each["answer"]) for each in known]
         self.memories: list[tuple[str, str]] = []
-        if "memory-read" in self.order.load.mix:
-            for number in range(SEEDED):
+        self.doomed: list[str] = []
+        self.held = DOOMED if "memory-delete" in self.order.load.mix else 0
+        if self.held or "memory-read" in self.order.load.mix:
+            for number in range(self.held + SEEDED):
                 with suppress(NoAnswer):  # a release that fails now and then must still be loaded
                     self.write(self.aside(), number, f"seed-{number}")
 
@@ -46,6 +49,17 @@ class Sophia(OpenLoopUser):
         key, text = self.memories[arrival.integer(len(self.memories))]
         return bool(arrival.get(f"/api/memory/{key}").get("text") == text)
 
+    @journey("memory-delete")
+    def memory_delete(self, arrival: Arrival) -> bool:
+        if not self.doomed:
+            raise arrival.skip("no memory has been acknowledged that may be deleted")
+        key = self.doomed.pop(arrival.integer(len(self.doomed)))
+        try:
+            response = arrival.delete(f"/api/memory/{key}")
+        finally:
+            self.remember(key, None, arrival)
+        return response.status == 200
+
     @journey("search")
     def search(self, arrival: Arrival) -> Content | bool:
         number = arrival.integer(DOCUMENTS)
@@ -64,6 +78,9 @@ class Sophia(OpenLoopUser):
         finally:
             self.remember(key, text, arrival)
         if response.status in (200, 201):
-            self.memories.append((key, text))
+            if len(self.doomed) < self.held:
+                self.doomed.append(key)
+            else:
+                self.memories.append((key, text))
             return True
         return False

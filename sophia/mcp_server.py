@@ -39,11 +39,11 @@ FOLLOW_EVERY = 0.5
 BATCH = 500
 # A transaction stamps its rows before it commits: what was stamped a little earlier may still turn up.
 FOLLOW = """
-SELECT key, text, version, changed_at::text FROM memories
+SELECT key, text, version, changed_at::text, deleted FROM memories
 WHERE (changed_at, key) > (%s::timestamptz - interval '3 seconds', '') ORDER BY changed_at, key LIMIT %s
 """
 CATCH_UP = """
-SELECT key, text, version, changed_at::text FROM memories
+SELECT key, text, version, changed_at::text, deleted FROM memories
 WHERE (changed_at, key) > (%s::timestamptz, %s) ORDER BY changed_at, key LIMIT %s
 """
 DUPLICATES = Counter(
@@ -87,7 +87,7 @@ class Server:
                 connection = None
             else:
                 if self.primary:
-                    await self.add_vectors()
+                    await self.update_vectors()
                 BACKLOG.set(self.index.backlog() if self.primary else 0)
                 INDEXED.set(self.index.count())
             await asyncio.sleep(FOLLOW_EVERY)
@@ -111,15 +111,17 @@ class Server:
         if found:
             self.index.add(found, (found[-1].changed_at, found[-1].key))
 
-    async def add_vectors(self) -> None:
-        """What waits goes to Weaviate; what Weaviate does not take now waits on."""
-        for key, text in self.index.waiting(100):
-            try:
+    async def update_vectors(self) -> None:
+        """What was deleted leaves Weaviate, what waits goes there; what Weaviate does not take now waits on."""
+        try:
+            for key in self.index.unwanted(100):
+                await self.circuit.call(partial(self.index.remove_vector, key), 2.0)
+            for key, text in self.index.waiting(100):
                 duplicate = await self.circuit.call(partial(self.index.add_vector, key, text), 2.0)
-            except (*FAILURES, TimeoutError, CircuitOpen):
-                return
-            if duplicate:
-                FOUND.labels(duplicate.kind).inc()
+                if duplicate:
+                    FOUND.labels(duplicate.kind).inc()
+        except (*FAILURES, TimeoutError, CircuitOpen):
+            return
 
     async def check(self, examples: int, seed: str) -> dict[str, float]:
         """Plants examples with known duplicates and counts how many of them are told."""

@@ -17,8 +17,9 @@ from sophia import metrics
 WRITE = """
 WITH written AS (
     INSERT INTO memories AS m (key, text) VALUES (%(key)s, %(text)s)
-    ON CONFLICT (key) DO UPDATE SET text = excluded.text, version = m.version + 1, changed_at = clock_timestamp()
-    WHERE m.text <> excluded.text
+    ON CONFLICT (key) DO UPDATE
+    SET text = excluded.text, version = m.version + 1, changed_at = clock_timestamp(), deleted = false
+    WHERE m.text <> excluded.text OR m.deleted
     RETURNING id::text, version
 )
 SELECT id, version, false FROM written
@@ -26,7 +27,10 @@ UNION ALL
 SELECT id::text, version, true FROM memories WHERE key = %(key)s AND NOT EXISTS (SELECT 1 FROM written)
 """
 
-
+DELETE = """
+UPDATE memories SET text = '', version = version + 1, changed_at = clock_timestamp(), deleted = true
+WHERE key = %s AND NOT deleted RETURNING key
+"""
 DECIDED = """
 INSERT INTO consensus_results (question, answer, agreed, votes, level, cost_usd)
 SELECT * FROM unnest(%s::text[], %s::text[], %s::boolean[], %s::jsonb[], %s::integer[], %s::double precision[])
@@ -142,6 +146,10 @@ class Memories:
         id, version, duplicate = rows[0]
         return Written(id, version, duplicate)
 
+    async def delete(self, key: str) -> bool:
+        """Returns when it is committed that the memory is gone; whether it had been there."""
+        return bool(await self._again(DELETE, (key,)))
+
     async def keep_decisions(self, decisions: Sequence[Decision]) -> None:
         """Into the table of consensus results, all or none."""
         rows = [(d.question, d.answer, d.agreed, json.dumps(d.votes), d.level, d.cost) for d in decisions]
@@ -149,6 +157,8 @@ class Memories:
 
     async def read(self, keys: Sequence[str]) -> list[dict[str, Any]]:
         """Memories by key, each with how many rows have it (one, or something is badly wrong)."""
-        sql = """SELECT key, min(text), max(version), count(*) FROM memories WHERE key = ANY(%s) GROUP BY key"""
+        sql = """
+            SELECT key, min(text), max(version), count(*) FROM memories WHERE key = ANY(%s) AND NOT deleted GROUP BY key
+        """
         rows = await self._again(sql, (list(keys),))
         return [{"key": k, "text": t, "version": v, "count": c} for k, t, v, c in rows]

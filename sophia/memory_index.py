@@ -20,18 +20,27 @@ CREATE TABLE IF NOT EXISTS memory (
 CREATE INDEX IF NOT EXISTS by_fingerprint ON memory (fingerprint);
 CREATE INDEX IF NOT EXISTS not_in_vectors ON memory (key) WHERE in_vectors = 0;
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, key UNINDEXED);
+CREATE TABLE IF NOT EXISTS gone (
+    key TEXT PRIMARY KEY, version INTEGER NOT NULL, in_vectors INTEGER NOT NULL DEFAULT 1
+);
 CREATE TABLE IF NOT EXISTS position (changed_at TEXT NOT NULL, key TEXT NOT NULL);
 """
+FORGET = (
+    "DELETE FROM memory WHERE key = ?",
+    "DELETE FROM gone WHERE key = ?",
+    "DELETE FROM words WHERE key = ?",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A memory as it stands in PostgreSQL; `changed_at` in PostgreSQL's own writing."""
+    """A memory as it stands in PostgreSQL, or its deletion; `changed_at` in PostgreSQL's own writing."""
 
     key: str
     text: str
     version: int
     changed_at: str
+    deleted: bool = False
 
 
 class MemoryIndex:
@@ -50,21 +59,27 @@ class MemoryIndex:
         return (row[0], row[1]) if row else ("-infinity", "")
 
     def add(self, rows: Iterable[Row], position: tuple[str, str] | None = None) -> int:
-        """Indexes words and fingerprints; how many were new or changed. `position` is kept with them."""
+        """Indexes words and fingerprints; how many were new, changed or gone. `position` is kept with them."""
         changed = 0
         with self._db:
             for row in rows:
-                known = self._db.execute("SELECT version FROM memory WHERE key = ?", (row.key,)).fetchone()
+                known = self._db.execute(
+                    "SELECT version FROM memory WHERE key = ?1 UNION ALL SELECT version FROM gone WHERE key = ?1",
+                    (row.key,),
+                ).fetchone()
                 if known and known[0] >= row.version:
                     continue
                 changed += 1
-                fingerprint = dedup.fingerprint(row.text)
-                self._db.execute(
-                    "INSERT OR REPLACE INTO memory (key, text, version, fingerprint) VALUES (?, ?, ?, ?)",
-                    (row.key, row.text, row.version, fingerprint),
-                )
                 if known:
-                    self._db.execute("DELETE FROM words WHERE key = ?", (row.key,))
+                    for forget in FORGET:
+                        self._db.execute(forget, (row.key,))
+                if row.deleted:
+                    self._db.execute("INSERT INTO gone (key, version) VALUES (?, ?)", (row.key, row.version))
+                    continue
+                self._db.execute(
+                    "INSERT INTO memory (key, text, version, fingerprint) VALUES (?, ?, ?, ?)",
+                    (row.key, row.text, row.version, dedup.fingerprint(row.text)),
+                )
                 self._db.execute("INSERT INTO words (text, key) VALUES (?, ?)", (row.text, row.key))
             if position:
                 self._db.execute("DELETE FROM position")
@@ -83,6 +98,21 @@ class MemoryIndex:
         """(key, text) of memories that are not in Weaviate yet."""
         return self._db.execute("SELECT key, text FROM memory WHERE in_vectors = 0 LIMIT ?", (most,)).fetchall()
 
+    def unwanted(self, most: int) -> list[str]:
+        """Deleted memories that may be in Weaviate still."""
+        rows = self._db.execute("SELECT key FROM gone WHERE in_vectors = 1 LIMIT ?", (most,)).fetchall()
+        return [key for (key,) in rows]
+
+    def _is_gone(self, key: str) -> bool:
+        return self._db.execute("SELECT 1 FROM gone WHERE key = ?", (key,)).fetchone() is not None
+
+    async def remove_vector(self, key: str) -> None:
+        """Takes a deleted memory out of Weaviate."""
+        await self._weaviate.ensure(schema(self._collection, "name", "text"))
+        await self._weaviate.remove(self._collection, key)
+        with self._db:
+            self._db.execute("UPDATE gone SET in_vectors = 0 WHERE key = ?", (key,))
+
     async def find_duplicate(self, key: str, text: str) -> dedup.Duplicate | None:
         """What a text, kept or to be kept under `key`, is a duplicate of."""
         same = self._db.execute(
@@ -92,7 +122,7 @@ class MemoryIndex:
             return dedup.judge(same[0], None)
         await self._weaviate.ensure(schema(self._collection, "name", "text"))
         hits = await self._weaviate.near_vector(self._collection, "name", embed(text), 2)
-        return dedup.judge(None, next((hit for hit in hits if hit[0] != key), None))
+        return dedup.judge(None, next((hit for hit in hits if hit[0] != key and not self._is_gone(hit[0])), None))
 
     async def add_vector(self, key: str, text: str) -> dedup.Duplicate | None:
         """Puts a waiting memory into Weaviate, and tells what it is a duplicate of."""
@@ -114,7 +144,7 @@ class MemoryIndex:
         await self._weaviate.ensure(schema(self._collection, "name", "text"))
         by_meaning = await self._weaviate.near_vector(self._collection, "name", embed(query), limit)
         scores: dict[str, float] = {}
-        for ranking in ([key for (key,) in by_words], [key for key, _ in by_meaning]):
+        for ranking in ([key for (key,) in by_words], [key for key, _ in by_meaning if not self._is_gone(key)]):
             for rank, key in enumerate(ranking):
                 scores[key] = scores.get(key, 0.0) + 1 / (60 + rank)
         return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:limit]

@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS memories (
     version integer NOT NULL DEFAULT 1,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+-- A deleted memory leaves its key behind, so that the indexes, which follow changes, learn of it.
+ALTER TABLE memories ADD COLUMN IF NOT EXISTS deleted boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS memories_changed ON memories (changed_at, key);
 CREATE TABLE IF NOT EXISTS consensus_results (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

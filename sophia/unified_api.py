@@ -143,6 +143,20 @@ async def _read(request: Request, keys: list[str]) -> list[dict[str, Any]]:
     return found
 
 
+async def delete_memory(request: Request) -> Response:
+    """DELETE /api/memory/{key}: 200 when committed in PostgreSQL, also when there was none: asking again does no harm.
+
+    The indexes follow, as they do for writes.
+    """
+    api, key = _of(request), request.path_params["key"]
+    try:
+        deleted = await api.memories.delete(key)
+    except Unavailable as problem:
+        raise _no_database(api, problem) from problem
+    metrics.API_CALLS.inc()
+    return answer({"key": key, "deleted": deleted})
+
+
 async def search(request: Request) -> Response:
     """POST /api/search: from Weaviate, else (level 3) from the cached embeddings."""
     api = _of(request)
@@ -205,6 +219,7 @@ ROUTES = [
     Route("/api/memory", write_memory, methods=["POST"]),
     Route("/api/memory", read_memories, methods=["GET"]),
     Route("/api/memory/{key}", read_memory, methods=["GET"]),
+    Route("/api/memory/{key}", delete_memory, methods=["DELETE"]),
     Route("/api/search", search, methods=["POST"]),
     Route("/api/ping", ping),
     Route("/api/knowledge", known),

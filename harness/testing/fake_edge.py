@@ -115,6 +115,8 @@ class Edge(asyncio.Protocol):
                 return (201 if new else 200), {"key": document["key"]}
             case "GET", ["/api/memory", key] if key in how.memories:
                 return 200, {"key": key, "text": "stale" if wrong else how.memories[key], "version": 1}
+            case "DELETE", ["/api/memory", key]:
+                return 200, {"key": key, "deleted": how.memories.pop(key, None) is not None}
             case "POST", ["/api", "search"]:
                 number = int(document["vector_of"].removeprefix("doc-"))
                 first = number - number % 3 + (3 if wrong else 0)

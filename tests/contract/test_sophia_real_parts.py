@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -175,6 +176,33 @@ class Databases:
 @pytest.fixture
 def databases(processes: Processes) -> Databases:
     return Databases(processes)
+
+
+def test_a_deleted_memory_is_gone_until_it_is_written_again(databases: Databases) -> None:
+    from sophia.mcp_server import FOLLOW
+    from sophia.memories import Memories
+
+    databases.start_agent()
+    databases.start_node("sjc")
+    wait_for("sjc is primary", lambda: databases.writable("sjc"))
+    wait_for("the table is there", lambda: databases.writable("sjc") and databases.keys("sjc") == [])
+    conninfo = f"host=127.0.0.1 port={databases.sql['sjc']} user=sophia password=only-here dbname=sophia"
+
+    async def story() -> list[Any]:
+        memories = Memories(conninfo)
+        while await memories.look() is not True:
+            await asyncio.sleep(0.1)
+        await memories.write("k", "kept")
+        told: list[Any] = [await memories.delete("k"), await memories.delete("k"), await memories.delete("never")]
+        told.append(await memories.read(["k"]))
+        with databases.connect("sjc") as connection:  # the indexes learn of it
+            told.append(connection.execute(FOLLOW, ("-infinity", 10)).fetchall()[0][:3])
+        again = await memories.write("k", "kept")
+        told += [again.duplicate, again.version, [memory["text"] for memory in await memories.read(["k"])]]
+        await memories.close()
+        return told
+
+    assert asyncio.run(story()) == [True, False, False, [], ("k", "", 2), False, 3, ["kept"]]
 
 
 def test_a_dead_primary_is_replaced_and_rejoins_as_standby_without_losing_what_was_acknowledged(
