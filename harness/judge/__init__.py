@@ -4,9 +4,10 @@ windows     the stretches of a run
 rows        request tables as columns, and the arrivals that are missing
 facts       what many objectives need, worked out once
 requests    ratios of requests          recovery   recovery time at the user
-counters    Prometheus, raw samples     loss       acknowledged writes
+phases      the steps of a recovery     attribution whose failures they are
+counters    Prometheus, raw samples     ledger     what each key may hold
 reactions   alerts, gauges after a fault, primaries
-gauges      shares of time
+gauges      shares of time              loss       acknowledged operations
 bounds      exact binomial bounds       decide     counts or interval → verdict, in words
 validity    was this the run that was declared
 verdict     one word and one sentence

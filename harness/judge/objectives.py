@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from harness.judge import loss as losses
+from harness.judge.attribution import attribute, attribution_findings
 from harness.judge.facts import Facts
 from harness.judge.indicators import JUDGES
 from harness.judge.phases import story
@@ -31,6 +32,8 @@ def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
     notes = [*_guarded("findings", lambda: findings(facts), crashes)]
     recoveries = _guarded("recovery", lambda: tuple(story(facts, fault) for fault in facts.faults), crashes)
     data_loss = _guarded("data loss", lambda: losses.summary(losses.fates_of(facts), facts.faults), crashes)
+    told = _guarded("attribution", lambda: tuple(filter(None, [attribute(facts)])), crashes)
+    notes.extend(_guarded("attribution", lambda: attribution_findings(*told), crashes))
     notes.extend(crashes)
     verdict = merge(results, notes)
     return Judgement(
@@ -42,6 +45,7 @@ def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
         findings=tuple(notes),
         recoveries=recoveries,
         data_loss=data_loss,
+        attribution=told[0] if told else None,
     )
 
 

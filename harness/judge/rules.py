@@ -51,6 +51,7 @@ RULES = (
         "what became of each acknowledged write",
         ("acknowledged deletes count too; what an operation without acknowledgement may have done is no loss",),
     ),
+    Rule("attribution", "which failures belong to which fault", since="0.2.0"),
     Rule(
         "bounds",
         "the interval that counts give at a confidence",

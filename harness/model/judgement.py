@@ -141,6 +141,79 @@ class DataLoss(Frozen):
     before_fault_s: Interval | None = None
 
 
+class Control(Frozen):
+    """The steady time that no fault reaches: what fails there is noise. `share` of the observations, as an interval
+    over the unknown ones; `longest_s` of its bad stretches."""
+
+    seconds: float
+    observations: int
+    bad: int
+    unknown: int
+    share: Interval
+    stretches: int
+    longest_s: Interval
+
+
+class Cause(Frozen):
+    """The failures that belong to a fault, or (`experiment` empty) to none.
+
+    `observations`: how many there were within its reach (of none: in the whole run); `seconds` in all and `longest_s`
+    of its bad stretches; `noise`: how many failures undisturbed time would have brought forth among as many.
+    """
+
+    experiment: str = ""
+    fault: str = ""
+    observations: int
+    bad: int
+    stretches: int
+    seconds: Interval
+    longest_s: Interval
+    noise: float | None = None
+
+
+class BadStretch(Frozen):
+    """Failed requests and probes without a good one between, from the start of the first to that of the last."""
+
+    experiment: str = ""
+    fault: str = ""
+    from_ns: int
+    until_ns: int
+    seconds: Interval
+    bad: int
+
+
+class Spent(Frozen):
+    """What one fault spent of an error budget."""
+
+    experiment: str
+    fault: str
+    bad: int
+
+
+class BudgetSplit(Frozen):
+    """Who spent the error budget of an objective on requests: of `events`, `allowed` may be bad."""
+
+    slo: str
+    objective: str = ""
+    events: int
+    allowed: float
+    faults: tuple[Spent, ...]
+    platform: int
+    unknown: int
+
+
+class Attribution(Frozen):
+    """Which failures belong to which fault. `causes` has one entry per fault and, last, that of no fault; `stretches`
+    are the longest ones, `unlisted` how many more there were. `control` None: no undisturbed time to compare with."""
+
+    propagation_s: float
+    control: Control | None
+    causes: tuple[Cause, ...]
+    stretches: tuple[BadStretch, ...]
+    unlisted: int
+    budgets: tuple[BudgetSplit, ...]
+
+
 class Finding(Frozen):
     """Something that bears on the verdict beside the objectives. `cap`: the verdict is at least this bad."""
 
@@ -175,6 +248,7 @@ class Judgement(Frozen):
     findings: tuple[Finding, ...] = ()
     recoveries: tuple[Recovery, ...] = ()
     data_loss: tuple[DataLoss, ...] = ()
+    attribution: Attribution | None = None
     what_if: tuple[str, ...] = ()
     waivers: tuple[Waived, ...] = ()
     waived: bool = False

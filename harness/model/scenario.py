@@ -300,6 +300,15 @@ class ReadBack(Frozen):
     )
 
 
+class AttributionRule(Frozen):
+    """How failures of the users' requests and probes are attributed to faults."""
+
+    propagation: Duration = Field(
+        default=5.0, description="a failure that begins so long after a fault's window may still be its effect"
+    )
+    listed: int = Field(default=20, ge=0, description="stretches of failures that are listed, the longest first")
+
+
 class TargetRef(Frozen):
     """Which target, and which platform on it. `state` attaches to a platform that is already up."""
 
@@ -342,6 +351,7 @@ class ScenarioSpec(Frozen):
         description="chance that a platform that meets every objective FAILs, over all claims about it (Bonferroni)",
     )
     sustained: Duration = Field(default=2.0, description="a recovery counts once service stayed good for so long")
+    attribution: AttributionRule = Field(default=AttributionRule(), description="which failures are a fault's")
 
 
 class Scenario(Frozen):

@@ -1,0 +1,279 @@
+"""Which failures belong to a fault, and which to the platform itself.
+
+A bad stretch is a run of failed requests and probes, by their intended start, without a good one between. It belongs to
+a fault when its first failure may have happened after the injection and before the fault's window and the declared
+`propagation` time after it were over; of several such faults to the one injected last. Any other belongs to none.
+
+The control is the steady time outside of every fault's reach: what fails there is the noise that a fault is not to be
+blamed for. With nothing to compare with, that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.judge.decide import count
+from harness.judge.requests import count_masks, served
+from harness.judge.windows import choose, inside
+from harness.model.judgement import (
+    Attribution,
+    BadStretch,
+    BudgetSplit,
+    Cause,
+    Control,
+    Finding,
+    Interval,
+    Spent,
+    Verdict,
+)
+from harness.model.records import Outcome
+from harness.model.slo import RequestRatio
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.judge.facts import Facts, Fault
+    from harness.judge.rows import Rows
+    from harness.judge.windows import Span
+
+    Ints = NDArray[np.int64]
+    Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a fault may have caused began to fail in [from_ns, until_ns)."""
+
+    fault: Fault
+    from_ns: int
+    until_ns: int
+
+
+@dataclass(frozen=True)
+class View:
+    """Every request and probe after the warm-up: when it was intended, [start, end], and how it went."""
+
+    intended: Ints
+    start: Ints
+    end: Ints
+    good: Bools
+    bad: Bools
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Failures without a good answer between: the first was intended at `at_ns`, seen in [first_ns, first_end_ns]."""
+
+    at_ns: int
+    first_ns: int
+    first_end_ns: int
+    last_ns: int
+    bad: int
+    seconds: Interval
+
+
+def attribute(facts: Facts) -> Attribution | None:
+    """None when nobody observed the users' side after the warm-up."""
+    run = choose(facts.spans, "run")
+    tables = [rows for rows in (facts.beacon, facts.requests) if rows is not None]
+    if not run or not tables:
+        return None
+    view, reaches, how = _view(facts, tables, run[0]), reaches_of(facts), facts.evidence.scenario.attribution
+    bad = stretches(view, run[0])
+    firsts = np.array([(one.first_ns, one.first_end_ns) for one in bad], dtype=np.int64).reshape(-1, 2)
+    places = causes_of(reaches, firsts[:, 0], firsts[:, 1])
+    found = [(one, reaches[place] if place >= 0 else None) for one, place in zip(bad, places, strict=True)]
+    calm = _without([(span.start_ns, span.end_ns) for span in choose(facts.spans, "steady")], reaches)
+    control = _control(view, calm, [one for one, reach in found if reach is None])
+    causes = [_cause(view, found, reach, run[0], control) for reach in (*reaches, None)]
+    shown = sorted(found, key=lambda pair: (-(pair[0].seconds.high or 0.0), pair[0].first_ns))
+    return Attribution(
+        propagation_s=how.propagation,
+        control=control,
+        causes=tuple(causes),
+        stretches=tuple(_listed(one, reach) for one, reach in shown[: how.listed]),
+        unlisted=max(0, len(shown) - how.listed),
+        budgets=tuple(_budgets(facts, reaches)),
+    )
+
+
+def reaches_of(facts: Facts) -> tuple[Reach, ...]:
+    """Every fault's reach, in order of time; one without a window reaches until the next injection."""
+    after = round(facts.evidence.scenario.attribution.propagation * 1e9)
+    return tuple(
+        Reach(fault, fault.from_ns, (fault.span.end_ns if fault.span else facts.horizon_ns(fault)) + after)
+        for fault in facts.faults
+    )
+
+
+def causes_of(reaches: Sequence[Reach], start_ns: Ints, end_ns: Ints) -> Ints:
+    """By place, the fault that each failure in [start, end] belongs to, of several the one injected last; -1: none."""
+    found = np.full(len(start_ns), -1, dtype=np.int64)
+    for place, reach in enumerate(reaches):  # in order of time
+        found[(end_ns >= reach.from_ns) & (start_ns < reach.until_ns)] = place
+    return found
+
+
+def _view(facts: Facts, tables: Sequence[Rows], run: Span) -> View:
+    parts: list[tuple[Ints, Ints, Ints, Bools, Bools]] = []
+    for rows in tables:
+        answer = served(rows, facts.spans, facts.promises)
+        here = inside(rows.intended_ns, [run]) & (rows.outcome != Outcome.SKIPPED)
+        start = np.where(rows.started_ns >= 0, rows.started_ns, rows.intended_ns)
+        end = np.maximum(rows.finished_ns, start)
+        parts.append((rows.intended_ns[here], start[here], end[here], answer.must[here], ~answer.may[here]))
+    intended, start, end, good, bad = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.argsort(intended, kind="stable")
+    return View(intended[order], start[order], end[order], good[order], bad[order])
+
+
+def stretches(view: View, run: Span) -> list[Stretch]:
+    """All bad stretches by the intended time of their first failure."""
+    bad, good = np.flatnonzero(view.bad), np.flatnonzero(view.good)
+    if not len(bad):
+        return []
+    behind = np.searchsorted(good, bad)  # how many good ones stand before each bad one
+    first = np.flatnonzero(np.concatenate([[True], behind[1:] > behind[:-1]]))
+    found = []
+    for begin, stop in zip(first, [*first[1:], len(bad)], strict=True):
+        rows, before = bad[begin:stop], int(behind[begin])
+        since = int(view.start[good[before - 1]]) if before else run.start_ns
+        until = int(view.end[good[before]]) if before < len(good) else run.end_ns
+        start, last = int(view.start[rows].min()), int(view.start[rows].max())
+        first_end = int(view.end[rows[0]])
+        lasted = Interval(low=max(0.0, (last - first_end) / 1e9), high=max(0.0, (until - since) / 1e9))
+        found.append(Stretch(int(view.intended[rows[0]]), start, first_end, last, len(rows), lasted))
+    return found
+
+
+def _without(spans: Sequence[tuple[int, int]], reaches: Sequence[Reach]) -> list[tuple[int, int]]:
+    """What is left of these times when the faults' reaches are taken out."""
+    left = list(spans)
+    for reach in reaches:
+        left = [
+            part
+            for low, high in left
+            for part in ((low, min(high, reach.from_ns)), (max(low, reach.until_ns), high))
+            if part[0] < part[1]
+        ]
+    return left
+
+
+def _among(at: Ints, spans: Sequence[tuple[int, int]]) -> Bools:
+    found = np.zeros(len(at), dtype=bool)
+    for low, high in spans:
+        found |= (at >= low) & (at < high)
+    return found
+
+
+def _control(view: View, calm: Sequence[tuple[int, int]], loose: Sequence[Stretch]) -> Control | None:
+    here = _among(view.intended, calm)
+    seen = int(np.count_nonzero(here))
+    if not seen:
+        return None
+    bad, open_ = (int(np.count_nonzero(here & mask)) for mask in (view.bad, ~view.bad & ~view.good))
+    mine = [one.seconds for one in loose if any(low <= one.at_ns < high for low, high in calm)]
+    return Control(
+        seconds=sum(high - low for low, high in calm) / 1e9,
+        observations=seen,
+        bad=bad,
+        unknown=open_,
+        share=Interval(low=bad / seen, high=(bad + open_) / seen),
+        stretches=len(mine),
+        longest_s=_longest(mine),
+    )
+
+
+def _longest(lasted: Sequence[Interval]) -> Interval:
+    lows, highs = [one.low or 0.0 for one in lasted], [one.high or 0.0 for one in lasted]
+    return Interval(low=max(lows, default=0.0), high=max(highs, default=0.0))
+
+
+def _cause(
+    view: View, found: Sequence[tuple[Stretch, Reach | None]], reach: Reach | None, run: Span, control: Control | None
+) -> Cause:
+    mine = [one for one, cause in found if cause is reach]
+    lasted = [one.seconds for one in mine]
+    low, high = (reach.from_ns, min(reach.until_ns, run.end_ns)) if reach else (run.start_ns, run.end_ns)
+    seen = int(np.count_nonzero((view.intended >= low) & (view.intended < high)))
+    bad = sum(one.bad for one in mine)
+    # Less than undisturbed time brings forth by itself says nothing about the fault.
+    noise = control.share.high * seen if control and control.share.high is not None and reach else None
+    return Cause(
+        experiment=reach.fault.experiment if reach else "",
+        fault=reach.fault.fault if reach else "",
+        stretches=len(mine),
+        observations=seen,
+        bad=bad,
+        seconds=Interval(low=sum(one.low or 0.0 for one in lasted), high=sum(one.high or 0.0 for one in lasted)),
+        longest_s=_longest(lasted),
+        noise=noise,
+    )
+
+
+def _listed(one: Stretch, reach: Reach | None) -> BadStretch:
+    return BadStretch(
+        experiment=reach.fault.experiment if reach else "",
+        fault=reach.fault.fault if reach else "",
+        from_ns=one.first_ns,
+        until_ns=one.last_ns,
+        seconds=one.seconds,
+        bad=one.bad,
+    )
+
+
+def _budgets(facts: Facts, reaches: Sequence[Reach]) -> Iterator[BudgetSplit]:
+    """Each objective on requests or probes: who spent its budget."""
+    for slo in facts.slos:
+        if not isinstance(slo.indicator, RequestRatio):
+            continue
+        rows = facts.requests if slo.indicator.table == "requests" else facts.beacon
+        spans = facts.judged(slo)
+        if rows is None or not spans:
+            continue
+        good, bad, open_ = count_masks(rows, slo.indicator, spans, facts)
+        start = np.where(rows.started_ns[bad] >= 0, rows.started_ns[bad], rows.intended_ns[bad])
+        spent = np.bincount(
+            causes_of(reaches, start, np.maximum(rows.finished_ns[bad], start)) + 1, minlength=len(reaches) + 1
+        )
+        missing = sum(rows.missing.possibly_within(span.start_ns, span.end_ns) for span in spans)
+        unknown = int(np.count_nonzero(open_)) + missing
+        events = int(np.count_nonzero(good)) + int(spent.sum()) + unknown
+        for objective in slo.objectives:
+            yield BudgetSplit(
+                slo=slo.name,
+                objective=objective.title,
+                events=events,
+                allowed=(1.0 - objective.target) * events,
+                faults=tuple(
+                    Spent(experiment=reach.fault.experiment, fault=reach.fault.fault, bad=int(number))
+                    for reach, number in zip(reaches, spent[1:], strict=True)
+                ),
+                platform=int(spent[0]),
+                unknown=unknown,
+            )
+
+
+def attribution_findings(told: Attribution | None = None) -> tuple[Finding, ...]:
+    """What failed without a fault is told; the objectives judge it."""
+    if told is None or not told.causes[-1].bad:
+        return ()
+    rest = told.causes[-1]
+    times = "once" if rest.stretches == 1 else f"{count(rest.stretches)} times"
+    text = (
+        f"{count(rest.bad, 'failure')} of {count(rest.observations, 'observation')} belong to no fault: "
+        f"{times}, at most {rest.longest_s.high:.2f} s long"
+    )
+    control = told.control
+    floor = (
+        f"undisturbed: {count(control.bad)} of {count(control.observations, 'observation')} failed in "
+        f"{control.seconds:.0f} s, at most {control.longest_s.high:.2f} s in a row"
+        if control
+        else "there was no undisturbed time to compare with"
+    )
+    reach = f"a failure counts as a fault's up to {told.propagation_s:g} s after its window"
+    return (Finding(name="failures without a fault", cap=Verdict.PASS, reason=text, detail=(floor, reach)),)
