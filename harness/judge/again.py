@@ -16,13 +16,17 @@ NOT_COMPARED = ("rules", "waivers", "what_if", "objectives", "findings", "recove
 
 
 class Difference(Frozen):
-    """One field of one result that was told otherwise before. `words`: the reasons read otherwise, nothing else."""
+    """One field of one result that was told otherwise before. `words`: the reasons read otherwise, nothing else.
+
+    `rules`: those that changed since and bear on it; none of a verdict, count or bound is a mistake.
+    """
 
     where: str
     field: str
     kind: Kind
     then: str
     now: str
+    rules: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.where}: {self.field} {self.then} → {self.now}"
@@ -41,17 +45,49 @@ class Compared(Frozen):
         return not self.unreadable and all(one.kind == "words" for one in self.differences)
 
     @property
-    def explained(self) -> bool:
-        """Nothing differs, or a rule did change."""
-        return self.same or bool(self.rules_changed)
+    def unexplained(self) -> tuple[Difference, ...]:
+        """Differences on which no rule bears that changed."""
+        return tuple(one for one in self.differences if one.kind != "words" and not one.rules)
 
 
 def compare(then: Judgement, now: Judgement) -> Compared:
     """Fields that the earlier judgement did not have yet are not compared."""
+    told = changed(then.rules)
+    names = tuple(dict.fromkeys(text.partition(" ")[0] for text in told))
     found = [*_fields("the run", then, now)]
     for name in ("objectives", "findings", "recoveries", "data_loss"):
         found += _items(_keyed(getattr(then, name)), _keyed(getattr(now, name)))
-    return Compared(differences=tuple(found), rules_changed=changed(then.rules))
+    sources = {_name(item): item.source for item in (*then.objectives, *now.objectives)}
+    differences = tuple(
+        one.model_copy(update={"rules": tuple(rule for rule in names if _bears(rule, one, sources))}) for one in found
+    )
+    return Compared(differences=differences, rules_changed=told)
+
+
+MEASURED = {"requests", "counters", "reactions", "deployment", "recovery", "loss"}
+BY_SOURCE = {
+    "RequestRecord": {"requests"},
+    "Beacon": {"requests"},
+    "Prometheus": {"counters", "reactions"},
+    "Alert": {"reactions"},
+    "Primaries": {"reactions"},
+    "Ledger": {"loss"},
+    "Recovery": {"recovery"},
+    "Deployment": {"deployment"},
+    "Check": {"deployment"},
+    "Coverage": {"deployment"},
+}
+BY_PART = {"recovery": {"recovery"}, "dataloss": {"loss"}}
+
+
+def _bears(rule: str, difference: Difference, sources: Mapping[str, str]) -> bool:
+    """Whether a change of this rule may have made the difference. A rule that measures bears on what it measures; all
+    others, and those that we do not know, on everything."""
+    if rule not in MEASURED:
+        return True
+    if difference.where in sources:
+        return rule in BY_SOURCE.get(sources[difference.where], MEASURED)
+    return rule in BY_PART.get(difference.where.partition(" ")[0], MEASURED)
 
 
 def _keyed(items: tuple[Any, ...]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def _lines(judgement: Judgement, evidence: Evidence, root: str) -> list[str]:
         f"> Stand-in for **{_text(item.service)}**: {_text(item.text)}  " for item in all_of(evidence.events, StandIn)
     ]
     if root:
-        lines += [f"Sealed as `{_code(root)}`: `harness verify` compares a copy with it", ""]
+        lines += ["", f"Sealed as `{_code(root)}`: `harness verify` compares a copy with it", ""]
     lines += [f"> What if: judged by {_text(path)}, not as the run was" for path in judgement.what_if]
     if judgement.waivers:
         lines += ["", "### Waivers", "", "| | objective | who | why | until |", "|---|---|---|---|---|"]

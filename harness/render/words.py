@@ -146,11 +146,20 @@ def compared(found: Compared) -> list[str]:
     reads = sum(one.kind == "words" for one in found.differences)
     also = f"; {count(reads, 'reason')} read{'s' if reads == 1 else ''} otherwise" if reads else ""
     if found.same:
-        return [f"The same as the sealed judgement: verdicts, counts and bounds{also}."]
-    why = [f"  rule {text}" for text in found.rules_changed] or [
-        "  no rule changed: either the evidence is not as it was sealed, or this is a mistake in the harness"
-    ]
-    return [f"The sealed judgement said otherwise in {count(len(told), 'place')}{also}:", *told, "Rules changed:", *why]
+        later = (
+            f" Rules changed since, without effect here: {'; '.join(found.rules_changed)}."
+            if found.rules_changed
+            else ""
+        )
+        return [f"The same as the sealed judgement: verdicts, counts and bounds{also}.{later}"]
+    lines = [f"The sealed judgement said otherwise in {count(len(told), 'place')}{also}:", *told]
+    lines += ["Rules changed since:", *(f"  {text}" for text in found.rules_changed)] if found.rules_changed else []
+    if found.unexplained:
+        lines.append(
+            f"No rule changed that explains {count(len(found.unexplained), 'difference')}: either the evidence is not "
+            "as it was sealed, or this is a mistake in the harness"
+        )
+    return lines
 
 
 def rules(judgement: Judgement) -> str:

@@ -25,7 +25,7 @@ def test_a_run_of_every_released_format_is_judged_as_it_was_or_a_rule_changed(ru
     compared = compare_with_sealed(copy, judgement)
     assert compared is not None
     assert not compared.unreadable
-    assert compared.explained, "\n".join(map(str, compared.differences))
+    assert not compared.unexplained, "\n".join(map(str, compared.unexplained))
     assert judge_folder(copy) == judgement
     told = [one for one in compared.differences if one.kind in ("verdict", "counts")]
     assert not told or compared.rules_changed
@@ -47,7 +47,6 @@ def judged(*objectives: ObjectiveResult, **more: object) -> Judgement:
 def test_the_same_is_the_same() -> None:
     compared = compare(judged(result()), judged(result()))
     assert compared.same
-    assert compared.explained
     assert not compared.differences
 
 
@@ -68,7 +67,7 @@ def test_every_difference_is_told(then: Judgement, now: Judgement, kind: str) ->
     compared = compare(then, now)
     assert not compared.same
     assert kind in {one.kind for one in compared.differences}
-    assert not compared.explained, "no rule changed, so this is a mistake"
+    assert compared.unexplained, "no rule changed, so this is a mistake"
 
 
 def _told(item: ObjectiveResult) -> ObjectiveResult:
@@ -132,3 +131,21 @@ def test_a_what_if_says_so(tmp_path: Path) -> None:
     judgement = judge_folder(folder, [other])
     assert judgement.what_if == (str(other),)
     assert len(judgement.objectives) < 22
+
+
+@pytest.mark.parametrize(
+    ("rule", "now", "explained"),
+    [
+        ("requests", result(bad=2, source="RequestRecord"), True),
+        ("loss", result(bad=2, source="RequestRecord"), False),
+        ("decide", result(bad=2, source="RequestRecord"), True),
+        ("loss", result(bad=2, source="a source of tomorrow"), True),
+    ],
+)
+def test_a_rule_explains_only_what_it_bears_on(
+    monkeypatch: pytest.MonkeyPatch, rule: str, now: ObjectiveResult, explained: bool
+) -> None:
+    monkeypatch.setattr("harness.judge.again.changed", lambda _: (f"{rule} 2: something else",))
+    compared = compare(judged(_told(result(source=now.source))), judged(now))
+    assert not compared.same
+    assert bool(compared.unexplained) is not explained
