@@ -55,6 +55,8 @@ def as_text(counted: str, it: Explanation) -> Iterator[str]:
         yield f"  {'windows' if not index else '':<10} {window}"
     for rows in it.rows:
         yield from _table(rows)
+    if not it.rows:
+        yield "  no rows    the record holds none of this kind to show; what is said above is all there is"
 
 
 def _table(rows: Rows) -> Iterator[str]:
