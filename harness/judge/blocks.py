@@ -1,13 +1,16 @@
-"""Events per block of the correlation length, and what they are worth as independent events.
+"""Events by short blocks of time, and what they are worth as independent events.
 
 Outcomes further apart than the declared correlation length L are taken as independent; within L anything may be. Time
-is cut into blocks of L. With m the *declared* number of events of a block, block b holds c = min(n, m)/m; on the side
-that is looked at, x = min(bad, m)/m: the bad ones are kept first, so that leaving out the rest errs on the safe side.
+is cut into blocks of L/r, so a stretch of L touches at most r + 1 of them. With m the *declared* number of events of a
+block, a block of n events counts c = min(n, m)/m, and on the side that is looked at x = min(bad, m)/m of it is bad: the
+bad ones are kept first, so that leaving out the rest errs on the safe side. N = Σc/(r+1) events, k = Σx/(r+1) bad.
 
-Every second block is independent of the others, so E exp(t·Σx) over all blocks is at most the product of the roots of
-its odd and its even half (Cauchy and Schwarz), and the half of each sum counts: N = Σc/2 events, k = Σx/2 of them bad.
-Blocks that are not full weigh less, for log E exp(t·x) of an x in [0, c] is convex in c (Hoeffding, JASA 58, 1963).
-N is floored at one: all of a run together is one value in [0, 1].
+Why that holds. Every (r+1)-th block is independent of the others of its class, so by Hölder's inequality, with the
+exponent 1/(r+1) for each class, log E exp(-t·k) ≤ Σ_b log E exp(-t·x_b) / (r+1) (Janson, Random Structures and
+Algorithms 24, 2004, for any partly dependent sum). An x in [0, c] with mean c·p has log E exp(-t·x) ≤
+c·log(1 - p + p·exp(-t)), being convex in c and 0 at c = 0, and that is concave in p: so the sum is at most what N
+independent events of the mean probability have, and Chernoff's bound is Hoeffding's (JASA 58, 1963, theorem 1). N is
+floored at one: all of a run together is one value in [0, 1], whatever hangs together.
 
 m comes from the schedule and never from what was seen. So one more bad event cannot help and one more good one cannot
 hurt, which does not hold for an estimated design effect.
@@ -25,7 +28,7 @@ import numpy as np
 from harness.judge.decide import Counts
 from harness.judge.requests import count_masks
 from harness.judge.windows import Span
-from harness.model.scenario import Load
+from harness.model.scenario import ScenarioSpec
 from harness.model.slo import RequestRatio
 
 if TYPE_CHECKING:
@@ -37,45 +40,65 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 
+# A block is to hold about so many events (fewer: much of a block is empty or left out), and L at most so many blocks.
+# Neither bears on what the bound promises, only on how narrow it is.
+EVENTS_PER_BLOCK = 5
+MOST_PER_LENGTH = 8
+
+
 @dataclass(frozen=True)
 class Blocks:
-    """Events by block; `size` is m, `missing` the events of which it is not known when they were."""
+    """Events by block; `missing`: those of which it is not known when they were.
+
+    `size`: m, at least 1. `touched`: how many blocks a stretch of the correlation length, `length_s`, can touch.
+    """
 
     good: Ints
     bad: Ints
     unknown: Ints
     missing: int
-    size: int
+    size: float
+    touched: int
     length_s: float
 
     def effective(self, worst: bool) -> tuple[float, float]:
-        """(N, share of good events among them); `worst`: what is unknown was bad, and bad ones are kept first."""
-        good, bad = (self.good, self.bad + self.unknown) if worst else (self.good + self.unknown, self.bad)
-        kept = np.minimum(bad if worst else good, self.size)
-        all_ = float(np.minimum(good + bad, self.size).sum()) + self.missing
-        if not all_:
-            return 0.0, 0.0
-        chosen = (float(kept.sum()) + self.missing) / all_
-        return max(1.0, all_ / self.size / 2.0), 1.0 - chosen if worst else chosen
+        """(N, share of good events among them); `worst`: what is unknown was bad, and bad ones are kept first.
+
+        What is missing counts on the side that is looked at and not in N: wherever it was, it makes N no smaller.
+        """
+        kept = self.bad + self.unknown if worst else self.good + self.unknown
+        every = float(np.minimum(self.good + self.bad + self.unknown, self.size).sum())
+        if not every:
+            return (1.0 if self.missing else 0.0), (0.0 if worst else 1.0)
+        share = min(1.0, (float(np.minimum(kept, self.size).sum()) + self.missing) / every)
+        return max(1.0, every / (self.size * self.touched)), 1.0 - share if worst else share
+
+
+def pieces(length_s: float, per_second: float) -> int:
+    """r: into how many blocks the correlation length is cut, at the declared rate of events."""
+    return min(MOST_PER_LENGTH, max(1, int(length_s * per_second / EVENTS_PER_BLOCK)))
 
 
 def block_counts(rows: Rows, ratio: RequestRatio, spans: Sequence[Span], facts: Facts, length_s: float) -> Blocks:
-    """The requests of a ratio by block of `length_s` seconds from the first of the spans on."""
+    """The requests of a ratio by block; the blocks' edges count from the start of the first span."""
     good, bad, open_ = count_masks(rows, ratio, spans, facts)
     missing = sum(rows.missing.possibly_within(span.start_ns, span.end_ns) for span in spans)
-    length_ns = max(1, round(length_s * 1e9))
+    rate = declared_rate(facts.evidence.scenario, ratio)
+    cuts = pieces(length_s, rate)
+    block_ns = max(1, math.ceil(length_s * 1e9 / cuts))
     start = min(span.start_ns for span in spans)
     counted = good | bad | open_
-    block = (rows.intended_ns[counted] - start) // length_ns
+    block = (rows.intended_ns[counted] - start) // block_ns
     place = np.unique(block, return_inverse=True)[1] if len(block) else block
-    found = [np.bincount(place[mask[counted]], minlength=int(place.max(initial=-1)) + 1) for mask in (good, bad, open_)]
-    every = facts.evidence.scenario.beacon.every
-    size = length_s / every if ratio.table == "beacon" else per_second(facts.evidence.scenario.load, ratio) * length_s
-    return Blocks(found[0], found[1], found[2], missing, max(1, math.ceil(size - 1e-9)), length_s)
+    by = [np.bincount(place[mask[counted]], minlength=int(place.max(initial=-1)) + 1) for mask in (good, bad, open_)]
+    return Blocks(by[0], by[1], by[2], missing, max(1.0, rate * length_s / cuts), cuts + 1, length_s)
 
 
 def packed(counts: Counts, size: int, length_s: float) -> Blocks:
-    """Events of which only the sums are known: the worst case is that all bad ones fill blocks of their own."""
+    """Events of which only the sums are known, and that no stretch of the correlation length holds more than `size`.
+
+    Then they are a sum of `size` sums of independent ones (Janson, as above): each counts 1/size, wherever it was.
+    """
 
     def full(number: int) -> Ints:
         whole, rest = divmod(number, size)
@@ -88,20 +111,21 @@ def packed(counts: Counts, size: int, length_s: float) -> Blocks:
     for part, column in zip(parts, (good, bad, open_), strict=True):
         part[begin : begin + len(column)] = column
         begin += len(column)
-    return Blocks(parts[0], parts[1], parts[2], 0, size, length_s)
+    return Blocks(parts[0], parts[1], parts[2], 0, size, 1, length_s)
 
 
-def most_in_a_block(rows: Rows, length_s: float) -> int:
+def most_within(rows: Rows, length_s: float) -> int:
     """The most arrivals in any stretch of `length_s`, those without a record included."""
-    length_ns = max(1, round(length_s * 1e9))
     times = rows.intended_ns
-    until = np.searchsorted(times, times + length_ns, side="left")
+    until = np.searchsorted(times, times + round(length_s * 1e9), side="right")
     return int((until - np.arange(len(times))).max(initial=0)) + len(rows.missing)
 
 
-def per_second(load: Load, ratio: RequestRatio) -> float:
-    """Arrivals that the schedule declares for a ratio's journeys, at its greatest rate."""
-    rate = max(load.arrivals.rate, getattr(load.arrivals, "to", 0.0))
-    chosen = ratio.total.journeys
+def declared_rate(scenario: ScenarioSpec, ratio: RequestRatio) -> float:
+    """Events per second that the scenario declares for a ratio's journeys or the beacon, where it is greatest."""
+    if ratio.table == "beacon":
+        return 1.0 / scenario.beacon.every
+    load, chosen = scenario.load, ratio.total.journeys
+    rate: float = max(load.arrivals.rate, getattr(load.arrivals, "to", 0.0))
     weights = sum(weight for journey, weight in load.mix.items() if not chosen or journey in chosen)
     return rate * weights / sum(load.mix.values())

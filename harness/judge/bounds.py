@@ -117,9 +117,25 @@ def mean_upper(good: float, events: float, confidence: float) -> float:
     return min(1.0, math.ceil((1.0 - mean_lower(1.0 - good, events, confidence)) * _SCALE) / _SCALE)
 
 
-def effective_needed(target: float, confidence: float) -> float:
-    """How many independent values in [0, 1], all of them good, put the lower bound of their mean at the target."""
-    return math.inf if target >= 1.0 else math.log1p(-confidence) / math.log(target)
+def effective_needed(bad: float, target: float, confidence: float) -> float | None:
+    """How many independent values in [0, 1], `bad` their bad part, put the lower bound of their mean at the target.
+
+    Exact without a bad part, else rounded up to 1 in 10,000; None beyond a thousand million.
+    effective_needed(0, 0.95, 0.95) == 58.4…
+    """
+    if target >= 1.0 or target <= 0.0:
+        return None if target >= 1.0 else max(bad, 1.0)
+    if bad <= 0.0:
+        return math.log1p(-confidence) / math.log(target)
+    low, high = bad, bad / (1.0 - target) + 1.0
+    while mean_lower(1.0 - bad / high, high, confidence) < target:
+        low, high = high, high * 2.0
+        if high > 1e9:
+            return None
+    while high - low > 1e-4 * high:
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if mean_lower(1.0 - bad / middle, middle, confidence) < target else (low, middle)
+    return high
 
 
 def events_needed(bad: int, target: float, confidence: float) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -70,27 +71,20 @@ def decide(
     *,
     blocks: Blocks | None = None,
     fail_confidence: float | None = None,
+    seconds: float | None = None,
 ) -> Decision:
     """At least `target` of the events must be good; `causes` says in words what the bad ones were.
 
-    Claim run: so it happened, unknown events at their worst. Claim system: the one-sided bound at `confidence` decides
-    for PASS, the one at `fail_confidence` (default: the same) for FAIL: exact binomial bounds, or with `blocks` those
-    that hold for events that hang together within a block.
+    Claim run: so it happened, unknown events at their worst. Claim system: `platform` decides, its lower end for PASS,
+    its upper one for FAIL. `seconds`: how long the events took, to say how much longer would settle it.
     """
     n, good, best = counts.events, counts.good, counts.good + counts.unknown
     if n == 0:
         return Decision(Verdict.INCONCLUSIVE, f"there was not one {noun} to judge by", None, Interval(), Interval())
     observed = Interval(low=good / n, high=best / n)
     other = confidence if fail_confidence is None else fail_confidence
-    effective = None
-    if blocks is None:
-        interval = Interval(low=bounds.lower(good, n, confidence), high=bounds.upper(best, n, other))
-    else:
-        effective, worst_share = blocks.effective(worst=True)
-        most, best_share = blocks.effective(worst=False)
-        interval = Interval(
-            low=bounds.mean_lower(worst_share, effective, confidence), high=bounds.mean_upper(best_share, most, other)
-        )
+    interval = platform(counts, blocks, confidence, other)
+    effective = None if blocks is None else blocks.effective(worst=True)[0]
     known = counts.good + counts.bad
     measured = counts.good / known if known else None
     low, high = (observed.low, observed.high) if claim == "run" else (interval.low, interval.high)
@@ -111,41 +105,33 @@ def decide(
         if claim == "system" and high > best / n:
             seen += f", with {percent(other)} confidence at most {percent(high)} are"
         return word(Verdict.FAIL, f"{seen}{_worth(blocks, claim)}; {needed}")
-    if blocks is not None and claim == "system":
-        return word(Verdict.INCONCLUSIVE, f"{seen}; {needed}: {_open_blocks(blocks, target, confidence)}")
-    return word(Verdict.INCONCLUSIVE, f"{seen}; {needed}: {_open(counts, target, claim, confidence, noun)}")
+    settles = _open(counts, target, claim, confidence, noun, blocks, seconds)
+    return word(Verdict.INCONCLUSIVE, f"{seen}; {needed}: {settles}")
+
+
+def platform(counts: Counts, blocks: Blocks | None, confidence: float, fail_confidence: float) -> Interval:
+    """What the events say of the platform's own share of good ones: one-sided bounds, unknown events at their worst.
+
+    Exact binomial bounds for independent events; with `blocks` those that hold for events that hang together within
+    the correlation length. Never narrower than what was observed.
+    """
+    n, good, best = counts.events, counts.good, counts.good + counts.unknown
+    if not n:
+        return Interval(low=0.0, high=1.0)
+    if blocks is None:
+        return Interval(low=bounds.lower(good, n, confidence), high=bounds.upper(best, n, fail_confidence))
+    (number, least), (_, most) = blocks.effective(worst=True), blocks.effective(worst=False)
+    return Interval(
+        low=min(good / n, bounds.mean_lower(least, number, confidence)),
+        high=max(best / n, bounds.mean_upper(most, number, fail_confidence)),
+    )
 
 
 def _worth(blocks: Blocks | None, claim: Claim) -> str:
     if blocks is None or claim == "run":
         return ""
-    number = blocks.effective(worst=True)[0]
-    return f" (worth {number:,.0f} independent ones, since what happens within {_length(blocks)} may hang together)"
-
-
-def _length(blocks: Blocks) -> str:
-    return format_duration(blocks.length_s)
-
-
-def _open_blocks(blocks: Blocks, target: float, confidence: float) -> str:
-    number, share = blocks.effective(worst=True)
-    if share < target:
-        return "what was seen is on the wrong side, but could be chance, or what is unknown could tip it"
-    bad, high = number * (1.0 - share), 1.0
-    while bounds.mean_lower(1.0 - bad / (number + high), number + high, confidence) < target:
-        high *= 2.0
-        if high > 1e12:
-            return "no number of events proves 100 %"
-    low = 0.0
-    while high - low > 0.01 * high:
-        middle = (low + high) / 2.0
-        short = bounds.mean_lower(1.0 - bad / (number + middle), number + middle, confidence) < target
-        low, high = (middle, high) if short else (low, middle)
-    return (
-        f"too few to be {percent(confidence)} sure: they are worth {number:,.0f} independent ones, since what happens "
-        f"within {_length(blocks)} may hang together; {high * 2.0 * blocks.length_s:,.0f} s more without a bad one "
-        "would do"
-    )
+    number, length = blocks.effective(worst=True)[0], format_duration(blocks.length_s)
+    return f" (worth about {number:,.0f} independent ones: those within {length} may hang together)"
 
 
 def _seen(counts: Counts, noun: str, causes: str) -> str:
@@ -161,16 +147,46 @@ def _were(number: int) -> str:
     return "was" if number == 1 else "were"
 
 
-def _open(counts: Counts, target: float, claim: Claim, confidence: float, noun: str) -> str:
-    if counts.unknown and (claim == "run" or counts.good / counts.events < target):
-        return "what is unknown could tip it either way"
-    needed = bounds.events_needed(counts.bad + counts.unknown, target, confidence)
-    if needed is None:
+def _open(
+    counts: Counts,
+    target: float,
+    claim: Claim,
+    confidence: float,
+    noun: str,
+    blocks: Blocks | None,
+    seconds: float | None,
+) -> str:
+    """What would settle it."""
+    tip = "what is unknown could tip it either way"
+    if claim == "run":
+        return tip
+    if (counts.good + counts.unknown) / counts.events < target:
+        return "what was seen misses it, but a platform that meets it could have shown that by chance"
+    if counts.good / counts.events < target:
+        return tip
+    if blocks is None:
+        needed = bounds.events_needed(counts.bad + counts.unknown, target, confidence)
+        more = None if needed is None else needed - counts.events
+    else:
+        more = _more_events(counts, blocks, target, confidence)
+    if more is None:
         return "no number of events proves 100 %"
-    if needed <= counts.events:
-        return "what is unknown could tip it either way"
-    more = needed - counts.events
-    return f"too few to be {percent(confidence)} sure; {count(more, noun)} more without a bad one would do"
+    if more <= 0:
+        return tip
+    longer = f" ({more / counts.events * seconds:,.0f} s longer at this rate)" if seconds else ""
+    return (
+        f"too few to be {percent(confidence)} sure{_worth(blocks, claim)}; "
+        f"{count(more, noun)} more without a bad one would do{longer}"
+    )
+
+
+def _more_events(counts: Counts, blocks: Blocks, target: float, confidence: float) -> int | None:
+    """How many further events without a bad one would do, if they hang together as those that were seen."""
+    number, share = blocks.effective(worst=True)
+    needed = bounds.effective_needed(number * (1.0 - share), target, confidence)
+    if needed is None:
+        return None
+    return math.ceil(counts.events * (needed / number - 1.0))
 
 
 def compare(interval: Interval, op: str, value: float) -> Verdict:

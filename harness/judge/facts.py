@@ -22,6 +22,7 @@ from harness.model.events import (
     ScheduleFixed,
 )
 from harness.model.evidence import Evidence
+from harness.model.judgement import Correction
 from harness.model.slo import Slo
 
 
@@ -77,13 +78,14 @@ class Facts:
         return not slo.annotations.experiment or slo.annotations.experiment in self.experiments
 
     @cached_property
-    def claims_of_platform(self) -> int:
-        """How many objectives claim something of the platform, each of which could FAIL by chance."""
-        return sum(len(slo.objectives) for slo in self.slos if self.asked(slo) and self.claim(slo) == "system")
+    def correction(self) -> Correction:
+        """Of the FAIL side, by how many objectives claim something of the platform and could FAIL by chance."""
+        claims = sum(len(slo.objectives) for slo in self.slos if self.asked(slo) and self.claim(slo) == "system")
+        return Correction(false_fail=self.evidence.scenario.false_fail, claims=claims)
 
     def fail_confidence(self, slo: Slo) -> float:
-        """The level of the FAIL side: Bonferroni keeps the chance of any false FAIL of the run below `false_fail`."""
-        share = self.evidence.scenario.false_fail / max(1, self.claims_of_platform)
+        """The level of the FAIL side, corrected."""
+        share = self.correction.false_fail / max(1, self.correction.claims)
         return max(slo.annotations.confidence, 1.0 - share)
 
     def correlation_s(self, slo: Slo) -> float:

@@ -46,6 +46,7 @@ def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
         recoveries=recoveries,
         data_loss=data_loss,
         attribution=told[0] if told else None,
+        correction=facts.correction,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.judge.blocks import Blocks
+from harness.judge.blocks import Blocks, packed
 from harness.judge.decide import Claim, Counts, compare, count, decide
 from harness.judge.facts import Facts, Fault
 from harness.judge.values import Value
@@ -29,6 +29,11 @@ class Question:
     @property
     def claim(self) -> Claim:
         return self.facts.claim(self.slo)
+
+    @property
+    def fail_confidence(self) -> float | None:
+        """Of the upper bound of a claim on the platform, corrected for their number."""
+        return self.facts.fail_confidence(self.slo) if self.claim == "system" else None
 
     def result(self, verdict: Verdict, reason: str, **more: Any) -> ObjectiveResult:
         """A result with everything that the SLO itself says filled in."""
@@ -69,11 +74,15 @@ class Question:
     ) -> ObjectiveResult:
         """The result of good and bad events; `causes`: what the bad ones were, most frequent first.
 
-        `blocks`: the same events by block of the correlation length; without them they are independent.
+        `blocks`: the same events by block of time. Without them a claim on the platform has nothing to tell which of
+        them hang together: unless they are declared independent, all may.
         """
         asked, target = self.slo.annotations, self.objective.target
         why = ", ".join(causes[:CAUSES_TOLD])
-        fail_confidence = self.facts.fail_confidence(self.slo) if self.claim == "system" else None
+        fail_confidence = self.fail_confidence
+        length_s = self.facts.correlation_s(self.slo)
+        if blocks is None and self.claim == "system" and length_s:
+            blocks = packed(counts, max(1, counts.events), length_s)
         told = decide(
             counts,
             target,
@@ -84,6 +93,7 @@ class Question:
             why,
             blocks=blocks,
             fail_confidence=fail_confidence,
+            seconds=sum(span.seconds for span in self.facts.judged(self.slo)) or None,
         )
         return self.result(
             told.verdict,
@@ -114,7 +124,15 @@ class Question:
         counts = Counts(
             verdicts.count(Verdict.PASS), verdicts.count(Verdict.FAIL), verdicts.count(Verdict.INCONCLUSIVE)
         )
-        told = decide(counts, self.objective.target, self.claim, self.slo.annotations.confidence, minimum, noun)
+        told = decide(
+            counts,
+            self.objective.target,
+            self.claim,
+            self.slo.annotations.confidence,
+            minimum,
+            noun,
+            fail_confidence=self.fail_confidence,
+        )
         sign = 1.0 if op in ("lte", "lt") else -1.0
         shown = max(
             zip(verdicts, found, strict=True), key=lambda pair: (pair[0].rank, sign * _end(pair[1].interval, sign))

@@ -233,6 +233,18 @@ class Waived(Frozen):
     state: Literal["used", "unused", "expired"]
 
 
+class Correction(Frozen):
+    """How the chance that a platform that meets every objective FAILs is kept below `false_fail` for a whole run.
+
+    Bonferroni: each of the `claims` about the platform FAILs at 1 - false_fail/claims (or at its own confidence, where
+    that is higher). PASS needs none: a run passes only if all pass, which is rarer than that any one does.
+    """
+
+    method: Literal["Bonferroni"] = "Bonferroni"
+    false_fail: float
+    claims: int
+
+
 class Judgement(Frozen):
     """The word on a run, recomputable from its folder.
 
@@ -249,6 +261,7 @@ class Judgement(Frozen):
     recoveries: tuple[Recovery, ...] = ()
     data_loss: tuple[DataLoss, ...] = ()
     attribution: Attribution | None = None
+    correction: Correction | None = None
     what_if: tuple[str, ...] = ()
     waivers: tuple[Waived, ...] = ()
     waived: bool = False

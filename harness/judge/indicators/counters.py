@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from harness.judge import agreement
-from harness.judge.blocks import Blocks, most_in_a_block, packed
+from harness.judge.blocks import Blocks, most_within, packed
 from harness.judge.counters import bound_of, in_prometheus_time, increase, unbounded
 from harness.judge.decide import Counts
 from harness.judge.question import Question, no_window
@@ -42,13 +42,13 @@ def counter_ratio(ask: Question, indicator: CounterRatio) -> ObjectiveResult:
 
 
 def _blocks(ask: Question, indicator: CounterRatio, counts: Counts) -> Blocks | None:
-    """As if all bad events had come in one piece: when they were counted is known to a scrape only."""
+    """By how many there can be within the correlation length: when they were counted is known to a scrape only."""
     length_s, rows = ask.facts.correlation_s(ask.slo), ask.facts.requests
     if not length_s:
         return None
-    size = counts.events  # without a bound all may have happened within one block
+    size = counts.events  # without a bound all may have happened together
     if indicator.per_arrival is not None and rows is not None:
-        size = math.ceil(indicator.per_arrival * most_in_a_block(rows, length_s))
+        size = math.ceil(indicator.per_arrival * most_within(rows, length_s))
     return packed(counts, max(1, size), length_s)
 
 
