@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 # A block is to hold about so many events (fewer: much of a block is empty or left out), and L at most so many blocks.
 # Neither bears on what the bound promises, only on how narrow it is.
-EVENTS_PER_BLOCK = 5
+EVENTS_PER_BLOCK = 4
 MOST_PER_LENGTH = 8
 
 

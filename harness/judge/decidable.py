@@ -11,39 +11,41 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.judge import bounds
-from harness.judge.blocks import per_second
+from harness.judge.blocks import declared_rate, pieces
 from harness.judge.decide import Claim, count, percent
 from harness.model.base import format_duration
 from harness.model.plan import Decidability, Plan
 from harness.model.scenario import Poisson, ScenarioSpec
 from harness.model.slo import CounterRatio, Objective, RequestFilter, RequestRatio, Slo
 
+TOGETHER = "nothing declared tells how many of its events hang together, so all of them count as one"
 FAULT_KINDS = ("RecoveryTime", "ReactionTime", "AlertTime")
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Events that an objective may expect at best: per second, and over how many seconds."""
+    """Events that an objective may expect at best: per second, and over how many seconds.
+
+    `together`: the most of them within the correlation length, where blocks of time are not known; 0: they are.
+    """
 
     rate: float
     seconds: float
     correlation_s: float
     poisson: bool = False
-
-    @property
-    def size(self) -> int:
-        """The declared number of events in a block of the correlation length."""
-        return max(1, math.ceil(self.rate * self.correlation_s - 1e-9))
+    together: float = 0.0
 
     @property
     def worth(self) -> float:
         """Independent events for one event: 1 without a correlation length."""
         if not self.correlation_s:
             return 1.0
-        # What a block holds beyond its declared number counts for nothing: E min(n, m) of a Poisson n around m.
-        mean = self.rate * self.correlation_s
-        kept = _mean_of_the_lesser(mean, self.size) / mean if self.poisson and mean else 1.0
-        return kept / self.size / 2.0
+        if self.together:
+            return 1.0 / max(1.0, self.together)
+        cuts = pieces(self.correlation_s, self.rate)
+        mean = self.rate * self.correlation_s / cuts
+        size = max(1.0, mean)
+        return _kept(mean, size, self.poisson) / mean / size / (cuts + 1) if mean else 0.0
 
     @property
     def events(self) -> float:
@@ -70,12 +72,17 @@ def claim_of(slo: Slo, spec: ScenarioSpec) -> Claim:
     return spec.claim if counted and slo.annotations.window == "steady" else "run"
 
 
+def correlation_of(slo: Slo, spec: ScenarioSpec) -> float:
+    """Within how many seconds events may hang together: as annotated, else as the scenario declares."""
+    return spec.correlation if slo.annotations.correlation is None else slo.annotations.correlation
+
+
 def _one(slo: Slo, objective: Objective, spec: ScenarioSpec, plan: Plan, system: int) -> Decidability:
     claim, notes = claim_of(slo, spec), slo.annotations
     told = {"slo": slo.name, "objective": objective.title, "claim": claim, "window": notes.window, "origin": slo.origin}
     expected = _expected(slo, spec, plan)
     if expected is None:
-        return _few(told, slo, objective, plan, claim)
+        return _few(told, slo, objective, plan, claim, correlation_of(slo, spec))
     if claim == "run":
         enough = expected.events >= notes.minimum_events
         shortest = notes.minimum_events / expected.rate if expected.rate else None
@@ -108,26 +115,33 @@ def _one(slo: Slo, objective: Objective, spec: ScenarioSpec, plan: Plan, system:
 
 def _needed(target: float, confidence: float, expected: Expected) -> float:
     if expected.correlation_s:
-        return bounds.effective_needed(target, confidence)
+        return bounds.effective_needed(0.0, target, confidence) or math.inf
     return bounds.events_needed(0, target, confidence) or math.inf
 
 
-def _few(told: dict[str, str], slo: Slo, objective: Objective, plan: Plan, claim: Claim) -> Decidability:
+def _few(
+    told: dict[str, str], slo: Slo, objective: Objective, plan: Plan, claim: Claim, correlation: float
+) -> Decidability:
     """Objectives on single values: one for each fault, or one for the run."""
     per_fault = type(slo.indicator).__name__ in FAULT_KINDS
     name = slo.annotations.experiment
     faults = sum(not name or fault.experiment.partition("#")[0] == name for fault in plan.faults)
     values = faults if per_fault else 1
-    if claim == "run":
-        word = f"{count(values, 'fault')} planned" if per_fault else "measured in this run"
-        return Decidability(**told, can_pass=values > 0, can_fail=values > 0, events=values, reason=word)
-    if isinstance(slo.indicator, CounterRatio):
-        reason = "nobody declares how many of these events an arrival can make at most, so none counts as independent"
-        return Decidability(**told, can_pass=False, can_fail=False, events=0, reason=reason)
     needed = bounds.events_needed(0, objective.target, slo.annotations.confidence)
-    can_pass = needed is not None and values >= needed
     sure = f"{percent(objective.target)} of the time, {percent(slo.annotations.confidence)} sure"
     takes = "no number of faults proves it" if needed is None else f"takes {count(needed, 'clean fault')}"
+    if claim == "run":
+        able = values > 0
+        if not per_fault:
+            reason = "measured in this run"
+            return Decidability(**told, can_pass=able, can_fail=able, events=values, reason=reason)
+        reason = f"{count(values, 'fault')} planned; as a claim on the platform, {sure}, it {takes}"
+        return Decidability(**told, can_pass=able, can_fail=able, events=values, repeats=needed, reason=reason)
+    if not per_fault:
+        apart = correlation == 0.0
+        reason = "how many there will be is not declared" if apart else TOGETHER
+        return Decidability(**told, can_pass=apart, can_fail=apart, events=0, reason=reason)
+    can_pass = needed is not None and values >= needed
     return Decidability(
         **told,
         can_pass=can_pass,
@@ -141,20 +155,21 @@ def _few(told: dict[str, str], slo: Slo, objective: Objective, plan: Plan, claim
 def _expected(slo: Slo, spec: ScenarioSpec, plan: Plan) -> Expected | None:
     """None where nothing is counted by the second, or nobody declares how often it happens."""
     indicator, notes = slo.indicator, slo.annotations
-    correlation = spec.correlation if notes.correlation is None else notes.correlation
+    correlation = correlation_of(slo, spec)
     seconds, share = _seconds(notes.window, notes.experiment, spec, plan)
     poisson = isinstance(spec.load.arrivals, Poisson)
     match indicator:
         case RequestRatio(table="beacon"):
             return Expected(1.0 / spec.beacon.every, seconds, correlation)
         case RequestRatio():
-            return Expected(per_second(spec.load, indicator) * share, seconds, correlation, poisson)
+            return Expected(declared_rate(spec, indicator) * share, seconds, correlation, poisson)
         case CounterRatio(per_arrival=float() as per_arrival):
             every = RequestRatio(table="requests", total=RequestFilter(), good=RequestFilter())
-            rate = per_second(spec.load, every) * share * per_arrival
-            # A counter's own rate may be lower; its blocks are as full as its fullest (judge.blocks.packed).
-            crowd = rate * correlation + (4.0 * math.sqrt(rate * correlation) if poisson else 0.0)
-            return Expected(rate, seconds, correlation * crowd / (rate * correlation) if correlation else 0.0)
+            rate = declared_rate(spec, every) * share * per_arrival
+            # In the fullest of all stretches: about four standard deviations above the mean.
+            mean = rate * correlation
+            together = mean + (4.0 * math.sqrt(mean) if poisson else 1.0)
+            return Expected(rate, seconds, correlation, together=together)
         case _:
             return None
 
@@ -174,13 +189,15 @@ def _seconds(window: str, experiment: str, spec: ScenarioSpec, plan: Plan) -> tu
     return sum(step.ends_s[0] - step.starts_s[0] for step in chosen), 1.0
 
 
-def _mean_of_the_lesser(mean: float, size: int) -> float:
-    """E min(n, size) for a Poisson n."""
-    total, chance, below = 0.0, math.exp(-mean), 0.0
-    for n in range(size):
-        total += n * chance
-        below += chance
-        chance *= mean / (n + 1)
+def _kept(mean: float, size: float, poisson: bool) -> float:
+    """E min(n, size) for the number n of events in a block: what it holds beyond its declared number counts nothing."""
+    if not poisson:
+        whole = math.floor(mean)
+        return (1.0 - (mean - whole)) * min(whole, size) + (mean - whole) * min(whole + 1, size)
+    total, chance, below, n = 0.0, math.exp(-mean), 0.0, 0
+    while n < size:
+        total, below = total + n * chance, below + chance
+        n, chance = n + 1, chance * mean / (n + 1)
     return total + size * max(0.0, 1.0 - below)
 
 

@@ -87,8 +87,8 @@ def decide(
     effective = None if blocks is None else blocks.effective(worst=True)[0]
     known = counts.good + counts.bad
     measured = counts.good / known if known else None
-    low, high = (observed.low, observed.high) if claim == "run" else (interval.low, interval.high)
-    assert low is not None and high is not None
+    decides = observed if claim == "run" else interval
+    verdict = side(decides, target)
     seen = _seen(counts, noun, causes)
     needed = f"at least {percent(target)} must be"
 
@@ -98,10 +98,11 @@ def decide(
     if n < minimum:
         text = f"only {count(n, noun)}, fewer than the {count(minimum)} that are needed to decide; {seen}"
         return word(Verdict.INCONCLUSIVE, text)
-    if low >= target:
+    low, high = decides.low or 0.0, 1.0 if decides.high is None else decides.high
+    if verdict is Verdict.PASS:
         sure = "" if claim == "run" else f", with {percent(confidence)} confidence at least {percent(low)} are"
         return word(Verdict.PASS, f"{seen}{sure}{_worth(blocks, claim)}; {needed}")
-    if high < target:
+    if verdict is Verdict.FAIL:
         if claim == "system" and high > best / n:
             seen += f", with {percent(other)} confidence at most {percent(high)} are"
         return word(Verdict.FAIL, f"{seen}{_worth(blocks, claim)}; {needed}")
@@ -125,6 +126,13 @@ def platform(counts: Counts, blocks: Blocks | None, confidence: float, fail_conf
         low=min(good / n, bounds.mean_lower(least, number, confidence)),
         high=max(best / n, bounds.mean_upper(most, number, fail_confidence)),
     )
+
+
+def side(share: Interval, target: float) -> Verdict:
+    """PASS when even the low end of a share of good events meets the target, FAIL when even the high one misses it."""
+    if share.low is not None and share.low >= target:
+        return Verdict.PASS
+    return Verdict.FAIL if share.high is not None and share.high < target else Verdict.INCONCLUSIVE
 
 
 def _worth(blocks: Blocks | None, claim: Claim) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
-from harness.judge.decidable import claim_of
+from harness.judge.decidable import claim_of, correlation_of
 from harness.judge.decide import Claim
 from harness.judge.rows import Rows, read_rows
 from harness.judge.samples import Samples
@@ -90,8 +90,7 @@ class Facts:
 
     def correlation_s(self, slo: Slo) -> float:
         """Within how many seconds events may hang together."""
-        own = slo.annotations.correlation
-        return self.evidence.scenario.correlation if own is None else own
+        return correlation_of(slo, self.evidence.scenario)
 
     @cached_property
     def schedule(self) -> ScheduleFixed | None:

@@ -141,7 +141,7 @@ def test_a_claim_on_the_platform_without_times_is_one_value():
 
 
 @pytest.mark.parametrize(
-    ("length", "rate", "expected"), [(1.0, 40.0, 8), (1.0, 12.0, 2), (1.0, 0.1, 1), (0.0, 40.0, 1)]
+    ("length", "rate", "expected"), [(1.0, 40.0, 8), (1.0, 12.0, 3), (1.0, 0.1, 1), (0.0, 40.0, 1)]
 )
 def test_the_length_is_cut_into_blocks_of_a_few_events(length, rate, expected):
     assert pieces(length, rate) == expected
