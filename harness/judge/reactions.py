@@ -41,11 +41,12 @@ def reaction(facts: Facts, fault: Fault, wanted: ReactionTime) -> Value:
     found = [_first(facts, fault, one, _shows(facts, fault, one, wanted)) for one in series]
     if any(already for already, _, _ in found):
         return Value(Interval(), f"{name} was seen before the fault already")
+    known = min(_known_until(facts, fault, one) for one in series)
     times = [(low, high) for _, low, high in found if high is not None]
     if times:
         low, high = min(times, key=lambda time: time[1])
-        return _timed(facts, fault, low, high, f"{name} was first seen")
-    return _never(facts, fault, f"{name} was not seen")
+        return _timed(facts, fault, min(low, known), high, f"{name} was first seen")
+    return _never(facts, fault, f"{name} was not seen", known)
 
 
 def _shows(facts: Facts, fault: Fault, series: Series, wanted: ReactionTime) -> NDArray[np.bool_]:
@@ -75,11 +76,13 @@ def alert(facts: Facts, fault: Fault, wanted: AlertTime) -> Value:
     if any(already for already, _, _ in found):
         return Value(Interval(), f"{name} was firing before the fault already")
     times = [high for _, _, high in found if high is not None]
-    if times:
-        return _timed(facts, fault, min(times), min(times), f"{name} fired")
+    known = facts.samples.last_scrape_ms(around(facts, fault)[0])
+    if times:  # it fires at an evaluation, and none was missed while Prometheus scraped without a pause
+        at = min(times)
+        return _timed(facts, fault, at if known >= at else known, at, f"{name} fired")
     others = sorted({one.labels.get("severity", "none") for one in firing} - {wanted.severity})
     wrong = f"; it fired with severity {', '.join(others)}" if others else ""
-    return _never(facts, fault, f"{name} did not fire", wrong)
+    return _never(facts, fault, f"{name} did not fire", known, wrong)
 
 
 def has_labels(labels: Mapping[str, str], wanted: AlertTime) -> bool:
@@ -116,6 +119,20 @@ def _first(facts: Facts, fault: Fault, series: Series, shows: NDArray[np.bool_])
     return False, max(last, start), float(series.t_ms[index])
 
 
+def _known_until(facts: Facts, fault: Fault, series: Series) -> float:
+    """Until when each scrape of this gauge since the fault came and told a number: the last that did, in ms."""
+    start, until = around(facts, fault)
+    step = facts.samples.step_ms(series)
+    scrapes = facts.samples.scrapes.get(series.key)
+    looks = [series.t_ms, series.nan_ms, series.stale_ms, *([scrapes.t_ms] if scrapes is not None else [])]
+    at = np.unique(np.concatenate(looks))
+    at = at[(at >= start - LATE * step) & (at <= until)]
+    told = np.isin(at, series.t_ms) & (np.diff(at, prepend=start) <= LATE * step)
+    broken = np.flatnonzero(~told & (at >= start))
+    known = at[: broken[0]] if len(broken) else at
+    return max(start, float(known[-1])) if len(known) else start
+
+
 def around(facts: Facts, fault: Fault) -> tuple[float, float]:
     """From the injection to the end of what may be looked at for it, on Prometheus' clock in ms."""
     clock = facts.prometheus_clock
@@ -133,9 +150,10 @@ def _timed(facts: Facts, fault: Fault, low_ms: float, high_ms: float, text: str)
     return Value(interval, f"{text} {interval.high:.1f} s after the fault")
 
 
-def _never(facts: Facts, fault: Fault, text: str, more: str = "") -> Value:
+def _never(facts: Facts, fault: Fault, text: str, known_ms: float, more: str = "") -> Value:
+    """Not shown while Prometheus looked without a pause, which it did until `known_ms`."""
     start, until = around(facts, fault)
-    seen = (min(facts.samples.last_scrape_ms(start), until) - start) / 1000
+    seen = (min(known_ms, until) - start) / 1000
     watched = max(0.0, seen - (fault.to_ns - fault.from_ns) / 1e9)
     return Value(Interval(low=watched), f"{text} in the {watched:.1f} s that Prometheus watched{more}")
 

@@ -38,7 +38,7 @@ RULES = (
     Rule(
         "reactions",
         "alerts, gauges and writable primaries",
-        ("gauges over a window are shares of time, not of scrapes",),
+        ("gauges over a window are shares of time, not of scrapes; what was not scraped may have shown it",),
     ),
     Rule("deployment", "deployment time, checks and monitoring"),
     Rule(
