@@ -244,7 +244,10 @@ class MetricSource(Protocol):
     """Raw samples, as scraped."""
 
     def samples(self, selector: str, from_wall_s: float, to_wall_s: float) -> tuple[Any, MetricAnswer]:
-        """(pyarrow Table with SAMPLE_COLUMNS, how it was answered). Errors are in the answer, not raised."""
+        """(pyarrow Table with SAMPLE_COLUMNS, how it was answered). Errors are in the answer, not raised.
+
+        What is no series selector is evaluated by the source itself, which the answer tells, or is an error.
+        """
 
 
 class Actuator(Protocol):

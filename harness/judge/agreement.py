@@ -58,6 +58,12 @@ def agreements(facts: Facts, slo: Slo) -> tuple[Agreement, ...] | str:
     """Total and part compared; a str says why they cannot be. () when the SLO declares nothing."""
     if not slo.annotations.same_as:
         return ()
+    if slo.name not in facts.compared:
+        facts.compared[slo.name] = _compare(facts, slo)
+    return facts.compared[slo.name]
+
+
+def _compare(facts: Facts, slo: Slo) -> tuple[Agreement, ...] | str:
     other = next((one for one in facts.slos if one.name == slo.annotations.same_as), None)
     server, spans, rows = slo.indicator, facts.judged(slo), facts.requests
     if other is None or not isinstance(other.indicator, RequestRatio) or not isinstance(server, CounterRatio):

@@ -57,6 +57,7 @@ class Facts:
         self.evidence = evidence
         self.slos = tuple(slos)
         self.spans = spans_of(evidence.events)
+        self.compared: dict[str, tuple[Agreement, ...] | str] = {}  # by SLO; see harness.judge.agreement
         self.promises = {
             slo.annotations.experiment: frozenset(slo.annotations.levels) for slo in slos if slo.annotations.levels
         }

@@ -19,7 +19,10 @@ Point = tuple[float, float]  # wall time in seconds, value
 
 @dataclass(frozen=True)
 class FakeMetrics:
-    """Series by their labels (with `__name__`); `errors` and `warnings` by selector."""
+    """Series by their labels (with `__name__`), staleness markers among their values; `errors`, `warnings` by selector.
+
+    It evaluates no PromQL: what is no series selector is an error.
+    """
 
     series: Sequence[tuple[Mapping[str, str], Sequence[Point]]]
     errors: Mapping[str, str] | None = None
@@ -42,7 +45,7 @@ class FakeMetrics:
                     name = json.dumps(dict(labels), sort_keys=True, separators=(",", ":"))
                     rows.extend((selector, name, round(at * 1000), value) for at, value in sorted(inside))
         told = (self.warnings or {}).get(selector, ())
-        return _table(rows), MetricAnswer(selector, found, len(rows), error=error, warnings=told)
+        return _table(rows), MetricAnswer(selector, found, len(rows), error=error, warnings=told, stale=not error)
 
 
 def _table(rows: Sequence[tuple[str, str, int, float]]) -> pa.Table:

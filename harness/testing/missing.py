@@ -91,7 +91,7 @@ def whole(good: bool) -> Evidence:
         *scraped(CALLS, lambda at: 100 * (10 + at)),
         *scraped(RATIO, lambda _at: 1 - bad),
         *scraped(BREAKER, lambda at: 2.0 if at >= begun else 0.0),
-        *scraped("ALERTS", times=late, **alert),
+        *scraped("ALERTS", lambda _at: 1.0, times=late, **alert),
     ]
     requests = steadily(change=None if good else lambda arrival, _at: {"status": 503} if arrival % 5 == 0 else None)
     told = tuple(
