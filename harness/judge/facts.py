@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
+from typing import TYPE_CHECKING
 
 from harness.judge.decidable import claim_of, correlation_of
 from harness.judge.decide import Claim
@@ -24,6 +25,9 @@ from harness.model.events import (
 from harness.model.evidence import Evidence
 from harness.model.judgement import Correction
 from harness.model.slo import Slo
+
+if TYPE_CHECKING:
+    from harness.judge.agreement import Agreement
 
 
 @dataclass(frozen=True)
