@@ -12,6 +12,7 @@ from harness.model.base import Frozen
 from harness.model.judgement import Interval, Judgement, ObjectiveResult, Verdict
 
 Kind = Literal["verdict", "counts", "bounds", "words"]
+RUN = "the run"
 NOT_COMPARED = ("rules", "waivers", "what_if", "objectives", "findings", "recoveries", "data_loss")
 
 
@@ -54,7 +55,7 @@ def compare(then: Judgement, now: Judgement) -> Compared:
     """Fields that the earlier judgement did not have yet are not compared."""
     told = changed(then.rules)
     names = tuple(dict.fromkeys(text.partition(" ")[0] for text in told))
-    found = [*_fields("the run", then, now)]
+    found = [*_fields(RUN, then, now)]
     for name in ("objectives", "findings", "recoveries", "data_loss"):
         found += _items(_keyed(getattr(then, name)), _keyed(getattr(now, name)))
     sources = {_name(item): item.source for item in (*then.objectives, *now.objectives)}
@@ -78,16 +79,27 @@ BY_SOURCE = {
     "Coverage": {"deployment"},
 }
 BY_PART = {"recovery": {"recovery"}, "dataloss": {"loss"}}
+BESIDE = {"validity", "attribution"}  # findings, nothing else
+BY_KIND: dict[str, tuple[Kind, ...]] = {"bounds": ("bounds", "verdict"), "decide": ("bounds", "verdict")}
 
 
 def _bears(rule: str, difference: Difference, sources: Mapping[str, str]) -> bool:
-    """Whether a change of this rule may have made the difference. A rule that measures bears on what it measures; all
-    others, and those that we do not know, on everything."""
+    """Whether a change of this rule may have made the difference; of a rule that we do not know, yes.
+
+    A rule that measures bears on what it measures, one about bounds on no count, and all of them on the run's verdict.
+    """
+    if difference.where == RUN:
+        return True
+    part = difference.where.partition(" ")[0]
+    if rule in BESIDE:
+        return difference.where not in sources and part == "finding"
+    if rule in BY_KIND:
+        return difference.kind in BY_KIND[rule]
     if rule not in MEASURED:
         return True
     if difference.where in sources:
         return rule in BY_SOURCE.get(sources[difference.where], MEASURED)
-    return rule in BY_PART.get(difference.where.partition(" ")[0], MEASURED)
+    return rule in BY_PART.get(part, MEASURED)
 
 
 def _keyed(items: tuple[Any, ...]) -> dict[str, Any]:

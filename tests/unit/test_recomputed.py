@@ -138,7 +138,11 @@ def test_a_what_if_says_so(tmp_path: Path) -> None:
     [
         ("requests", result(bad=2, source="RequestRecord"), True),
         ("loss", result(bad=2, source="RequestRecord"), False),
-        ("decide", result(bad=2, source="RequestRecord"), True),
+        ("decide", result(bad=2, source="RequestRecord"), False),
+        ("bounds", result(interval=Interval(low=0.4, high=1.0), source="RequestRecord"), True),
+        ("bounds", result(verdict=Verdict.FAIL, source="RequestRecord"), True),
+        ("validity", result(verdict=Verdict.FAIL, source="RequestRecord"), False),
+        ("windows", result(bad=2, source="RequestRecord"), True),
         ("loss", result(bad=2, source="a source of tomorrow"), True),
     ],
 )
