@@ -121,7 +121,10 @@ def outage(seen: Observations, from_ns: int, onset_until_ns: int, until_ns: int,
     if not early_bad.any() and not early_dark.any():
         return Outage(None, None, None, observed)
     first_bad = int(seen.start[early_bad][0]) if early_bad.any() else None
-    first = (first_bad, int(seen.end[early_bad].min())) if first_bad is not None else None
+    first = None
+    if first_bad is not None:  # what is unknown before it may have been the first
+        since = min([first_bad, *(int(at) for at in seen.start[early_dark][:1])])
+        first = (since, int(seen.end[early_bad].min()))
     onset = first_bad if first_bad is not None else int(seen.start[early_dark].max())
     # A failure is bad at its start; of an arrival without a record it is not known when that was.
     reach = np.where(seen.bad, seen.start, seen.end)
