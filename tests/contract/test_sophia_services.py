@@ -54,6 +54,7 @@ def test_a_memory_that_cannot_be_committed_is_not_acknowledged(api: TestClient) 
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "database_unavailable"
     assert api.get("/api/memory/k").status_code == 503
+    assert api.delete("/api/memory/k").status_code == 503
     assert api.get("/api/memory", params={"keys": "k"}).status_code == 503
 
 

@@ -257,11 +257,26 @@ def test_the_origin_of_monotonic_time_does_not_matter(rows, shift):
     moved = replace(
         told,
         events=tuple(_moved(event, shift) for event in told.events),
-        **{name: _later(getattr(told, name), shift) for name in ("requests", "beacon", "generator")},
+        **{
+            name: _later(getattr(told, name), shift)
+            for name in ("requests", "beacon", "generator", "ledger", "readback", "primaries")
+        },
     )
-    before, after = judge(told, SLOS), judge(moved, SLOS)
+    before, after = judge(told, [*SLOS, *LOSSES]), judge(moved, [*SLOS, *LOSSES])
     assert before.objectives == after.objectives
     assert before.verdict == after.verdict
+    assert before.data_loss == after.data_loss
+    nowhere = {"landed_ns": Interval()}
+    assert [it.model_copy(update=nowhere) for it in before.recoveries] == [
+        it.model_copy(update=nowhere) for it in after.recoveries
+    ]
+    assert before.attribution is not None
+    assert after.attribution is not None
+    assert before.attribution.causes == after.attribution.causes
+    assert before.attribution.budgets == after.attribution.budgets
+    assert [one.from_ns + shift for one in before.attribution.stretches] == [
+        one.from_ns for one in after.attribution.stretches
+    ]
 
 
 def _moved(event: Any, shift: int) -> Any:
