@@ -44,7 +44,10 @@ RULES = (
     Rule(
         "recovery",
         "when an outage began and ended for the user",
-        ("recoveries have phases; what was watched for and not seen to detect a fault has a lower end",),
+        (
+            "recoveries have phases; what was watched for and not seen to detect a fault has a lower end",
+            "what is unknown before the first failure may have been the first",
+        ),
     ),
     Rule(
         "loss",
@@ -67,7 +70,11 @@ RULES = (
         ("what users and the platform both count must agree; alerts that nobody declared are told",),
     ),
     Rule("rollout", "how bakes and the gate's decisions are judged"),
-    Rule("merge", "how results and findings make one verdict"),
+    Rule(
+        "merge",
+        "how results and findings make one verdict",
+        ("a load that was not as declared is told first, and beside a FAIL",),
+    ),
 )
 NUMBERS: dict[str, int] = {rule.name: rule.number for rule in RULES}
 

@@ -43,7 +43,7 @@ CLOCK_STEP_NS = 50_000_000
 
 def findings(facts: Facts) -> tuple[Finding, ...]:
     """Everything beside the objectives that bears on the verdict, worst first."""
-    parts = (rollout_findings, _load, disagreements, _faults, _run, _clocks, _told, others)
+    parts = (_load, rollout_findings, disagreements, _faults, _run, _clocks, _told, others)
     found = [finding for part in parts for finding in part(facts)]
     return tuple(sorted(found, key=lambda finding: -finding.cap.rank))
 

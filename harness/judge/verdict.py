@@ -23,7 +23,8 @@ def sentence(verdict: Verdict, objectives: Sequence[ObjectiveResult], findings: 
     caps = [finding for finding in findings if finding.cap is verdict]
     if verdict is Verdict.FAIL and bad:
         first = max(bad, key=severity)
-        also = f"; besides, {caps[0].reason}" if caps else ""
+        besides = [*caps, *(finding for finding in findings if finding.about_load)]
+        also = f"; besides, {besides[0].reason}" if besides else ""
         return f"FAIL: {len(bad)} of {total} objectives missed; worst: {first.title}: {first.reason}{also}."
     if caps:
         open_ = f"; {len(bad)} of {total} objectives could not be decided" if bad else ""

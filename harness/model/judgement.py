@@ -222,6 +222,11 @@ class Finding(Frozen):
     reason: str
     detail: tuple[str, ...] = ()
 
+    @property
+    def about_load(self) -> bool:
+        """Whether the load was not as declared: then all that was measured under it is in doubt."""
+        return self.name.startswith("load ") and self.cap is not Verdict.PASS
+
 
 class Waived(Frozen):
     """A waiver and what it did: it covers a FAIL of this run (used), nothing (unused), or ended before (expired)."""

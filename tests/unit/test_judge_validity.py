@@ -102,6 +102,23 @@ def test_a_cap_never_softens_a_fail():
     assert judgement.sentence.startswith("FAIL: 1 of 1 objectives missed")
 
 
+LATE = {"generator": table(GENERATOR_COLUMNS, generator(late_ms=60.0))}
+
+
+def test_a_bad_load_is_told_first():
+    doubts = happened(e.Problem(where="prometheus", text="connection refused"), without=(e.FaultLanded, e.RunClosed))
+    judgement = judged(events=doubts, **LATE)
+    assert judgement.findings[0].name == "load late"
+    assert judgement.sentence.startswith("INCONCLUSIVE: the load generator started requests more than 50 ms late")
+
+
+def test_a_fail_under_a_bad_load_says_so():
+    rows = steadily(change=lambda _n, _at: {"status": 500})
+    judgement = judged(requests=rows, **LATE)
+    assert judgement.verdict is Verdict.FAIL
+    assert "; besides, the load generator started requests more than 50 ms late" in judgement.sentence
+
+
 def test_a_phase_that_was_taken_back_fails_in_one_line():
     back = e.PhaseTakenBack(phase="foundation", reason="weaviate not ready\n  its log ends: …", verified=True)
     judgement = judged(events=happened(back))
