@@ -96,10 +96,18 @@ def project(
     canary: Floats, stable: Floats, n_canary: Floats, n_stable: Floats, margin: Margin
 ) -> tuple[Floats, Floats]:
     """The point (canary's rate, stable rate) on the line nearest to an alternative: it minimises
-    n_canary · KL(canary ‖ ·) + n_stable · KL(stable ‖ ·), by Newton's method within a bracket.
+    n_canary · KL(canary ‖ ·) + n_stable · KL(stable ‖ ·). Through the origin (plus 0) it is the smaller root of a
+    quadratic; else found by Newton's method within a bracket.
     """
     if margin.ratio == 0:
         return np.broadcast_to(np.clip(margin.plus, _EPS, 1.0 - _EPS), np.shape(canary)), np.asarray(stable)
+    if margin.plus == 0:
+        square = margin.ratio * (n_canary + n_stable)
+        middle = n_canary * (canary + margin.ratio) + n_stable * (1 + margin.ratio * stable)
+        last = n_canary * canary + n_stable * stable
+        root = 2 * last / np.maximum(middle + np.sqrt(np.maximum(middle**2 - 4 * square * last, 0.0)), _EPS)
+        root = np.clip(root, _EPS, min(1.0, 1.0 / margin.ratio) - _EPS)
+        return np.clip(margin.ratio * root, _EPS, 1.0 - _EPS), root
     low_end = max(0.0, -margin.plus / margin.ratio) + _EPS
     high_end = min(1.0, (1.0 - margin.plus) / margin.ratio) - _EPS
     on_line = np.clip((canary - margin.plus) / margin.ratio, low_end, high_end)
