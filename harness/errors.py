@@ -2,6 +2,7 @@
 
 HarnessError
 ├── BadInput            20  a file, an option or a name of the user's is wrong
+│   └── NotExecuted         right by its specification, but nothing here carries it out
 ├── TargetError         21  the platform, a child or a service did not do what was asked; all is cleaned up
 ├── CleanUpNotProven    22  something that was started or broken may still be there
 └── Interrupted        130  the user stopped the run; all is cleaned up
@@ -41,6 +42,10 @@ class BadInputs(BadInput):
     def __init__(self, mistakes: list[BadInput]) -> None:
         self.mistakes = mistakes
         Exception.__init__(self, "\n".join(str(mistake) for mistake in mistakes))
+
+
+class NotExecuted(BadInput):
+    """Right by its own specification, but nothing here carries it out: read, and refused before it would be ignored."""
 
 
 class TargetError(HarnessError):

@@ -26,6 +26,8 @@ def command(files: tuple[Path, ...], explain: bool, as_json: bool) -> None:
     else:
         for result in results:
             click.echo(f"{'ok ' if not result.mistakes else 'BAD'} {result.file}  ({result.kind})")
+            for one in result.not_executed:
+                click.echo(f"      right, but `plan` and `judge` refuse it: {one}")
             for line in result.explanation if explain else ():
                 click.echo(f"      {line}")
     mistakes = [mistake for result in results for mistake in result.mistakes]

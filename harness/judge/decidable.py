@@ -59,7 +59,11 @@ class Expected:
 def decidability(slos: Sequence[Slo], spec: ScenarioSpec, plan: Plan) -> tuple[Decidability, ...]:
     """One entry for each objective that this run will judge, in order."""
     names = {fault.experiment.partition("#")[0] for fault in plan.faults}
-    asked = [slo for slo in slos if not slo.annotations.experiment or slo.annotations.experiment in names]
+    asked = [
+        slo
+        for slo in slos
+        if slo.in_one_run and (not slo.annotations.experiment or slo.annotations.experiment in names)
+    ]
     system = sum(len(slo.objectives) for slo in asked if claim_of(slo, spec) == "system")
     return tuple(_one(slo, objective, spec, plan, system) for slo in asked for objective in slo.objectives)
 
@@ -68,6 +72,8 @@ def claim_of(slo: Slo, spec: ScenarioSpec) -> Claim:
     """As annotated; else what the scenario claims for counted events of steady windows, and the run elsewhere."""
     if slo.annotations.claim:
         return slo.annotations.claim
+    if slo.method != "Occurrences":
+        return "run"  # slices that follow one another hang together
     counted = isinstance(slo.indicator, RequestRatio | CounterRatio)
     return spec.claim if counted and slo.annotations.window == "steady" else "run"
 

@@ -59,7 +59,9 @@ def explain(
 def _explained(facts: Facts, slo: Slo, item: ObjectiveResult, limit: int) -> Explanation:
     spans = _spans(facts, slo, item)
     scope = Scope(facts, slo, spans, _release(facts), limit)
-    names = ("windows", RULE_OF.get(type(slo.indicator), ""), "bounds" if item.unit == "ratio" else "", "decide")
+    budgeted = "budget" if slo.method != "Occurrences" or item.budget_spent is not None else ""
+    kind = RULE_OF.get(type(slo.indicator), "")
+    names = ("windows", kind, budgeted, "bounds" if item.unit == "ratio" else "", "decide")
     return Explanation(
         result=item,
         origin=slo.origin,

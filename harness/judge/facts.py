@@ -79,8 +79,8 @@ class Facts:
         return claim_of(slo, self.evidence.scenario)
 
     def asked(self, slo: Slo) -> bool:
-        """Whether this run judges the SLO: not one about an experiment that the run has not."""
-        return not slo.annotations.experiment or slo.annotations.experiment in self.experiments
+        """Whether this run judges the SLO: not one about an experiment it has not, or that only many runs can show."""
+        return slo.in_one_run and (not slo.annotations.experiment or slo.annotations.experiment in self.experiments)
 
     @cached_property
     def correction(self) -> Correction:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from harness.judge import loss as losses
+from harness.judge.answer import answer
 from harness.judge.attribution import attribute, attribution_findings
 from harness.judge.facts import Facts
-from harness.judge.indicators import JUDGES
 from harness.judge.phases import story
 from harness.judge.question import Question
 from harness.judge.rules import NUMBERS
@@ -52,7 +52,7 @@ def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
 
 def _safely(ask: Question) -> ObjectiveResult:
     try:
-        return JUDGES[type(ask.slo.indicator)](ask, ask.slo.indicator)
+        return answer(ask)
     except Exception as error:  # noqa: BLE001 — a mistake of ours must not hide the other objectives
         lines = traceback.format_exception(error)
         return ask.missing(f"the judge itself failed: {lines[-1].strip()}", *"".join(lines).splitlines())
@@ -81,13 +81,14 @@ def selectors(slos: Sequence[Slo]) -> list[str]:
     """The Prometheus series that these objectives need, raw, sorted; always with scrape health, alerts and restarts."""
     found = set(ALWAYS)
     for slo in slos:
-        match slo.indicator:
-            case model.CounterRatio() as ratio:
-                found.update(query for query in (ratio.total, ratio.good, ratio.bad) if query)
-            case model.IncreasePer() as increase:
-                found.update((increase.query, increase.per))
-            case model.GaugeShare() | model.ReactionTime() | model.ComputedRatio() as gauge:
-                found.add(gauge.query)
-            case _:
-                pass
+        for indicator in () if slo.annotations.not_judged else model.simple(slo.indicator):
+            match indicator:
+                case model.CounterRatio() as ratio:
+                    found.update(query for query in (ratio.total, ratio.good, ratio.bad) if query)
+                case model.IncreasePer() as increase:
+                    found.update((increase.query, increase.per))
+                case model.GaugeShare() | model.ReactionTime() | model.ComputedRatio() as gauge:
+                    found.add(gauge.query)
+                case _:
+                    pass
     return sorted(found)

@@ -78,6 +78,13 @@ class Question:
         them hang together: unless they are declared independent, all may.
         """
         asked, target = self.slo.annotations, self.objective.target
+        if not counts.events and asked.missing_data == "bad":
+            return self.result(
+                Verdict.FAIL,
+                f"there was not one {noun}, which counts as bad (harness/missing-data)",
+                notes=notes,
+                **more,
+            )
         why = ", ".join(causes[:CAUSES_TOLD])
         fail_confidence = self.fail_confidence
         length_s = self.facts.correlation_s(self.slo)

@@ -64,6 +64,7 @@ RULES = (
         ),
     ),
     Rule("decide", "from counts or an interval to a verdict"),
+    Rule("budget", "slices, composites and what a run spent of a budget", since="0.2.0"),
     Rule(
         "validity",
         "which findings cap the verdict",

@@ -33,6 +33,7 @@ from harness.model.events import (
 )
 from harness.model.judgement import Finding, Verdict
 from harness.model.records import Outcome
+from harness.model.slo import AcrossRuns
 
 if TYPE_CHECKING:
     from harness.judge.facts import Facts
@@ -201,9 +202,23 @@ def _told(facts: Facts) -> Iterator[Finding]:
             reason=f"not the real thing: {', '.join(part.service for part in parts)}",
             detail=tuple(f"{part.service}: {part.text}" for part in parts),
         )
-    absent = sorted(
-        {slo.annotations.experiment for slo in facts.slos if slo.annotations.experiment} - facts.experiments
-    )
+    across = sorted(slo.title for slo in facts.slos if isinstance(slo.indicator, AcrossRuns))
+    if across:
+        yield Finding(
+            name="judged across runs",
+            cap=Verdict.PASS,
+            reason=f"judged across runs, by `harness slo-report`: {', '.join(across)}",
+        )
+    elsewhere = [slo for slo in facts.slos if slo.annotations.not_judged]
+    if elsewhere:
+        yield Finding(
+            name="not judged",
+            cap=Verdict.PASS,
+            reason=f"no run here can measure: {', '.join(sorted(slo.title for slo in elsewhere))}",
+            detail=tuple(f"{slo.title}: {slo.annotations.not_judged}" for slo in elsewhere),
+        )
+    named = {slo.annotations.experiment for slo in facts.slos if not slo.annotations.not_judged}
+    absent = sorted(named - facts.experiments - {""})
     if absent:
         yield Finding(
             name="not in this run",

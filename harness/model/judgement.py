@@ -46,6 +46,7 @@ class ObjectiveResult(Frozen):
     `interval` what that says of the platform: one-sided bounds, the lower at `confidence`, the upper at
     `fail_confidence` (corrected for the number of objectives; None: at `confidence` too). `effective`: how many
     independent events the interval rests on, when outcomes within `correlation_s` seconds may hang together.
+    `budget_spent`: the share of the SLO's own time window's budget, were traffic to go on as in the judged window.
     """
 
     slo: str
@@ -69,6 +70,7 @@ class ObjectiveResult(Frozen):
     effective: float | None = None
     correlation_s: float | None = None
     fail_confidence: float | None = None
+    budget_spent: Interval | None = None
     verdict: Verdict
     reason: str
     notes: tuple[str, ...] = ()

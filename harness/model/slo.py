@@ -23,6 +23,14 @@ Operator = Literal["lte", "gte", "lt", "gt"]
 SYMBOLS: dict[str, str] = {"lte": "<=", "gte": ">=", "lt": "<", "gt": ">"}
 
 
+SHORTHAND_DAYS = {"m": 1 / 1440, "h": 1 / 24, "d": 1.0, "w": 7.0, "M": 30.0, "Q": 90.0, "Y": 365.0}
+
+
+def shorthand_seconds(text: str) -> float:
+    """Seconds of an OpenSLO duration; months, quarters and years, whose length varies, as 30, 90 and 365 days."""
+    return int(text[:-1]) * SHORTHAND_DAYS[text[-1]] * 86400.0
+
+
 def _text(value: object) -> object:
     if isinstance(value, bool | int | float):
         raise ValueError(f'annotations are strings: write "{str(value).lower()}" in quotes')
@@ -30,9 +38,23 @@ def _text(value: object) -> object:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Method = Literal["Occurrences", "Timeslices", "RatioTimeslices"]
 
 
-class ObjectMetadata(Frozen):
+class Written(Frozen):
+    """A mapping as it stands in a file: a key without a value is as good as an absent one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {key: value for key, value in data.items() if value is not None or key not in known}
+
+
+class ObjectMetadata(Written):
     """Name, title and annotations of a document."""
 
     name: Name
@@ -41,21 +63,21 @@ class ObjectMetadata(Frozen):
     annotations: dict[str, Text] = {}
 
 
-class MetricSource(Frozen):
+class MetricSource(Written):
     """Where a metric comes from; the fields of `spec` belong to the type."""
 
     metric_source_ref: str = Field(default="", alias="metricSourceRef")
     type: str = ""
-    spec: dict[str, JsonValue] = {}
+    spec: JsonValue = {}
 
 
-class Metric(Frozen):
+class Metric(Written):
     """One query."""
 
     metric_source: MetricSource = Field(alias="metricSource")
 
 
-class RatioMetric(Frozen):
+class RatioMetric(Written):
     """good/total, bad/total, or a ratio that somebody else computed (raw)."""
 
     counter: bool = True
@@ -77,7 +99,7 @@ class RatioMetric(Frozen):
         return self
 
 
-class SLISpec(Frozen):
+class SLISpec(Written):
     """What is measured."""
 
     description: Description = ""
@@ -91,38 +113,53 @@ class SLISpec(Frozen):
         return self
 
 
-class Calendar(Frozen):
-    """A calendar-aligned window."""
+class Calendar(Written):
+    """A calendar-aligned window: it begins at this local time, and again after each duration."""
 
-    start_time: str = Field(alias="startTime")
+    start_time: str = Field(alias="startTime", pattern=r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$")
     time_zone: str = Field(alias="timeZone")
 
 
-class TimeWindow(Frozen):
+class TimeWindow(Written):
     """Over how long the budget counts."""
 
     duration: Shorthand
     is_rolling: bool = Field(default=False, alias="isRolling")
     calendar: Calendar | None = None
 
+    @model_validator(mode="after")
+    def _rolling_or_calendar(self) -> TimeWindow:
+        if self.is_rolling == (self.calendar is not None):
+            raise ValueError("a time window is either rolling (isRolling: true) or aligned to a calendar")
+        return self
 
-class ObjectiveSpec(Frozen):
+
+class ObjectiveSpec(Written):
     """A target, and for threshold metrics the value to compare with."""
 
     display_name: str = Field(default="", alias="displayName")
     op: Operator | None = None
-    value: float | None = None
+    value: Finite | None = None
     target: float | None = Field(default=None, ge=0, lt=1)
     target_percent: float | None = Field(default=None, ge=0, lt=100, alias="targetPercent")
     time_slice_target: float | None = Field(default=None, gt=0, le=1, alias="timeSliceTarget")
-    time_slice_window: Shorthand | int | None = Field(default=None, alias="timeSliceWindow")
-    composite_weight: float | None = Field(default=None, gt=0, alias="compositeWeight")
+    time_slice_window: Shorthand | Annotated[Finite, Field(gt=0)] | None = Field(default=None, alias="timeSliceWindow")
+    indicator: InlineSLI | None = None
+    indicator_ref: str = Field(default="", alias="indicatorRef")
+    composite_weight: Finite | None = Field(default=None, gt=0, alias="compositeWeight")
 
     @model_validator(mode="after")
     def _one_target(self) -> ObjectiveSpec:
         if (self.target is None) == (self.target_percent is None):
             raise ValueError("an objective needs exactly one of target and targetPercent")
+        if self.indicator is not None and self.indicator_ref:
+            raise ValueError("an objective has at most one of indicator and indicatorRef")
         return self
+
+    @property
+    def has_indicator(self) -> bool:
+        """Whether it brings its own, as the parts of a composite SLO do."""
+        return self.indicator is not None or bool(self.indicator_ref)
 
     @property
     def share(self) -> float:
@@ -130,7 +167,7 @@ class ObjectiveSpec(Frozen):
         return self.target if self.target is not None else round((self.target_percent or 0.0) / 100, 12)
 
 
-class InlineSLI(Frozen):
+class InlineSLI(Written):
     """An SLI inside an SLO."""
 
     api_version: Literal["openslo/v1"] = Field(default="openslo/v1", alias="apiVersion")
@@ -139,7 +176,7 @@ class InlineSLI(Frozen):
     spec: SLISpec
 
 
-class SLOSpec(Frozen):
+class SLOSpec(Written):
     """Indicator, window and objectives of an SLO."""
 
     description: Description = ""
@@ -147,18 +184,24 @@ class SLOSpec(Frozen):
     indicator: InlineSLI | None = None
     indicator_ref: str = Field(default="", alias="indicatorRef")
     time_window: tuple[TimeWindow, ...] = Field(default=(), max_length=1, alias="timeWindow")
-    budgeting_method: Literal["Occurrences", "Timeslices", "RatioTimeslices"] = Field(alias="budgetingMethod")
+    budgeting_method: Method | None = Field(default=None, alias="budgetingMethod")
     objectives: tuple[ObjectiveSpec, ...] = Field(min_length=1)
     alert_policies: tuple[AlertPolicyRef | AlertPolicy, ...] = Field(default=(), alias="alertPolicies")
 
     @model_validator(mode="after")
     def _one_indicator(self) -> SLOSpec:
-        if (self.indicator is None) == (not self.indicator_ref):
+        own = [objective.has_indicator for objective in self.objectives]
+        given = (self.indicator is not None) + bool(self.indicator_ref)
+        if any(own) and (given or not all(own)):
+            raise ValueError("either the SLO has an indicator or each of its objectives has its own, not both")
+        if not any(own) and given != 1:
             raise ValueError("an SLO needs exactly one of indicator and indicatorRef")
+        if self.indicator is not None and self.indicator.spec.threshold_metric and len(self.objectives) > 1:
+            raise ValueError("with a thresholdMetric there can be one objective only")
         return self
 
 
-class Document(Frozen):
+class Document(Written):
     """Base of the seven kinds."""
 
     api_version: Literal["openslo/v1"] = Field(alias="apiVersion")
@@ -175,7 +218,7 @@ class SLI(Document):
     spec: SLISpec
 
 
-class DataSourceSpec(Frozen):
+class DataSourceSpec(Written):
     description: Description = ""
     type: str
     connection_details: JsonValue = Field(default=None, alias="connectionDetails")
@@ -186,7 +229,7 @@ class DataSource(Document):
     spec: DataSourceSpec
 
 
-class ServiceSpec(Frozen):
+class ServiceSpec(Written):
     description: Description = ""
 
 
@@ -195,50 +238,50 @@ class Service(Document):
     spec: ServiceSpec = ServiceSpec()
 
 
-class Condition(Frozen):
+class Condition(Written):
     """A burn rate above `threshold` over `lookbackWindow`."""
 
     kind: Literal["burnrate"] = "burnrate"
     op: Operator = "gte"
-    threshold: float
+    threshold: Finite
     lookback_window: Shorthand = Field(alias="lookbackWindow")
     alert_after: str = Field(default="0m", pattern=r"^\d+[mhdwMQY]$", alias="alertAfter")
 
 
-class AlertConditionSpec(Frozen):
+class AlertConditionSpec(Written):
     description: Description = ""
     severity: str
     condition: Condition
 
 
-class AlertCondition(Frozen):
+class AlertCondition(Written):
     api_version: Literal["openslo/v1"] = Field(default="openslo/v1", alias="apiVersion")
     kind: Literal["AlertCondition"]
     metadata: ObjectMetadata
     spec: AlertConditionSpec
 
 
-class ConditionRef(Frozen):
+class ConditionRef(Written):
     condition_ref: str = Field(alias="conditionRef")
 
 
-class AlertNotificationTargetSpec(Frozen):
+class AlertNotificationTargetSpec(Written):
     description: Description = ""
     target: str
 
 
-class AlertNotificationTarget(Frozen):
+class AlertNotificationTarget(Written):
     api_version: Literal["openslo/v1"] = Field(default="openslo/v1", alias="apiVersion")
     kind: Literal["AlertNotificationTarget"]
     metadata: ObjectMetadata
     spec: AlertNotificationTargetSpec
 
 
-class TargetRef(Frozen):
+class TargetRef(Written):
     target_ref: str = Field(alias="targetRef")
 
 
-class AlertPolicySpec(Frozen):
+class AlertPolicySpec(Written):
     description: Description = ""
     alert_when_no_data: bool = Field(default=False, alias="alertWhenNoData")
     alert_when_resolved: bool = Field(default=False, alias="alertWhenResolved")
@@ -249,17 +292,18 @@ class AlertPolicySpec(Frozen):
     )
 
 
-class AlertPolicy(Frozen):
+class AlertPolicy(Written):
     api_version: Literal["openslo/v1"] = Field(default="openslo/v1", alias="apiVersion")
     kind: Literal["AlertPolicy"]
     metadata: ObjectMetadata
     spec: AlertPolicySpec
 
 
-class AlertPolicyRef(Frozen):
+class AlertPolicyRef(Written):
     alert_policy_ref: str = Field(alias="alertPolicyRef")
 
 
+ObjectiveSpec.model_rebuild()
 SLOSpec.model_rebuild()
 KINDS: dict[str, type[Frozen]] = {
     "SLO": SLO,
@@ -300,6 +344,34 @@ def _levels(value: object) -> object:
     return value
 
 
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def for_each(text: str) -> dict[str, tuple[str, ...]]:
+    """ "region=sjc,lax; service=api" → the values of each name. ValueError with what was expected."""
+    found: dict[str, tuple[str, ...]] = {}
+    for part in text.split(";"):
+        name, equals, values = (word.strip() for word in part.partition("="))
+        listed = tuple(one.strip() for one in values.split(","))
+        named = re.fullmatch(r"[a-z][a-z0-9-]*", name) and name not in found
+        if not equals or not named or not all(map(_WORD.fullmatch, listed)):
+            raise ValueError(f'{text!r} does not say what for: write it as in "region=sjc,lax; service=api"')
+        if len(set(listed)) < len(listed):
+            raise ValueError(f"{text!r} names something twice")
+        found[name] = listed
+    return found
+
+
+def _texts(value: object) -> object:
+    return for_each(value) if isinstance(value, str) else value
+
+
+def _durations(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+ForEach = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_texts)]
+Durations = Annotated[tuple[Annotated[Duration, Field(gt=0)], ...], BeforeValidator(_durations)]
 Share = Annotated[float, BeforeValidator(_share), Field(gt=0, le=1)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
 Levels = Annotated[tuple[int, ...], BeforeValidator(_levels)]
@@ -328,6 +400,11 @@ class Annotations(Frozen):
     )
     minimum_events: Count = Field(
         default=1, alias="harness/minimum-events", description="with fewer events the objective is INCONCLUSIVE"
+    )
+    missing_data: Literal["inconclusive", "bad"] = Field(
+        default="inconclusive",
+        alias="harness/missing-data",
+        description="what a slice or a window without a single event means; it never counts as good",
     )
     target: Share | None = Field(
         default=None,
@@ -361,6 +438,17 @@ class Annotations(Frozen):
         "both counts are shown, and a difference that no missing data explains is a finding",
     )
 
+    for_each: ForEach = Field(
+        default={},
+        alias="harness/for-each",
+        description='one SLO for each value, as in "region=sjc,lax": `${region}` in its texts is replaced',
+    )
+    not_judged: str = Field(
+        default="",
+        alias="harness/not-judged",
+        description="why no run here can measure it: it is told in every report, and never judged",
+    )
+
     @model_validator(mode="after")
     def _levels_of_something(self) -> Annotations:
         if self.levels and not self.experiment:
@@ -370,6 +458,16 @@ class Annotations(Frozen):
         if self.phase and not self.experiment:
             raise ValueError("harness/phase tells a step of a fault's recovery: say of which with harness/experiment")
         return self
+
+
+class ConditionAnnotations(Frozen):
+    """What an AlertCondition of OpenSLO v1 cannot say."""
+
+    also_over: Durations = Field(
+        default=(),
+        alias="harness/also-over",
+        description='further look-back windows over which the burn rate must hold too, as in "5m"',
+    )
 
 
 # ---- indicators: what the judge can count ---------------------------------------------------------------------------
@@ -518,7 +616,17 @@ class WritablePrimaries(Frozen):
     longest_gap: Duration = Field(default=4.5, gt=0, alias="longestGap")
 
 
-Indicator = (
+class AcrossRuns(Frozen):
+    """What only many runs can show; one run says that it is judged across runs.
+
+    `detection-time` and `recovery-time`: the mean over the faults of all runs, in seconds. `changes-per-day`: releases
+    that were deployed and did not fail. `change-failures`: the share of deployed releases that failed.
+    """
+
+    measure: Literal["detection-time", "recovery-time", "changes-per-day", "change-failures"]
+
+
+SimpleIndicator = (
     RequestRatio
     | CounterRatio
     | GaugeShare
@@ -532,6 +640,7 @@ Indicator = (
     | AlertTime
     | DeploymentTime
     | WritablePrimaries
+    | AcrossRuns
 )
 
 
@@ -542,6 +651,55 @@ class Objective(Frozen):
     target: float = Field(gt=0, le=1)
     op: Operator | None = None
     value: float | None = None
+    slice_target: float | None = None
+    slice_s: float | None = None
+
+
+class Part(Frozen):
+    """One of the objectives that a composite SLO combines, with its own indicator."""
+
+    source: str
+    indicator: SimpleIndicator
+    objective: Objective
+    weight: float = 1.0
+
+
+class Composite(Frozen):
+    """The weighted mean of several objectives' shares of good events."""
+
+    parts: tuple[Part, ...]
+
+
+Indicator = SimpleIndicator | Composite
+
+
+def simple(indicator: Indicator) -> tuple[SimpleIndicator, ...]:
+    """The indicators that one consists of: the parts of a composite, else itself."""
+    return tuple(part.indicator for part in indicator.parts) if isinstance(indicator, Composite) else (indicator,)
+
+
+class BudgetWindow(Frozen):
+    """The time window of an SLO's error budget; `start_time` and `time_zone` belong to calendar windows."""
+
+    duration: Shorthand
+    start_time: str = ""
+    time_zone: str = ""
+
+
+class BurnRateAlert(Frozen):
+    """Fires when the burn rate meets `op threshold` over `over_s` and each of `also_over_s` for `after_s` seconds."""
+
+    name: str
+    policy: str
+    severity: str
+    op: Operator = "gte"
+    threshold: float
+    over_s: float
+    also_over_s: tuple[float, ...] = ()
+    after_s: float = 0.0
+    when_breaching: bool = False
+    when_resolved: bool = False
+    when_no_data: bool = False
 
 
 class Slo(Frozen):
@@ -556,3 +714,11 @@ class Slo(Frozen):
     annotations: Annotations = Annotations()
     indicator: Indicator
     objectives: tuple[Objective, ...]
+    method: Method = "Occurrences"
+    time_window: BudgetWindow | None = None
+    alerts: tuple[BurnRateAlert, ...] = ()
+
+    @property
+    def in_one_run(self) -> bool:
+        """Whether one run can tell anything of it; the findings name those of which it cannot."""
+        return not self.annotations.not_judged and not isinstance(self.indicator, AcrossRuns)

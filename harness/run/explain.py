@@ -20,9 +20,10 @@ def explain(folder: RunFolder, objective: str, limit: int) -> list[tuple[str, Ex
     """(what the SLO counts in words, the explanation) for every result of the objective. Raises BadInput for none."""
     from harness.judge import explain as judge
     from harness.metrics.evidence import load_evidence
-    from harness.spec import openslo
+    from harness.spec.openslo import load_slos
+    from harness.spec.words import explain as in_words
 
-    slos = openslo.load_slos(slo_folders(folder.inputs / "slos"))
+    slos = load_slos(slo_folders(folder.inputs / "slos"))
     judgement = judge_folder(folder)
     found = judge.explain(load_evidence(folder), slos, judgement, objective, limit)
     if not found:
@@ -30,7 +31,7 @@ def explain(folder: RunFolder, objective: str, limit: int) -> list[tuple[str, Ex
         close = difflib.get_close_matches(objective, names, n=3, cutoff=0.4)
         fix = f"did you mean {', '.join(close)}?" if close else f"one of: {', '.join(names)}"
         raise BadInput(f"no objective {objective!r} was judged in {folder.run_id}", fix=fix)
-    told = {slo.name: openslo.explain(slo) for slo in slos}
+    told = {slo.name: in_words(slo) for slo in slos}
     return [(told[one.result.slo], one) for one in found]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BadInput, BadInputs
+from harness.errors import BadInput, BadInputs, NotExecuted
 
 FOLDERS = ("scenarios", "deploy", "experiments", "slos")
 
@@ -20,6 +20,7 @@ class Result:
     kind: str
     mistakes: tuple[BadInput, ...] = ()
     explanation: tuple[str, ...] = ()
+    not_executed: tuple[NotExecuted, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -32,6 +33,7 @@ class Result:
                 for m in self.mistakes
             ],
             "explanation": list(self.explanation),
+            "not_executed": [str(one) for one in self.not_executed],
         }
 
 
@@ -71,10 +73,10 @@ def _check(file: Path) -> Result:
         first = read_documents(file)[0]
         kind = _kind(first.data)
         return Result(file, kind, explanation=_explain(file, kind))
-    except BadInputs as several:
-        return Result(file, kind, tuple(several.mistakes))
-    except BadInput as one:
-        return Result(file, kind, (one,))
+    except BadInput as refused:
+        found = refused.mistakes if isinstance(refused, BadInputs) else [refused]
+        wrong = tuple(one for one in found if not isinstance(one, NotExecuted))
+        return Result(file, kind, wrong, (), tuple(one for one in found if isinstance(one, NotExecuted)))
 
 
 def _kind(data: Any) -> str:
@@ -105,7 +107,8 @@ def _explain(file: Path, kind: str) -> tuple[str, ...]:
 
         load_experiment(file)
         return ()
-    from harness.spec.openslo import explain, load_slos
+    from harness.spec.openslo import load_slos
+    from harness.spec.words import explain
 
     if kind not in OPENSLO_KINDS:
         raise BadInput(

@@ -8,71 +8,22 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
-
-from pydantic import Field, model_validator
+from typing import Any
 
 from harness.errors import BadInput, BadInputs
 from harness.model import slo as model
-from harness.model.base import Frozen, format_duration, parse_duration
-from harness.model.slo import PREFIX, Annotations, Objective, Slo
+from harness.model.base import parse_duration
+from harness.model.slo import PREFIX, Annotations, ConditionAnnotations, Objective, Slo
+from harness.spec import budgets
+from harness.spec.budgets import not_executed
+from harness.spec.foreach import instances, with_values
+from harness.spec.sources import FAULT_INDICATORS, ONCE, indicator_of, is_ratio, sources
+from harness.spec.words import listed
 from harness.spec.yaml import KeyPath, Located, Node, parse, read_documents
 
-T = TypeVar("T", bound=Frozen)
 Path_ = tuple[str | int, ...]
-REFERENCE = "see docs/reference/slos.md"
-
-
-# ---- what the sources' `spec` may hold ------------------------------------------------------------------------------
-
-
-class _Prometheus(Frozen):
-    """`query` names series; `expression` is PromQL that Prometheus evaluates itself."""
-
-    query: str = ""
-    expression: str = ""
-    per: str = ""
-    unit: str = ""
-    equals: float | None = None
-    after: float | None = None
-    per_arrival: float | None = Field(default=None, gt=0, alias="perArrival")
-    max_rate: float | None = Field(default=None, gt=0, alias="maxRate")
-
-    @model_validator(mode="after")
-    def _one_question(self) -> _Prometheus:
-        if bool(self.query) == bool(self.expression):
-            raise ValueError("needs exactly one of query (series) and expression (PromQL that Prometheus evaluates)")
-        if self.expression and self.model_fields_set - {"expression"}:
-            raise ValueError("nothing else belongs beside expression: it is recorded as Prometheus answers it")
-        return self
-
-
-class _Check(Frozen):
-    checks: tuple[str, ...] = ()
-
-
-class _Nothing(Frozen):
-    pass
-
-
-SPECS: dict[str, type[Frozen]] = {
-    "RequestRecord": model.RequestFilter,
-    "Beacon": model.RequestFilter,
-    "Prometheus": _Prometheus,
-    "Check": _Check,
-    "Coverage": model.MonitoringCoverage,
-    "Recovery": model.RecoveryTime,
-    "Ledger": model.DataLossMeasure,
-    "Alert": model.AlertTime,
-    "Deployment": _Nothing,
-    "Primaries": model.WritablePrimaries,
-}
-RATIO_SOURCES = ("RequestRecord", "Beacon", "Prometheus", "Check", "Coverage")
-RATIOS = (model.RequestRatio, model.CounterRatio, model.ComputedRatio, model.CheckRatio, model.MonitoringCoverage)
-ONCE = (model.ComputedRatio, model.IncreasePer, model.WritablePrimaries)
-FAULT_INDICATORS = (model.RecoveryTime, model.ReactionTime, model.AlertTime)
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
@@ -99,7 +50,7 @@ def read(file: Path) -> list[Located[Any]]:
     for node in read_documents(file):
         for part in _parts(node):
             with _Collect(mistakes):
-                documents.append(_document(part))
+                documents.extend([_document(one) for one in instances(part)])
     if mistakes:
         raise BadInputs(mistakes)
     return documents
@@ -108,7 +59,7 @@ def read(file: Path) -> list[Located[Any]]:
 def _parts(node: Node) -> list[Node]:
     """A list of documents is as good as several."""
     if isinstance(node.data, list) and node.data and all(isinstance(item, dict) for item in node.data):
-        return [_below(node, (index,), item) for index, item in enumerate(node.data)]
+        return [node.below((index,), item) for index, item in enumerate(node.data)]
     return [node]
 
 
@@ -132,7 +83,9 @@ def _check_annotations(node: Node, kind: str) -> None:
     path: Path_ = ("metadata", "annotations")
     ours = {key: value for key, value in _at(node, path, {}).items() if key.startswith(PREFIX)}
     if kind == "SLO":
-        parse(_below(node, path, ours), Annotations)
+        parse(node.below(path, ours), Annotations)
+    elif kind == "AlertCondition":
+        parse(node.below(path, ours), ConditionAnnotations)
     elif ours:
         key = next(iter(ours))
         raise node.error((*path, key), f"only an SLO may have {PREFIX} annotations", f"move {key} to the SLO")
@@ -146,12 +99,6 @@ def _at(node: Node, path: KeyPath, default: Any = None) -> Any:
         except (KeyError, IndexError, TypeError):
             return default
     return default if data is None else data
-
-
-def _below(node: Node, path: Path_, data: Any) -> Node:
-    """A part of a document as a node of its own, so that mistakes in it keep their lines."""
-    lines = {key[len(path) :]: line for key, line in node.lines.items() if key[: len(path)] == path}
-    return replace(node, data=data, lines=lines, first_line=node.line(path))
 
 
 class _Collect:
@@ -267,7 +214,7 @@ def _check_references(document: Located[Any], catalogue: _Catalogue) -> None:
     elif isinstance(value, model.AlertPolicy):
         policies.append(((), value))
     elif isinstance(value, model.SLI):
-        for path, source in _sources(("spec",), value.spec):
+        for path, source in sources(("spec",), value.spec):
             if source.metric_source_ref:
                 catalogue.need(document, (*path, "metricSourceRef"), "DataSource", source.metric_source_ref)
     for path, policy in policies:
@@ -288,23 +235,14 @@ def experiments_named(slos: Iterable[Slo]) -> dict[str, list[tuple[str, int]]]:
     """
     found: dict[str, list[tuple[str, int]]] = {}
     for slo in slos:
-        excused = slo.indicator.excused_before if isinstance(slo.indicator, model.DataLossMeasure) else {}
+        if slo.annotations.not_judged:
+            continue
+        losses = [one for one in model.simple(slo.indicator) if isinstance(one, model.DataLossMeasure)]
+        excused = [name for one in losses for name in one.excused_before]
         file, _, line = slo.origin.rpartition(":")
         for name in dict.fromkeys([slo.annotations.experiment, *excused]):
             if name:
                 found.setdefault(name, []).append((file, int(line)))
-    return found
-
-
-def _sources(path: Path_, spec: model.SLISpec) -> list[tuple[Path_, model.MetricSource]]:
-    found: list[tuple[Path_, model.MetricSource]] = []
-    if spec.threshold_metric:
-        found.append(((*path, "thresholdMetric", "metricSource"), spec.threshold_metric.metric_source))
-    if spec.ratio_metric:
-        for role in ("good", "bad", "total", "raw"):
-            metric = getattr(spec.ratio_metric, role)
-            if metric:
-                found.append(((*path, "ratioMetric", role, "metricSource"), metric.metric_source))
     return found
 
 
@@ -347,8 +285,8 @@ def _check_promises(slos: Sequence[Slo]) -> None:
         if set(other.annotations.levels) != set(promised):
             file, _, line = slo.origin.rpartition(":")
             raise BadInput(
-                f"{slo.name} promises levels {_listed(promised)} during {experiment}, "
-                f"but {other.name} ({other.origin}) promises {_listed(other.annotations.levels)}",
+                f"{slo.name} promises levels {listed(promised)} during {experiment}, "
+                f"but {other.name} ({other.origin}) promises {listed(other.annotations.levels)}",
                 file=file,
                 line=int(line),
                 key="metadata.annotations.harness/levels",
@@ -375,38 +313,32 @@ def _check_phases(slos: Sequence[Slo]) -> None:
 def _resolve(document: Located[model.SLO], catalogue: _Catalogue) -> Slo:
     value, spec = document.value, document.value.spec
     notes = parse(
-        _below(
-            document.node,
+        document.node.below(
             ("metadata", "annotations"),
             {key: text for key, text in value.metadata.annotations.items() if key.startswith(PREFIX)},
         ),
         Annotations,
     ).value
-    if spec.budgeting_method != "Occurrences":
-        raise document.error(
-            ("spec", "budgetingMethod"),
-            f"{spec.budgeting_method} is not executed here",
-            "use Occurrences: good events divided by all events",
+    if spec.budgeting_method is None:
+        raise not_executed(
+            document, ("spec",), "does not say how its budget counts", "add budgetingMethod: Occurrences, for example"
         )
-    owner: Located[Any] = document
-    path: Path_ = ("spec", "indicator", "spec")
-    if spec.indicator is not None:
-        sli = spec.indicator.spec
-    else:
-        owner = catalogue.need(document, ("spec", "indicatorRef"), "SLI", spec.indicator_ref)
-        path, sli = ("spec",), owner.value.spec
-    source, indicator = _indicator(owner, path, sli, catalogue)
-    if isinstance(indicator, FAULT_INDICATORS) and notes.window != "fault":
-        raise document.error(
-            ("metadata", "annotations"),
-            f"{source} measures from a fault on",
-            "add the annotation harness/window: fault, and harness/experiment to choose one",
-        )
-    if isinstance(indicator, ONCE) and notes.claim == "system":
-        raise document.error(
-            ("metadata", "annotations", "harness/claim"),
-            f"{source} gives one value in a run, from which nothing can be inferred",
-            "claim the run",
+    found = [
+        _objective_of(document, ("spec", "objectives", index), entry, notes, catalogue)
+        for index, entry in enumerate(spec.objectives)
+    ]
+    combined = any(entry.has_indicator or entry.composite_weight is not None for entry in spec.objectives)
+    indicator: model.Indicator = found[0].indicator
+    objectives = tuple(part.objective for part in found)
+    if combined:
+        indicator, objectives = model.Composite(parts=tuple(found)), (_combined(found, notes),)
+    alerts = budgets.alerts(document, spec.alert_policies, catalogue.need)
+    if alerts and not isinstance(indicator, budgets.SLICED):
+        raise not_executed(
+            document,
+            ("spec", "alertPolicies"),
+            "burn rates are worked out for counted requests, counters and gauges only",
+            "remove the policy, or count events",
         )
     return Slo(
         name=value.metadata.name,
@@ -414,14 +346,69 @@ def _resolve(document: Located[model.SLO], catalogue: _Catalogue) -> Slo:
         description=spec.description,
         service=spec.service,
         origin=f"{document.file}:{document.line(('metadata', 'name'))}",
-        source=source,
+        source=" and ".join(dict.fromkeys(part.source for part in found)),
         annotations=notes,
         indicator=indicator,
-        objectives=tuple(
-            _objective(document, ("spec", "objectives", index), entry, indicator, notes)
-            for index, entry in enumerate(spec.objectives)
-        ),
+        objectives=objectives,
+        method=spec.budgeting_method,
+        time_window=budgets.time_window(document, spec.time_window),
+        alerts=alerts,
     )
+
+
+def _combined(parts: Sequence[model.Part], notes: Annotations) -> Objective:
+    """What must hold of a composite SLO: the weighted mean of the targets, unless an annotation gives one."""
+    weight = sum(part.weight for part in parts)
+    mean = sum(part.weight * part.objective.target for part in parts) / weight
+    target = notes.target or round(mean, 12)
+    return Objective(title=f"weighted mean of {len(parts)} objectives", target=target)
+
+
+def _objective_of(
+    document: Located[model.SLO], path: Path_, entry: model.ObjectiveSpec, notes: Annotations, catalogue: _Catalogue
+) -> model.Part:
+    """One objective with its indicator: its own, or the SLO's."""
+    spec = document.value.spec
+    holder, place = (entry, path) if entry.has_indicator else (spec, ("spec",))
+    if entry.has_indicator or entry.composite_weight is not None:
+        notes = notes.model_copy(update={"target": None})  # of all of them together
+    owner: Located[Any] = document
+    if holder.indicator is not None:
+        sli, where = holder.indicator.spec, (*place, "indicator", "spec")
+    else:
+        owner = catalogue.need(document, (*place, "indicatorRef"), "SLI", holder.indicator_ref)
+        if notes.for_each:
+            values = {name: chosen[0] for name, chosen in notes.for_each.items()}
+            owner = parse(with_values(owner.node, values), model.SLI)
+        sli, where = owner.value.spec, ("spec",)
+    source, indicator = indicator_of(owner, where, sli, catalogue.need)
+    _check_notes(document, source, indicator, notes)
+    objective = _objective(document, path, entry, indicator, notes)
+    target, seconds = budgets.slices(document, path, entry, spec.budgeting_method or "Occurrences", indicator)
+    return model.Part(
+        source=source,
+        indicator=indicator,
+        objective=objective.model_copy(update={"slice_target": target, "slice_s": seconds}),
+        weight=entry.composite_weight or 1.0,
+    )
+
+
+def _check_notes(document: Located[Any], source: str, indicator: model.Indicator, notes: Annotations) -> None:
+    """Annotations that do not go with what is measured."""
+    if isinstance(indicator, FAULT_INDICATORS) and notes.window != "fault":
+        raise document.error(
+            ("metadata", "annotations"),
+            f"{source} measures from a fault on",
+            "add the annotation harness/window: fault, and harness/experiment to choose one",
+        )
+    method = document.value.spec.budgeting_method
+    if notes.claim == "system" and (isinstance(indicator, ONCE) or method != "Occurrences"):
+        gives = f"{source} gives one value in a run" if method == "Occurrences" else "slices hang together"
+        raise document.error(
+            ("metadata", "annotations", "harness/claim"),
+            f"{gives}, from which nothing can be inferred",
+            "claim the run",
+        )
 
 
 def _objective(
@@ -442,9 +429,12 @@ def _objective(
         )
     if not target:
         raise document.error((*path, "target"), "a target of 0 asks for nothing", "give the least share of good events")
-    if isinstance(indicator, RATIOS):
-        if value is not None:
-            raise document.error((*path, "value"), "belongs to a thresholdMetric", "remove it; a ratio has a target")
+    if is_ratio(indicator):
+        for key in ("value", "op"):
+            if getattr(entry, key) is not None:
+                raise not_executed(
+                    document, (*path, key), "belongs to a thresholdMetric", "remove it; a ratio has a target"
+                )
         op = None
     elif op is None or value is None:
         raise document.error(path, "a thresholdMetric needs op and value", "add op: lte and value: 300, for example")
@@ -464,254 +454,3 @@ def _declared(indicator: model.Indicator, notes: Annotations) -> tuple[float | N
         if notes.data_loss == "0":
             return 0.0, "harness/data-loss"
     return None, ""
-
-
-def _indicator(
-    owner: Located[Any], path: Path_, sli: model.SLISpec, catalogue: _Catalogue
-) -> tuple[str, model.Indicator]:
-    parts: dict[str, tuple[Path_, str, Any]] = {}
-    for where, source in _sources(path, sli):
-        parts[str(where[-2])] = (where, *_source(owner, where, source, catalogue))
-    if "thresholdMetric" in parts:
-        where, kind, spec = parts["thresholdMetric"]
-        return kind, _threshold(owner, where, kind, spec)
-    where, kind, total = parts.get("total") or parts["raw"]
-    if "raw" in parts:
-        return kind, _raw(owner, where, kind, total, sli.ratio_metric)
-    role = "good" if "good" in parts else "bad"
-    other_where, other_kind, part = parts[role]
-    if other_kind != kind:
-        raise owner.error(other_where, f"{role} comes from {other_kind}, total from {kind}", "use one source for both")
-    return kind, _ratio(owner, where, kind, role, part, total, sli.ratio_metric)
-
-
-def _source(owner: Located[Any], path: Path_, source: model.MetricSource, catalogue: _Catalogue) -> tuple[str, Any]:
-    kind = source.type
-    if source.metric_source_ref:
-        found = catalogue.need(owner, (*path, "metricSourceRef"), "DataSource", source.metric_source_ref)
-        if kind and kind != found.value.spec.type:
-            raise owner.error((*path, "type"), f"{kind}, but the DataSource is {found.value.spec.type}", "remove type")
-        kind = found.value.spec.type
-    if kind not in SPECS:
-        close = difflib.get_close_matches(kind, SPECS, n=1)
-        fix = f"did you mean {close[0]}?" if close else f"one of: {', '.join(SPECS)}"
-        raise owner.error((*path, "type"), f"a source of type {kind!r} is not executed here", fix)
-    return kind, parse(_below(owner.node, (*path, "spec"), source.spec), SPECS[kind]).value
-
-
-def _ratio(
-    owner: Located[Any], where: Path_, kind: str, role: str, part: Any, total: Any, metric: model.RatioMetric | None
-) -> model.Indicator:
-    if kind in ("RequestRecord", "Beacon"):
-        table = "requests" if kind == "RequestRecord" else "beacon"
-        return model.RequestRatio.model_validate({"table": table, "total": total, role: part})
-    if kind == "Prometheus":
-        if metric is not None and not metric.counter:
-            raise owner.error(
-                where[:-2], "ratios of gauges are not executed here", "use a thresholdMetric with op, value"
-            )
-        for query, name in ((part.query, role), (total.query, "total")):
-            _selector(owner, (*where[:-2], name, "metricSource", "spec", "query"), query)
-        return model.CounterRatio.model_validate(
-            {"total": total.query, role: part.query, "per_arrival": total.per_arrival, "max_rate": total.max_rate}
-        )
-    if kind == "Check":
-        return model.CheckRatio(checks=total.checks)
-    if kind == "Coverage":
-        return model.MonitoringCoverage(label=total.label)
-    raise owner.error((*where, "type"), f"{kind} measures a value, not a ratio", "put it under thresholdMetric")
-
-
-def _raw(
-    owner: Located[Any], where: Path_, kind: str, spec: Any, metric: model.RatioMetric | None
-) -> model.ComputedRatio:
-    """A ratio that Prometheus computes: it is recorded as it was answered, and marked so."""
-    if kind != "Prometheus":
-        raise owner.error((*where, "type"), f"a raw ratio of {kind} is not executed here", "give good and total")
-    failure = metric is not None and metric.raw_type == "failure"
-    return model.ComputedRatio(query=spec.expression or spec.query, failure=failure)
-
-
-def _threshold(owner: Located[Any], where: Path_, kind: str, spec: Any) -> model.Indicator:
-    if kind == "Prometheus":
-        if spec.expression:
-            return model.GaugeShare(query=spec.expression, computed=True)
-        for key in ("query", "per"):
-            if getattr(spec, key):
-                _selector(owner, (*where, "spec", key), getattr(spec, key))
-        if spec.per:
-            return model.IncreasePer(query=spec.query, per=spec.per, unit=spec.unit or "ratio")
-        if spec.equals is not None:
-            return model.ReactionTime(query=spec.query, equals=spec.equals, after=spec.after)
-        return model.GaugeShare(query=spec.query)
-    if kind == "Deployment":
-        return model.DeploymentTime()
-    if kind in RATIO_SOURCES:
-        raise owner.error((*where, "type"), f"{kind} counts a ratio", "put it under ratioMetric with good and total")
-    indicator: model.Indicator = spec
-    return indicator
-
-
-def _selector(owner: Located[Any], path: KeyPath, query: str) -> None:
-    from harness.model.promql import parse_selector
-
-    try:
-        parse_selector(query)
-    except ValueError as error:
-        _refuse(owner, path, str(error))
-
-
-def _refuse(owner: Located[Any], path: KeyPath, cause: str) -> NoReturn:
-    raise owner.error(
-        path,
-        cause,
-        'name series only, as in sophia_requests_total{service="unified-api"}: increases and sums are computed here, '
-        "from raw samples",
-    )
-
-
-# ---- in plain words -------------------------------------------------------------------------------------------------
-
-BOUNDS = {"lte": "at most", "lt": "less than", "gte": "at least", "gt": "more than"}
-
-
-def explain(slo: Slo) -> str:
-    """What the SLO counts, where from, over which window, and what must hold: a few plain sentences."""
-    notes = slo.annotations
-    goals = "; ".join(goal(slo.indicator, objective) for objective in slo.objectives)
-    sentences = [
-        f"{slo.title} ({slo.service}): {what(slo.indicator)}; {window(slo)}.",
-        f"Must hold: {goals}.",
-        f"Meanwhile answers at level {_listed(notes.levels)} count as served." if notes.levels else "",
-        f"Fewer than {notes.minimum_events} events decide nothing." if notes.minimum_events > 1 else "",
-        "It speaks of this run only." if notes.claim == "run" else "",
-        f"It speaks of the platform, {percent(notes.confidence)} sure." if notes.claim == "system" else "",
-    ]
-    return " ".join(sentence for sentence in sentences if sentence)
-
-
-def percent(share: float) -> str:
-    """0.999 → "99.9 %"."""
-    return f"{float(f'{share * 100:.10g}'):g} %"
-
-
-def _listed(items: Iterable[object]) -> str:
-    return " or ".join(str(item) for item in items)
-
-
-def window(slo: Slo) -> str:
-    """Over which stretch the SLO is judged, in words."""
-    notes = slo.annotations
-    if notes.window == "fault":
-        return f"judged from each fault of {notes.experiment or 'any experiment'} on"
-    return {
-        "steady": "judged outside of fault windows, after the warm-up",
-        "run": "judged over the whole run after the warm-up",
-    }[notes.window]
-
-
-def goal(indicator: model.Indicator, objective: Objective) -> str:
-    """What must hold, in words."""
-    title = f" ({objective.title})" if objective.title else ""
-    if objective.op is None or objective.value is None:
-        return f"{'all' if objective.target == 1 else f'at least {percent(objective.target)}'}{title}"
-    if isinstance(indicator, model.DataLossMeasure) and indicator.measure == "writes":
-        share = "not one" if objective.target == 1 else f"at most {percent(1 - objective.target)}"
-        return f"{share} of the acknowledged writes{title}"
-    bound = f"{BOUNDS[objective.op]} {_valued(indicator, objective.value)}"
-    if isinstance(indicator, model.GaugeShare):
-        return f"{bound} in at least {percent(objective.target)} of the time{title}"
-    if isinstance(indicator, FAULT_INDICATORS) and objective.target < 1:
-        return f"{bound} for at least {percent(objective.target)} of the faults{title}"
-    return f"{bound}{title}"
-
-
-def _valued(indicator: model.Indicator, value: float) -> str:
-    if isinstance(indicator, model.IncreasePer):
-        return f"{value:g} {indicator.unit}"
-    if isinstance(indicator, model.GaugeShare | model.WritablePrimaries):
-        return f"{value:g}"
-    return format_duration(value)
-
-
-def what(indicator: model.Indicator) -> str:
-    """What is counted and where from, in words."""
-    match indicator:
-        case model.RequestRatio():
-            return _requests(indicator)
-        case model.CounterRatio():
-            part = f"as good {indicator.good}" if indicator.good else f"as bad {indicator.bad}"
-            return f"of the increase of {indicator.total}, as Prometheus scraped it, counts {part}"
-        case model.GaugeShare(computed=computed):
-            how = "as Prometheus evaluates it every second" if computed else "as Prometheus scrapes it"
-            return f"looks at {indicator.query} all the time, {how}"
-        case model.ComputedRatio():
-            part = "bad" if indicator.failure else "good"
-            return f"takes the ratio of {part} events as Prometheus computed it: {indicator.query}"
-        case model.IncreasePer():
-            return f"divides the increase of {indicator.query} by that of {indicator.per}, as Prometheus scraped them"
-        case model.CheckRatio():
-            return (
-                f"counts what the platform's checks ({', '.join(indicator.checks) or 'all'}) looked at and found right"
-            )
-        case model.MonitoringCoverage():
-            return f"of the services that were deployed, counts those that Prometheus scraped (by {indicator.label})"
-        case model.RecoveryTime():
-            by = f" by {_listed(indicator.regions)}" if indicator.regions else ""
-            level = "at full service" if indicator.until == "full-service" else "served at a promised level"
-            return f"times by beacon and request record how long users were not {level}{by}, until it stayed so"
-        case model.ReactionTime():
-            first = f"first at {indicator.after:g}, then " if indicator.after is not None else ""
-            return f"times from the fault until Prometheus saw {indicator.query} {first}at {indicator.equals:g}"
-        case model.DataLossMeasure():
-            where = f"in {' and '.join(indicator.regions)}"
-            excused = "".join(
-                f", but for what was acknowledged within {format_duration(time)} before {name}"
-                for name, time in indicator.excused_before.items()
-            )
-            if indicator.measure == "seconds":
-                return f"reads every acknowledged write back {where}: how long before the fault was the oldest lost one"
-            return (
-                f"reads every acknowledged write back {where} and counts what is {_listed(indicator.states)}{excused}"
-            )
-        case model.AlertTime():
-            labels = ", ".join(f'{name}="{value}"' for name, value in indicator.labels.items())
-            narrowed = f" with {labels}" if labels else ""
-            if indicator.until == "resolved":
-                alert = f"the alert {indicator.name} ({indicator.severity})"
-                return f"times from when the fault was seen gone until {alert}{narrowed} had resolved"
-            return f"times from the fault until the alert {indicator.name} fired at {indicator.severity}{narrowed}"
-        case model.DeploymentTime():
-            return "times the deployment of all services"
-        case model.WritablePrimaries():
-            return (
-                f"counts how many databases were writable at the same time, by asking those of "
-                f"{' and '.join(indicator.regions)} all the time"
-            )
-
-
-def _requests(ratio: model.RequestRatio) -> str:
-    source = "the load's own record" if ratio.table == "requests" else "the beacon's probes"
-    subject = f"the requests that {_filter(ratio.total)}" if _filter(ratio.total) else "all requests"
-    part = ratio.good or ratio.bad or model.RequestFilter()
-    same = {name: getattr(model.RequestFilter(), name) for name in part.model_fields_set}
-    # What total and part have in common is said once.
-    rest = part.model_copy(
-        update={name: empty for name, empty in same.items() if getattr(part, name) == getattr(ratio.total, name)}
-    )
-    return (
-        f"of {subject} in {source}, counts{'' if ratio.good else ' as bad'} those that {_filter(rest) or 'there are'}"
-    )
-
-
-def _filter(chosen: model.RequestFilter) -> str:
-    words = [
-        (f"were {_listed(chosen.journeys)}", bool(chosen.journeys)),
-        ("were served" if chosen.outcome == "served" else "failed", chosen.outcome != "any"),
-        (f"took less than {format_duration(chosen.faster_than or 0.0)}", chosen.faster_than is not None),
-        (f"had {chosen.content} content", chosen.content != "any"),
-        (f"were at level {_listed(chosen.levels)}", bool(chosen.levels)),
-        (f"came from {_listed(chosen.regions)}", bool(chosen.regions)),
-        (f"were answered by release {_listed(chosen.releases)}", bool(chosen.releases)),
-    ]
-    return " and ".join(text for text, holds in words if holds)

@@ -34,6 +34,16 @@ class Node:
             parts = parts[:-1]
         return self.lines.get(parts, self.first_line)
 
+    def below(self, path: KeyPath, data: Any) -> Node:
+        """A part of the document as a node of its own, so that mistakes in it keep their lines."""
+        parts = tuple(path)
+        lines = {key[len(parts) :]: line for key, line in self.lines.items() if key[: len(parts)] == parts}
+        return Node(self.file, data, lines, self.line(parts))
+
+    def key(self, path: KeyPath) -> str:
+        """How the path is told."""
+        return dotted(path)
+
     def error(self, path: KeyPath, cause: str, fix: str = "") -> BadInput:
         """A BadInput that points at this path of the file."""
         return BadInput(cause, file=self.file, line=self.line(path), key=dotted(path), fix=fix)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import BadInput, BadInputs
-from harness.spec.openslo import explain, load_slos
+from harness.spec.openslo import load_slos
+from harness.spec.words import explain
 
 FILES = sorted((Path(__file__).parents[2] / "slos").rglob("*.yaml"))
 TEXTS = [file.read_text() for file in FILES]

@@ -10,7 +10,8 @@ import pytest
 from harness.errors import BadInput, BadInputs
 from harness.model import slo as model
 from harness.model.promql import parse_selector
-from harness.spec.openslo import experiments_named, explain, load_slos, read
+from harness.spec.openslo import experiments_named, load_slos, read
+from harness.spec.words import explain
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,7 +113,12 @@ def replaced(old: str, new: str) -> str:
         (replaced("type: RequestRecord\n            spec: {outcome", "type: Any\n            spec: {outcome"), 17, "type 'Any' is not executed"),
         (replaced("type: RequestRecord\n            spec: {outcome", "type: Beacon\n            spec: {outcome"), 16, "good comes from Beacon"),
         (replaced("        good:", "        better:"), 15, "unknown key 'better'"),
-        (replaced("budgetingMethod: Occurrences", "budgetingMethod: Timeslices"), 23, "Timeslices is not executed"),
+        (replaced("budgetingMethod: Occurrences", "budgetingMethod: Timeslices"), 25, "Timeslices needs timeSliceTarget"),
+        (replaced("budgetingMethod: Occurrences", "budgetingMethod: RatioTimeslices"), 25, "RatioTimeslices needs timeSliceWindow"),
+        (replaced("  budgetingMethod: Occurrences\n", ""), 8, "does not say how its budget counts"),
+        (replaced("target: 0.999", "target: 0.999\n      timeSliceTarget: 0.9"), 27, "means nothing to Occurrences"),
+        (replaced("target: 0.999", "target: 0.999\n      timeSliceWindow: 1m"), 27, "means nothing to Occurrences"),
+        (replaced("target: 0.999", "target: 0.999\n      op: gt"), 27, "thresholdMetric"),
         (replaced("budgetingMethod: Occurrences", "budgetingMethod: Sometimes"), 23, "Sometimes"),
         (replaced("target: 0.999", "target: 1"), 26, "less than 1"),
         (replaced("target: 0.999", "target: 99.9"), 26, "less than 1"),
@@ -282,12 +288,12 @@ def test_a_list_of_documents_is_as_good_as_several(load):
 def test_what_openslo_allows_but_nobody_executes_here_is_read_and_refused(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text(
-        GOOD.replace("RequestRecord", "Datadog").replace("Occurrences", "RatioTimeslices")
+        GOOD.replace("type: RequestRecord", "type: Datadog").replace("Occurrences", "RatioTimeslices")
         + "      timeSliceWindow: 1m\n  timeWindow:\n    - duration: 1M\n      calendar: "
         "{startTime: 2026-01-01 12:00:00, timeZone: Europe/Berlin}\n"
     )
     assert len(read(file)) == 1
-    with pytest.raises(BadInputs, match="RatioTimeslices is not executed"):
+    with pytest.raises(BadInputs, match="a source of type 'Datadog' is not executed"):
         load_slos([file])
 
 

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 from harness.model.slo import Annotations, Frozen
-from harness.spec.openslo import SPECS, explain, load_slos
+from harness.spec.openslo import load_slos
+from harness.spec.sources import SPECS
+from harness.spec.words import explain
 
 DOCS = Path(__file__).parents[2] / "docs"
 
