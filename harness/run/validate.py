@@ -80,6 +80,8 @@ def _check(file: Path) -> Result:
 
 
 def _kind(data: Any) -> str:
+    if isinstance(data, list) and data:  # OpenSLO documents may stand in a list
+        return _kind(data[0])
     if isinstance(data, dict):
         if "method" in data or "steady-state-hypothesis" in data:
             return "Experiment"
