@@ -27,6 +27,7 @@ from harness.model.judgement import (
     Control,
     Finding,
     Interval,
+    ObjectiveResult,
     Spent,
     Verdict,
 )
@@ -76,7 +77,7 @@ class Stretch:
     seconds: Interval
 
 
-def attribute(facts: Facts) -> Attribution | None:
+def attribute(facts: Facts, results: Sequence[ObjectiveResult] = ()) -> Attribution | None:
     """None when nobody observed the users' side after the warm-up."""
     run = choose(facts.spans, "run")
     tables = [rows for rows in (facts.beacon, facts.requests) if rows is not None]
@@ -97,7 +98,7 @@ def attribute(facts: Facts) -> Attribution | None:
         causes=tuple(causes),
         stretches=tuple(_listed(one, reach) for one, reach in shown[: how.listed]),
         unlisted=max(0, len(shown) - how.listed),
-        budgets=tuple(_budgets(facts, reaches)),
+        budgets=tuple(_budgets(facts, reaches, results)),
     )
 
 
@@ -226,36 +227,40 @@ def _listed(one: Stretch, reach: Reach | None) -> BadStretch:
     )
 
 
-def _budgets(facts: Facts, reaches: Sequence[Reach]) -> Iterator[BudgetSplit]:
-    """Each objective on requests or probes: who spent its budget."""
-    for slo in facts.slos:
-        if not isinstance(slo.indicator, RequestRatio):
+def _budgets(facts: Facts, reaches: Sequence[Reach], results: Sequence[ObjectiveResult]) -> Iterator[BudgetSplit]:
+    """Each objective on requests or probes: who spent its budget. What had no failure needs no second look."""
+    counted: dict[tuple[RequestRatio, tuple[Span, ...]], Ints] = {}
+    asked = {(slo.name, objective.title): (slo, objective) for slo in facts.slos for objective in slo.objectives}
+    for result in results:
+        slo, objective = asked[result.slo, result.objective]
+        if not isinstance(slo.indicator, RequestRatio) or not result.events:
             continue
-        rows = facts.requests if slo.indicator.table == "requests" else facts.beacon
-        spans = facts.judged(slo)
-        if rows is None or not spans:
-            continue
-        good, bad, open_ = count_masks(rows, slo.indicator, spans, facts)
-        start = np.where(rows.started_ns[bad] >= 0, rows.started_ns[bad], rows.intended_ns[bad])
-        spent = np.bincount(
-            causes_of(reaches, start, np.maximum(rows.finished_ns[bad], start)) + 1, minlength=len(reaches) + 1
+        key = (slo.indicator, facts.judged(slo))
+        if result.bad and key not in counted:
+            counted[key] = _spent(facts, reaches, *key)
+        spent = counted[key] if result.bad else np.zeros(len(reaches) + 1, dtype=np.int64)
+        yield BudgetSplit(
+            slo=slo.name,
+            objective=objective.title,
+            events=result.events,
+            allowed=(1.0 - objective.target) * result.events,
+            faults=tuple(
+                Spent(experiment=reach.fault.experiment, fault=reach.fault.fault, bad=int(number))
+                for reach, number in zip(reaches, spent[1:], strict=True)
+            ),
+            platform=int(spent[0]),
+            unknown=result.unknown,
         )
-        missing = sum(rows.missing.possibly_within(span.start_ns, span.end_ns) for span in spans)
-        unknown = int(np.count_nonzero(open_)) + missing
-        events = int(np.count_nonzero(good)) + int(spent.sum()) + unknown
-        for objective in slo.objectives:
-            yield BudgetSplit(
-                slo=slo.name,
-                objective=objective.title,
-                events=events,
-                allowed=(1.0 - objective.target) * events,
-                faults=tuple(
-                    Spent(experiment=reach.fault.experiment, fault=reach.fault.fault, bad=int(number))
-                    for reach, number in zip(reaches, spent[1:], strict=True)
-                ),
-                platform=int(spent[0]),
-                unknown=unknown,
-            )
+
+
+def _spent(facts: Facts, reaches: Sequence[Reach], ratio: RequestRatio, spans: tuple[Span, ...]) -> Ints:
+    """How many bad events belong to none, and to each fault."""
+    rows = facts.requests if ratio.table == "requests" else facts.beacon
+    assert rows is not None
+    bad = count_masks(rows, ratio, spans, facts)[1]
+    start = np.where(rows.started_ns[bad] >= 0, rows.started_ns[bad], rows.intended_ns[bad])
+    causes = causes_of(reaches, start, np.maximum(rows.finished_ns[bad], start))
+    return np.bincount(causes + 1, minlength=len(reaches) + 1)
 
 
 def attribution_findings(told: Attribution | None = None) -> tuple[Finding, ...]:

@@ -32,7 +32,7 @@ def judge(evidence: Evidence, slos: Sequence[Slo]) -> Judgement:
     notes = [*_guarded("findings", lambda: findings(facts), crashes)]
     recoveries = _guarded("recovery", lambda: tuple(story(facts, fault) for fault in facts.faults), crashes)
     data_loss = _guarded("data loss", lambda: losses.summary(losses.fates_of(facts), facts.faults), crashes)
-    told = _guarded("attribution", lambda: tuple(filter(None, [attribute(facts)])), crashes)
+    told = _guarded("attribution", lambda: tuple(filter(None, [attribute(facts, results)])), crashes)
     notes.extend(_guarded("attribution", lambda: attribution_findings(*told), crashes))
     notes.extend(crashes)
     verdict = merge(results, notes)
