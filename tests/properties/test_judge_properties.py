@@ -19,6 +19,7 @@ from harness.judge.decide import Counts, compare, decide
 from harness.judge.verdict import merge
 from harness.model.judgement import Interval, Judgement, Verdict, worst
 from harness.model.records import READBACK_COLUMNS, REQUEST_COLUMNS, SAMPLE_COLUMNS, Content, Outcome
+from harness.model.scenario import Constant
 from harness.model.slo import CounterRatio, DataLossMeasure, RecoveryTime, RequestFilter, RequestRatio, Slo
 from harness.testing.evidence import (
     WALL_NS,
@@ -145,6 +146,10 @@ SLOS: list[Slo] = [
         RequestRatio(table="requests", total=RequestFilter(), good=SERVED),
         0.9, name="meanwhile", window="fault", experiment="kill-weaviate", levels="1,3",
     ),
+    slo(
+        RequestRatio(table="requests", total=RequestFilter(), good=SERVED),
+        0.8, name="platform", claim="system", correlation="1s",
+    ),
     slo(RecoveryTime(), 0.95, op="lte", value=5.0, name="recovery", window="fault"),
     slo(RecoveryTime(until="served"), 0.95, op="lte", value=5.0, name="served again", window="fault"),
 ]  # fmt: skip
@@ -161,7 +166,9 @@ HURT: list[dict[str, Any]] = [
     {"latency": 0.2, "late": 0.1},
     {"latency": 0.5},
 ]
-SCENARIO = scenario(load=scenario().load.model_copy(update={"warm_up": 5.0}))
+SCENARIO = scenario(
+    load=scenario().load.model_copy(update={"warm_up": 5.0, "arrivals": Constant(kind="constant", rate=RATE)})
+)
 EVENTS = happened(expected=round(78 * RATE))
 
 
@@ -221,8 +228,16 @@ def test_one_more_failure_never_improves_a_ratio(rows, which):
     before = ranks(judged(rows))
     worse = [request(which, which / RATE, status=500) if row["arrival"] == which else row for row in rows]
     for name, verdict in ranks(judged(worse)).items():
-        if name in ("served", "fast", "meanwhile"):
+        if name in ("served", "fast", "meanwhile", "platform"):
             assert verdict.rank >= before[name].rank or rows[which]["outcome"] == Outcome.SKIPPED, name
+
+
+def test_the_claim_on_the_platform_can_pass_and_fail_here():
+    """Negative control: the properties above are not held by a claim that is always INCONCLUSIVE."""
+    whole = [request(arrival, arrival / RATE) for arrival in range(round(78 * RATE))]
+    assert ranks(judged(whole))["platform"] is Verdict.PASS
+    broken = [request(arrival, arrival / RATE, status=500) for arrival in range(round(78 * RATE))]
+    assert ranks(judged(broken))["platform"] is Verdict.FAIL
 
 
 @given(runs(), st.randoms(use_true_random=False))
