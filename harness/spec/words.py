@@ -30,6 +30,7 @@ def explain(slo: Slo) -> str:
         *(alert(one) for one in slo.alerts),
         f"Meanwhile answers at level {listed(notes.levels)} count as served." if notes.levels else "",
         f"Fewer than {notes.minimum_events} events decide nothing." if notes.minimum_events > 1 else "",
+        f"It must agree with what {notes.same_as} counts." if notes.same_as else "",
         "It speaks of this run only." if notes.claim == "run" else "",
         f"It speaks of the platform, {percent(notes.confidence)} sure." if notes.claim == "system" else "",
         f"Here it is not judged: {notes.not_judged}." if notes.not_judged else "",

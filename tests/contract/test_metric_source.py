@@ -289,6 +289,8 @@ def test_warnings_are_kept(says):
     ("body", "status", "words"),
     [
         ('{"status": "error", "errorType": "timeout", "error": "query timed out"}', 503, "query timed out"),
+        ('{"status": "error", "errorType": "execution", "error": "query processing would load too many samples"}', 422,
+         "too many samples"),
         ("<html>bad gateway</html>", 502, "did not answer in JSON (HTTP 502)"),
         ("[]", 200, "refused"),
         ('{"status": "success", "data": {"resultType": "vector", "result": []}}', 200, "no raw samples"),
