@@ -41,6 +41,8 @@ def reaction(facts: Facts, fault: Fault, wanted: ReactionTime) -> Value:
     found = [_first(facts, fault, one, _shows(facts, fault, one, wanted)) for one in series]
     if any(already for already, _, _ in found):
         return Value(Interval(), f"{name} was seen before the fault already")
+    if wanted.after is None and not all(_seen_before(facts, fault, one) for one in series):
+        return Value(Interval(), f"just before the fault nobody looked whether {name} was seen already")
     known = min(_known_until(facts, fault, one) for one in series)
     times = [(low, high) for _, low, high in found if high is not None]
     if times:
@@ -76,7 +78,10 @@ def alert(facts: Facts, fault: Fault, wanted: AlertTime) -> Value:
     if any(already for already, _, _ in found):
         return Value(Interval(), f"{name} was firing before the fault already")
     times = [high for _, _, high in found if high is not None]
-    known = facts.samples.last_scrape_ms(around(facts, fault)[0])
+    start = around(facts, fault)[0]
+    if times and facts.samples.watched_since(start) >= start:
+        return Value(Interval(), f"just before the fault nobody looked whether {name} was firing already")
+    known = facts.samples.last_scrape_ms(start)
     if times:  # it fires at an evaluation, and none was missed while Prometheus scraped without a pause
         at = min(times)
         return _timed(facts, fault, at if known >= at else known, at, f"{name} fired")
@@ -117,6 +122,22 @@ def _first(facts: Facts, fault: Fault, series: Series, shows: NDArray[np.bool_])
     index = int(hits[0])
     last = float(series.t_ms[index - 1]) if index else start
     return False, max(last, start), float(series.t_ms[index])
+
+
+def _seen_before(facts: Facts, fault: Fault, series: Series) -> bool:
+    """Whether the last look at this gauge before the fault, an interval ago at most, told a number or its absence."""
+    start, _ = around(facts, fault)
+    samples, scrapes = facts.samples, facts.samples.scrapes.get(series.key)
+    looks = [series.t_ms, series.nan_ms, series.stale_ms, *([scrapes.t_ms] if scrapes is not None else [])]
+    before = np.unique(np.concatenate(looks))
+    before = before[before < start]
+    if not len(before):  # there was nothing to look at yet, if Prometheus was looking at all
+        return samples.watched_since(start) < start
+    last = int(before[-1])
+    if start - last > LATE * samples.step_ms(series) or last in series.nan_ms:
+        return False
+    failed = scrapes is not None and last in scrapes.t_ms[~scrapes.up]
+    return last in series.t_ms or not failed
 
 
 def _known_until(facts: Facts, fault: Fault, series: Series) -> float:

@@ -74,11 +74,14 @@ class Damage:
     undecided: frozenset[str]
 
 
-def whole(good: bool) -> Evidence:
-    """A run without a hole in its evidence: every objective is met, or every one is missed."""
+def whole(good: bool, early: bool = False) -> Evidence:
+    """A run without a hole in its evidence: every objective is met, or every one is missed.
+
+    `early`: but the alert fires and the breaker is open before the fault already, which proves nothing.
+    """
     bad = 0.0 if good else 0.2
     alert = {"alertname": "Down", "alertstate": "firing", "severity": "P1"}
-    begun = 41.0 if good else 60.0
+    begun = 30.0 if early else 41.0 if good else 60.0
     late = [second + 0.3 for second in range(-5, 78) if begun <= second < 70]
     rows = [
         *scraped("up"),

@@ -19,6 +19,7 @@ def verdicts(run: Evidence) -> dict[str, Verdict]:
     return {**{result.slo: result.verdict for result in told.objectives}, "run": told.verdict}
 
 
+RUNS = {"good": GOOD, "bad": BAD, "early": whole(good=True, early=True)}
 WHOLE = {"good": verdicts(GOOD), "bad": verdicts(BAD)}
 
 
@@ -36,6 +37,11 @@ def test_a_good_run_is_no_longer_passed(name):
     )
     for one, verdict in after.items():
         assert verdict in (Verdict.PASS, Verdict.INCONCLUSIVE), f"{one}: what is missing is no failure"
+
+
+def test_what_was_there_before_the_fault_proves_nothing():
+    told = verdicts(RUNS["early"])
+    assert (told["alert"], told["breaker"]) == (Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE)
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -59,12 +65,14 @@ def test_two_damages_are_no_better_than_one(first, second, good):
         assert verdict in (before[one], Verdict.INCONCLUSIVE)
 
 
-@given(st.booleans(), st.lists(st.tuples(st.integers(-6, 80), st.integers(1, 20)), min_size=1, max_size=4))
+@given(
+    st.sampled_from(sorted(RUNS)), st.lists(st.tuples(st.integers(-6, 80), st.integers(1, 20)), min_size=1, max_size=4)
+)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_stretches_without_prometheus_never_help(good, stretches):
+def test_stretches_without_prometheus_never_help(which, stretches):
     from harness.testing.evidence import wall_ms
 
-    run = GOOD if good else BAD
+    run = RUNS[which]
     kept = [
         row
         for row in samples_of(run)
