@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -132,25 +133,25 @@ def bins(record: Requests, width_s: float, *, start_s: float | None = None, end_
 def percentile(latency_s: Floats, quantile: float) -> float:
     """The nearest-rank order statistic: the smallest latency that `quantile` of all do not exceed; NaN of none."""
     known = np.sort(latency_s[~np.isnan(latency_s)])
-    return float(known[_rank(np.array([len(known)]), quantile)[0]]) if len(known) else float("nan")
+    return float(known[_rank(len(known), quantile)]) if len(known) else float("nan")
 
 
-def _rank(number: Ints, quantile: float) -> Ints:
+def _rank(number: int, quantile: float) -> int:
     # the small amount keeps 0.95 * 20 = 19.000000000000004 from becoming rank 20
-    rank: Ints = np.maximum(np.ceil(quantile * number - 1e-9).astype(np.int64), 1) - 1
-    return rank
+    return max(math.ceil(quantile * number - 1e-9), 1) - 1
 
 
 def _percentiles(latency_s: Floats, index: Ints, number: int) -> Floats:
+    """Exact percentiles of each bin; `index` ascends, so that a bin is one slice, which is far faster than one sort."""
     known = ~np.isnan(latency_s)
     latency_s, index = latency_s[known], index[known]
-    ordered = latency_s[np.lexsort((latency_s, index))]
     sizes = np.bincount(index, minlength=number)
-    starts = np.concatenate(([0], np.cumsum(sizes)[:-1])) if number else np.zeros(0, dtype=np.int64)
+    ends = np.cumsum(sizes)
     result = np.full((len(QUANTILES), number), np.nan)
-    filled = sizes > 0
-    for row, quantile in enumerate(QUANTILES):
-        result[row, filled] = ordered[starts[filled] + _rank(sizes[filled], quantile)]
+    for column in np.flatnonzero(sizes):
+        ordered = np.sort(latency_s[ends[column] - sizes[column] : ends[column]])
+        for row, quantile in enumerate(QUANTILES):
+            result[row, column] = ordered[_rank(sizes[column], quantile)]
     return result
 
 
