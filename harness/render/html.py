@@ -14,10 +14,10 @@ from markupsafe import Markup
 from harness.model import events as e
 from harness.model.evidence import Evidence
 from harness.model.judgement import Judgement, Verdict
-from harness.render import words
+from harness.render import sureness, words
 from harness.render.faults import Fault, faults
 from harness.render.page import TONES, Note, Page, Tile, badge
-from harness.render.sections import over_time, reading, record, resilience, result
+from harness.render.sections import alerts, over_time, reading, record, resilience, result
 from harness.render.story import all_of, duration_s, first
 
 
@@ -65,7 +65,7 @@ def _page(evidence: Evidence, judgement: Judgement, root: str) -> Page:
         over_time.over_time(evidence, found),
         resilience.recoveries(evidence, judgement, found),
         resilience.data_loss(evidence, judgement),
-        resilience.alerts(evidence, found),
+        alerts.alerts(evidence, found),
         record.deployment(evidence),
         record.trust(evidence),
         record.facts(evidence, judgement),
@@ -97,7 +97,8 @@ def _release(evidence: Evidence, judgement: Judgement) -> str:
 
 
 def _meaning(judgement: Judgement) -> str:
-    return f"{words.tally(judgement.objectives)}. {judgement.verdict} means: {words.MEANING[judgement.verdict]}."
+    told = f"{words.tally(judgement.objectives)}. {judgement.verdict} means: {words.MEANING[judgement.verdict]}."
+    return f"{told} {sureness.overall(judgement)}".strip()
 
 
 def _origin(evidence: Evidence, judgement: Judgement) -> str:

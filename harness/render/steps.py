@@ -18,7 +18,7 @@ NAMES: dict[PhaseName, str] = {
     "full-service": "full service",
 }
 MEANING: dict[PhaseName, str] = {
-    "first-failure": "A user first got no good answer",
+    "first-failure": "A user first got less than full service",
     "detected": "An alert fired, or a breaker opened",
     "failed-over": "Another instance took over",
     "ready": "What was hit is ready again",

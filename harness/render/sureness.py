@@ -6,17 +6,31 @@ import math
 from collections.abc import Callable
 
 from harness.judge.bounds import lower, mean_lower
-from harness.model.judgement import ObjectiveResult, Verdict
-from harness.render.words import NARROW, count, duration, grouped, requirement, span
+from harness.model.judgement import Judgement, ObjectiveResult, Verdict
+from harness.render.words import NARROW, count, duration, grouped, line, requirement, span
 
 MOST_EVENTS = 100_000_000
 INFERRED = ("steady", "fault")  # windows in which a ratio of events says something of the platform beyond this run
 
 
+def overall(judgement: Judgement) -> str:
+    """How sure the whole is: how many objectives speak of the platform, and how many of this run only."""
+    said = [it for it in judgement.objectives if it.claim == "system" and it.confidence]
+    counted = len(judgement.objectives) - len(said)
+    if not judgement.objectives:
+        return ""
+    if not said:
+        return "How sure: all was counted or measured in this run, and no more is claimed; another run may differ."
+    levels = sorted({_share(it.confidence or 0.0) for it in said})
+    rest = f"; {grouped(counted)} are about this run only, counted or measured" if counted else ""
+    at = " to ".join(dict.fromkeys((levels[0], levels[-1])))
+    return f"How sure: {grouped(len(said))} are about the platform, with {at} confidence{rest}."
+
+
 def how_sure(result: ObjectiveResult) -> str:
     """One sentence: what the verdict rests on, and how far it can be wrong."""
     if _nothing(result):
-        return "Nothing is known: there are no data, and no data never pass."
+        return "Nothing is known: there are no data to judge by, and without data nothing passes."
     if result.unit != "ratio":
         return _of_value(result)
     return _of_platform(result) if result.claim == "system" else _of_run(result)
@@ -49,7 +63,7 @@ def settle(result: ObjectiveResult, seconds: float = 0.0) -> str:
     if result.verdict is not Verdict.INCONCLUSIVE:
         return ""
     if _nothing(result):
-        return "The missing data. Mend what is named as the reason, and run again."
+        return f"The data that are missing: {line(result.reason, 160)}. Mend that, and run again."
     if result.unit != "ratio" or result.target is None:
         return "A closer look: more frequent observations, so that the earliest and the latest lie on the same side."
     if result.unknown and (told := _of_unknown(result)):

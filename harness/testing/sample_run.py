@@ -16,7 +16,18 @@ from harness.model import events as e
 from harness.model.evidence import Evidence, MetricAnswer
 from harness.model.judgement import Judgement
 from harness.model.records import GENERATOR_COLUMNS, REQUEST_COLUMNS, Content, Outcome
-from harness.model.scenario import Constant, ExperimentRef, Load, Rollout, RolloutStep, ScenarioSpec, TargetRef
+from harness.model.scenario import (
+    Comparison,
+    Constant,
+    ErrorCriterion,
+    ExperimentRef,
+    Load,
+    Rollout,
+    RolloutStep,
+    ScenarioSpec,
+    SlowCriterion,
+    TargetRef,
+)
 from harness.testing.sample_judgement import judgement_of
 from harness.testing.sample_row import (
     EXPERIMENT,
@@ -50,12 +61,13 @@ def sample(kind: Kind = "pass", *, seed: int = 7) -> tuple[Evidence, Judgement]:
 
 
 def _evidence(kind: Kind, seed: int, rows: list[Row]) -> Evidence:
+    requests = _table(REQUEST_COLUMNS, [row.__dict__ for row in rows])
     lost = ("Prometheus answered nothing after 51 s: connection refused",)
     return Evidence(
         run_id=f"20261120-140300-{kind}",
         scenario=_scenario(kind),
-        events=_events(kind, seed, rows),
-        requests=_table(REQUEST_COLUMNS, [row.__dict__ for row in rows]),
+        events=_events(kind, seed, rows, requests),
+        requests=requests,
         beacon=None if kind == "rollback" else _table(REQUEST_COLUMNS, [row.__dict__ for row in _beacon()]),
         generator=_table(GENERATOR_COLUMNS, _generator()),
         ledger=None,
@@ -87,7 +99,7 @@ def _request(kind: Kind, index: int, at: float, draw: random.Random) -> Row:
         )
     elif draw.random() < 0.0015:
         latency, status, content = 0.012, 502, Content.UNCHECKED
-    elif canary and draw.random() < 0.09:
+    elif canary and draw.random() < (0.005 if at < 75 else 0.2):
         latency, status, content = 0.012, 500, Content.UNCHECKED
     started = at + 0.0001 + draw.random() / 5000
     return Row(
@@ -177,6 +189,12 @@ def _scenario(kind: Kind) -> ScenarioSpec:
             service="unified-api",
             baseline="2.4.0",
             canary="2.4.1",
+            compare=Comparison(
+                criteria=(
+                    ErrorCriterion(kind="errors", ratio=1.0, plus=0.01),
+                    SlowCriterion(kind="slow", above=0.2, plus=0.02),
+                )
+            ),
             steps=(
                 RolloutStep(share=0.1, bake=30.0),
                 RolloutStep(share=0.5, bake=30.0),
@@ -189,11 +207,11 @@ def _scenario(kind: Kind) -> ScenarioSpec:
     )
 
 
-def _events(kind: Kind, seed: int, rows: Sequence[Row]) -> tuple[e.AnyEvent, ...]:
+def _events(kind: Kind, seed: int, rows: Sequence[Row], requests: pa.Table) -> tuple[e.AnyEvent, ...]:
     timed = [
         *_opening(kind, seed),
         *_deployment(),
-        *(_gate(rows) if kind == "rollback" else _chaos(kind)),
+        *(_gate(rows, requests) if kind == "rollback" else _chaos(kind)),
         *_closing(kind),
     ]
     return tuple(
@@ -379,7 +397,18 @@ def _chaos(kind: Kind) -> list[Timed]:
     ]
 
 
-def _gate(rows: Sequence[Row]) -> list[Timed]:
+def _gate(rows: Sequence[Row], requests: pa.Table) -> list[Timed]:
+    from harness.judge.sequential.record import of_table
+    from harness.judge.sequential.watch import again
+
+    rollout = _scenario("rollback").rollout
+    assert rollout is not None
+    record = of_table(requests, "2.4.0", "2.4.1")
+
+    def compared(step: int, low: float, high: float) -> Timed:
+        asked = e.Compared(step=step, word="open", from_ns=at_ns(low), bake_ns=at_ns(low), until_ns=at_ns(high))
+        return high, again(asked, record, rollout)
+
     def seen(low: float, high: float, share: float) -> e.ShareSeen:
         inside = [row for row in rows if at_ns(low) <= row.intended_ns < at_ns(high)]
         canary = sum(row.release == "2.4.1" for row in inside)
@@ -400,12 +429,19 @@ def _gate(rows: Sequence[Row]) -> list[Timed]:
                 reason="error rate 0.9 %, below 1 % as far as 118 canary requests tell",
             ),
         ),
+        compared(0, 48.0, 75.0),
         (75.0, e.ShareSet(share=0.5, actuator="haproxy")),
         (78.0, seen(75, 78, 0.5)),
         (
             86.0,
-            e.Decided(step=1, decision="ROLLBACK", state="rolled-back", reason="error rate of 2.4.1 is 9 %, above 5 %"),
+            e.Decided(
+                step=1,
+                decision="ROLLBACK",
+                state="rolled-back",
+                reason="errors: 21 of 145 of the canary, 4 of 2022 of the baseline",
+            ),
         ),
+        compared(1, 78.0, 86.0),
         (86.1, e.ShareSet(share=0.0, actuator="haproxy")),
         (91.0, seen(89, 91, 0.0)),
         (91.1, e.RolledBack(seconds=5.1, seen=True)),

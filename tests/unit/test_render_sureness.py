@@ -100,8 +100,8 @@ def test_unknown_events_are_told_at_their_worst() -> None:
 
 def test_nothing_known_is_told_as_that() -> None:
     result = _ratio(Counts(0, 0))
-    assert "no data never pass" in how_sure(result)
-    assert "missing data" in settle(result)
+    assert "without data nothing passes" in how_sure(result)
+    assert "data that are missing" in settle(result)
     assert intervals.drawing(result) == ""
 
 

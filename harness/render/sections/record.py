@@ -203,6 +203,11 @@ WORDS: tuple[tuple[str, Cell], ...] = (
         "Served, full service",
         "Served: users get at least the level promised for that fault. Full service: level 1 again, and it stayed so.",
     ),
+    ("Detection time (MTTD)", "From the fault to the first alert for it. P1 is the most urgent kind of alert."),
+    (
+        "Canary",
+        "A new release that gets a small share of the traffic first, beside the stable release.",
+    ),
     ("Recovery time (RTO)", "From the fault to full service, as users see it. RTO is the objective for it."),
     (
         "Data loss (RPO)",

@@ -1,4 +1,4 @@
-"""What the faults did: recovery, data loss, alerts."""
+"""What the faults did: recovery and data loss."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.render.page import (
     table,
 )
 from harness.render.series import requests, stretches
-from harness.render.story import all_of, origin_ns, titles, wall_to_mono_ns
+from harness.render.story import all_of, origin_ns, titles
 from harness.render.timeline import sign
 from harness.render.words import sentence
 
@@ -91,7 +91,7 @@ def _steps(recovery: Recovery) -> tuple[Table, ...]:
         )
         for it in recovery.phases
     ]
-    caption = "Steps to full service, counted from the fault, as [earliest, latest]. What a step took adds up."
+    caption = "Steps to full service, from the earliest to the latest possible. What they took adds up to the whole."
     return (table(caption, ("Step", "Reached after", "Took", "Who told, and how"), rows),) if rows else ()
 
 
@@ -200,31 +200,3 @@ def data_loss(evidence: Evidence, judgement: Judgement) -> Section | None:
 
 def _none(value: int) -> Cell:
     return "0" if not value else badge("fail", str(value))
-
-
-def alerts(evidence: Evidence, found: tuple[Fault, ...]) -> Section | None:
-    seen = all_of(evidence.events, e.AlertSeen)
-    if not seen:
-        if not found:
-            return None
-        return Section("alerts", "Alerts", (Part(paragraphs=("No alert was seen during this run.",)),))
-    origin = origin_ns(evidence)
-    rows: list[tuple[Cell, ...]] = []
-    for it in sorted(seen, key=lambda it: it.firing_wall_ns):
-        fired = (wall_to_mono_ns(evidence, it.firing_wall_ns) - origin) / 1e9
-        cause = [fault for fault in found if fault.landed_s is not None and fault.landed_s <= fired]
-        after = words.duration(fired - (cause[-1].landed_s or 0.0)) if cause else "—"
-        labels = ", ".join(f"{key}={value}" for key, value in sorted(it.labels.items()))
-        rows.append(
-            (
-                it.name,
-                it.severity,
-                f"{fired:.1f} s",
-                f"{cause[-1].letter} · {cause[-1].title}" if cause else "no fault before it",
-                after,
-                labels,
-            )
-        )
-    head = ("Alert", "Severity", "Fired at", "Last fault before it", "Detection time", "Labels")
-    caption = "Alerts as Prometheus showed them. Detection time counts from the moment the fault was seen to land."
-    return Section("alerts", "Alerts", (Part(tables=(table(caption, head, rows, numeric=(2, 4)),)),))

@@ -24,7 +24,7 @@ from harness.render.page import (
     joined,
     table,
 )
-from harness.render.story import origin_ns, titles
+from harness.render.story import all_of, origin_ns, titles
 from harness.render.words import sentence
 
 MOST_NOTES = 8
@@ -90,12 +90,12 @@ def settling(evidence: Evidence, judgement: Judgement) -> tuple[tuple[str, str],
     told: dict[str, list[str]] = {}
     for item in judgement.objectives:
         if more := sureness.settle(item, story.window_s(evidence, item)):
-            told.setdefault(more, []).append(words.label(item))
-    found = [(", ".join(names), more) for more, names in told.items()]
+            told.setdefault(more, []).append(f"“{words.label(item)}”")
+    found = [(" and ".join((*names[:3], *(["others"] if names[3:] else []))), more) for more, names in told.items()]
     return (
         *found[:MOST_NOTES],
         *(
-            (words.line(it.name), f"Mend this, and run again: {sentence(it.reason)}")
+            (words.capital(words.line(it.name)), f"{sentence(it.reason)} Mend that, and run again.")
             for it in judgement.findings
             if it.cap is Verdict.INCONCLUSIVE
         ),
@@ -145,7 +145,7 @@ def decisions(evidence: Evidence) -> Section | None:
     seen = [(at(it), it.share, it.ok) for it in told if isinstance(it, e.ShareSeen)]
     start, end = at(told[0]), at(told[-1])
     pad = max(2.0, (end - start) * 0.08)
-    story = " ".join(sentence(describe(it)) for it in _turns(told)[-2:]) or "No decision was made."
+    said = " ".join(sentence(describe(it)) for it in _turns(told)[-2:]) or "No decision was made."
     drawn = [
         plots.share(
             settings,
@@ -153,7 +153,7 @@ def decisions(evidence: Evidence) -> Section | None:
             start - pad,
             end + pad,
             width=width,
-            title=f"The canary's share of the traffic. {story}",
+            title=f"The canary's share of the traffic. {said}",
             class_="chart",
         )
         for width in (WIDE, NARROW)
@@ -168,7 +168,23 @@ def decisions(evidence: Evidence) -> Section | None:
     )
     rows: list[tuple[Cell, ...]] = [(f"{at(it):.1f} s", sentence(describe(it))) for it in told]
     steps = table("Settings, observations and decisions, in order.", ("At", "What"), rows, class_="times")
-    return Section("decisions", "Decisions", (Part(paragraphs=(story,), figures=(figure,), tables=(steps,)),))
+    figures = (figure, *_comparison(evidence))
+    return Section("decisions", "Decisions", (Part(paragraphs=(said,), figures=figures, tables=(steps,)),))
+
+
+def _comparison(evidence: Evidence) -> tuple[Figure, ...]:
+    """How the evidence grew, for a gate that compares the canary with the stable release."""
+    if not all_of(evidence.events, e.Compared):
+        return ()
+    from harness.render import comparison
+
+    told = comparison.story(evidence)
+    if told is None:
+        return ()
+    notes = comparison.notes(told)
+    title = words.line(f"How the evidence grew. {notes[1].striptags()}")
+    wide, narrow = (comparison.drawing(told, width=width, title=title, class_="chart") for width in (WIDE, NARROW))
+    return (Figure(wide, narrow, notes),)
 
 
 def _turns(told: Sequence[e.AnyEvent]) -> list[e.AnyEvent]:
