@@ -17,7 +17,7 @@ from harness.model.judgement import Judgement, Verdict
 from harness.render import sureness, words
 from harness.render.faults import Fault, faults
 from harness.render.page import TONES, Note, Page, Tile, badge
-from harness.render.sections import alerts, over_time, reading, record, resilience, result
+from harness.render.sections import alerts, attribution, over_time, reading, record, resilience, result
 from harness.render.story import all_of, duration_s, first
 
 
@@ -64,6 +64,7 @@ def _page(evidence: Evidence, judgement: Judgement, root: str) -> Page:
         gate,
         over_time.over_time(evidence, found),
         resilience.recoveries(evidence, judgement, found),
+        attribution.attribution(evidence, judgement, found),
         resilience.data_loss(evidence, judgement),
         alerts.alerts(evidence, found),
         record.deployment(evidence),

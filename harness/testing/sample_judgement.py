@@ -292,7 +292,7 @@ def _phases() -> tuple[Phase, ...]:
 
 
 def _loss(region: str) -> DataLoss:
-    counts = {"acknowledged": 884, "present": 884, "lost": 0, "stale": 0, "duplicated": 0, "diverged": 0}
+    counts = {"acknowledged": 884, "present": 870, "deleted": 14, "lost": 0, "stale": 0, "duplicated": 0, "diverged": 0}
     return DataLoss(after="end", region=region, indeterminate=2, **counts)
 
 

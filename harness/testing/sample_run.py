@@ -12,6 +12,8 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.judge.attribution import attribute
+from harness.judge.facts import Facts
 from harness.model import events as e
 from harness.model.evidence import Evidence, MetricAnswer
 from harness.model.judgement import Judgement
@@ -28,6 +30,7 @@ from harness.model.scenario import (
     SlowCriterion,
     TargetRef,
 )
+from harness.model.slo import Annotations, Objective, RequestFilter, RequestRatio, Slo
 from harness.testing.sample_judgement import judgement_of
 from harness.testing.sample_row import (
     EXPERIMENT,
@@ -57,7 +60,25 @@ def sample(kind: Kind = "pass", *, seed: int = 7) -> tuple[Evidence, Judgement]:
     """Evidence and judgement of one run of that kind; the same for the same seed."""
     rows = _requests(kind, random.Random(seed))
     evidence = _evidence(kind, seed, rows)
-    return evidence, judgement_of(kind, evidence.run_id, rows)
+    judgement = judgement_of(kind, evidence.run_id, rows)
+    if kind in ("pass", "fail"):
+        judgement = judgement.model_copy(update={"attribution": attribute(Facts(evidence, (_served(),)))})
+    return evidence, judgement
+
+
+def _served() -> Slo:
+    """The promise that the fault's failures are held against."""
+    return Slo(
+        name="unified-api-fault",
+        title="Weaviate dies, users are served meanwhile",
+        service="unified-api",
+        source="RequestRecord",
+        annotations=Annotations.model_validate(
+            {"harness/window": "fault", "harness/experiment": NAME, "harness/levels": "2,3"}
+        ),
+        indicator=RequestRatio(table="requests", total=RequestFilter(), good=RequestFilter(outcome="served")),
+        objectives=(Objective(title="95 % served", target=0.95),),
+    )
 
 
 def _evidence(kind: Kind, seed: int, rows: list[Row]) -> Evidence:

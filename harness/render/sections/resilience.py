@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from markupsafe import Markup
 
 from harness.model import events as e
 from harness.model.evidence import Evidence
-from harness.model.judgement import Interval, Judgement, Recovery
+from harness.model.judgement import DataLoss, Interval, Judgement, Recovery
 from harness.render import plots, steps, words
 from harness.render.faults import Fault
 from harness.render.page import (
@@ -173,29 +175,40 @@ def data_loss(evidence: Evidence, judgement: Judgement) -> Section | None:
     if not judgement.data_loss:
         return None
     names = {"end": "the whole run"} | titles(evidence)
-    head = ("After", "Region", "Acknowledged", "Read back", "Lost", "Stale", "Duplicated", "Diverged", "Undetermined")
-    rows: list[tuple[Cell, ...]] = [
-        (
-            names.get(it.after, it.after),
-            it.region,
-            *(str(value) for value in (it.acknowledged, it.present)),
-            *(_none(value) for value in (it.lost, it.stale, it.duplicated, it.diverged)),
-            str(it.indeterminate),
-        )
-        for it in judgement.data_loss
+    deletes = any(it.deleted or it.resurrected for it in judgement.data_loss)
+    reach = any(it.before_fault_s is not None for it in judgement.data_loss)
+    columns: list[tuple[str, Callable[[DataLoss], Cell], bool]] = [
+        ("After", lambda it: names.get(it.after, it.after), True),
+        ("Region", lambda it: it.region, True),
+        ("Acknowledged", lambda it: words.grouped(it.acknowledged), True),
+        ("Read back", lambda it: words.grouped(it.present), True),
+        ("Deleted as asked", lambda it: words.grouped(it.deleted), deletes),
+        ("Lost", lambda it: _none(it.lost), True),
+        ("Stale", lambda it: _none(it.stale), True),
+        ("Duplicated", lambda it: _none(it.duplicated), True),
+        ("Diverged", lambda it: _none(it.diverged), True),
+        ("Resurrected", lambda it: _none(it.resurrected), deletes),
+        ("Undetermined", lambda it: words.grouped(it.indeterminate), True),
+        ("Reaches back", lambda it: words.span(it.before_fault_s), reach),
     ]
-    caption = "Acknowledged memories, read back from each region's own database once all was healed and quiet."
+    shown = [(head, cell) for head, cell, wanted in columns if wanted]
+    rows = [tuple(cell(it) for _, cell in shown) for it in judgement.data_loss]
+    caption = (
+        "Acknowledged memories, read back from each region's own database once all was healed and quiet. Stale: an "
+        "older state. Diverged: regions differ. Undetermined: never acknowledged, so not promised."
+    )
+    caption += " Resurrected: deleted, and there again." if deletes else ""
+    caption += (
+        " Reaches back: how long before the fault the oldest of what was not kept had been written." if reach else ""
+    )
     bad = sum(it.lost + it.stale + it.duplicated + it.resurrected + it.diverged for it in judgement.data_loss)
     lead = (
         "Nothing that was acknowledged was lost."
         if not bad
         else f"{words.count(bad, 'memory', 'memories')} did not come back as acknowledged."
     )
-    return Section(
-        "data-loss",
-        "Data loss",
-        (Part(paragraphs=(lead,), tables=(table(caption, head, rows, numeric=tuple(range(2, 9))),)),),
-    )
+    it = table(caption, tuple(head for head, _ in shown), rows, numeric=tuple(range(2, len(shown))))
+    return Section("data-loss", "Data loss", (Part(paragraphs=(lead,), tables=(it,)),))
 
 
 def _none(value: int) -> Cell:
