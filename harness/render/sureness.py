@@ -24,7 +24,10 @@ def overall(judgement: Judgement) -> str:
     levels = sorted({_share(it.confidence or 0.0) for it in said})
     rest = f"; {grouped(counted)} are about this run only, counted or measured" if counted else ""
     at = " to ".join(dict.fromkeys((levels[0], levels[-1])))
-    return f"How sure: {grouped(len(said))} are about the platform, with {at} confidence{rest}."
+    text = f"How sure: {grouped(len(said))} are about the platform, with {at} confidence{rest}."
+    if it := judgement.correction:
+        text += f" A platform that meets every objective FAILs by chance less than {_chance(1.0 - it.false_fail)}."
+    return text
 
 
 def how_sure(result: ObjectiveResult) -> str:
@@ -54,7 +57,7 @@ def besides(result: ObjectiveResult) -> tuple[str, ...]:
             f"goes wrong within {duration(result.correlation_s)} may have one cause."
         )
     if result.claim == "system" and result.verdict is Verdict.FAIL and result.fail_confidence:
-        told.append("That is stricter than for one objective alone, because many were judged at once.")
+        told.append("That is stricter than for one objective alone, because several were judged at once.")
     return tuple(told)
 
 

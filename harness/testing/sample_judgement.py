@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.model.judgement import (
+    Correction,
     DataLoss,
     Finding,
     Interval,
@@ -37,6 +38,7 @@ def judgement_of(kind: Kind, run_id: str, rows: Sequence[Row]) -> Judgement:
         sentence=_sentence(kind, objectives),
         objectives=objectives,
         findings=findings,
+        correction=Correction(false_fail=0.05, claims=sum(item.claim == "system" for item in objectives)),
         recoveries=() if gate else (_recovery(kind),),
         data_loss=() if gate else (_loss("sjc"), _loss("lax")),
     )

@@ -284,7 +284,8 @@ def test_drawings_have_names_or_are_hidden_and_each_has_its_words(kind: Kind) ->
         assert drawing.get("aria-hidden") == "true" or (drawing.get("role") == "img" and drawing.get("aria-label"))
     for figure in re.findall(r"<figure>.*?</figure>", text, flags=re.S):
         assert len(re.findall(r"<figcaption><p>.{20,}", figure)) == 1
-    assert text.count("<figure>") == (3 if any(it.phases for it in sample(kind)[1].recoveries) else 2)
+    drawn = {"pass": 3, "fail": 3, "inconclusive": 2, "rollback": 3}  # steps of a recovery; a gate's evidence
+    assert text.count("<figure>") == drawn[kind]
     assert "<summary>The timeline as a table</summary>" in text
 
 
@@ -364,3 +365,33 @@ def test_text_has_the_contrast_that_wcag_aa_asks_for() -> None:
                 assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
         for tone in ("pass", "fail", "open"):
             assert _contrast(colours[tone], colours[f"{tone}-wash"]) >= 4.5, tone
+
+
+def test_a_gates_evidence_is_worked_out_again_as_it_was_told() -> None:
+    """The last point of each line is what the journal says of the bake's end."""
+    from harness.render import comparison
+
+    evidence, _ = sample("rollback")
+    told = comparison.story(evidence)
+    assert told is not None
+    seen = [it for it in evidence.events if isinstance(it, e.Compared)]
+    ends = [track.points[-1][1] for track in told.tracks if track.null == "not-worse"]
+    assert ends == pytest.approx([one.harm for it in seen for one in it.criteria], abs=1e-5)
+    text = html(evidence, sample("rollback")[1]).decode()
+    assert "shown to be worse" in text
+    assert "600 to 1 takes the canary off" in text.replace("\u202f", " ")
+
+
+def test_alerts_are_told_even_when_only_prometheus_samples_have_them() -> None:
+    """Without samples nobody knows whether one fired, and the page says so instead of "no alert"."""
+    evidence, judgement = sample("inconclusive")
+    text = html(evidence, judgement).decode()
+    assert "Whether an alert fired is not known" in text
+    assert "No alert was seen" not in text
+
+
+def test_old_judgements_have_no_section_on_what_they_do_not_tell() -> None:
+    evidence, judgement = sample("pass")
+    assert 'id="attribution"' in html(evidence, judgement).decode()
+    bare = judgement.model_copy(update={"attribution": None, "correction": None})
+    assert 'id="attribution"' not in html(evidence, bare).decode()

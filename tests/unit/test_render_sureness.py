@@ -90,7 +90,7 @@ def test_what_hangs_together_is_told() -> None:
 def test_a_fail_among_many_is_stricter() -> None:
     result = _ratio(Counts(900, 100)).model_copy(update={"fail_confidence": 0.995})
     assert "less than 5 times in 1 000" in _flat(how_sure(result))
-    assert "many were judged at once" in besides(result)[0]
+    assert "several were judged at once" in besides(result)[0]
 
 
 def test_unknown_events_are_told_at_their_worst() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.model.evidence import Evidence
 from harness.model.judgement import Attribution, BudgetSplit, Cause, Control, Interval, Judgement
 from harness.render import words
@@ -71,7 +73,7 @@ def _budgets(told: Attribution, names: dict[str, str]) -> tuple[Table, ...]:
     rows: list[tuple[Cell, ...]] = [
         (
             words.line(f"{it.slo}: {it.objective}" if it.objective else it.slo),
-            f"{it.allowed:.0f} of {words.grouped(it.events)}",
+            f"{_whole(it.allowed)} of {words.grouped(it.events)}",
             ", ".join(f"{words.grouped(one.bad)} by {_letter(names, one.experiment)}" for one in it.faults) or "0",
             words.grouped(it.platform),
             words.grouped(it.unknown),
@@ -91,9 +93,13 @@ def _letter(names: dict[str, str], experiment: str) -> str:
 def _left(it: BudgetSplit) -> str:
     spent = sum(one.bad for one in it.faults) + it.platform
     worst, best = it.allowed - spent - it.unknown, it.allowed - spent
-    if best < 0:
+    if best < -1e-9:
         return "overspent"
-    return f"{best:.0f}" if not it.unknown else f"{max(0.0, worst):.0f} to {best:.0f}"
+    return _whole(best) if not it.unknown else f"{_whole(max(0.0, worst))} to {_whole(best)}"
+
+
+def _whole(events: float) -> str:
+    return words.grouped(math.floor(events + 1e-9))
 
 
 def _stretches(told: Attribution, names: dict[str, str], origin: int) -> tuple[Table, ...]:
