@@ -62,7 +62,8 @@ def sample(kind: Kind = "pass", *, seed: int = 7) -> tuple[Evidence, Judgement]:
     evidence = _evidence(kind, seed, rows)
     judgement = judgement_of(kind, evidence.run_id, rows)
     if kind in ("pass", "fail"):
-        judgement = judgement.model_copy(update={"attribution": attribute(Facts(evidence, (_served(),)))})
+        promised = [it for it in judgement.objectives if it.slo == _served().name]
+        judgement = judgement.model_copy(update={"attribution": attribute(Facts(evidence, (_served(),)), promised)})
     return evidence, judgement
 
 
