@@ -19,6 +19,7 @@ VERBS = {
     "judge": "Judge a run again from its folder, offline.",
     "explain": "Walk from a verdict down to what decided it.",
     "compare": "Say what got better or worse between two runs.",
+    "slo-report": "Judge SLOs over many runs, with burn rates, MTTD and MTTR.",
     "report": "Write a run's reports again from its folder.",
     "verify": "Say whether a run's folder is as it was sealed.",
     "sign": "Sign a sealed run with your key.",
@@ -48,7 +49,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command = importlib.import_module(f"harness.cli.{name}").command
+        command = importlib.import_module(f"harness.cli.{name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -9,6 +9,8 @@ counters    Prometheus, raw samples     ledger     what each key may hold
 reactions   alerts, gauges after a fault, primaries
 gauges      shares of time              loss       acknowledged operations
 bounds      exact binomial bounds       decide     counts or interval → verdict, in words
+budget      slices and budgets          composite  several objectives as one
+across      many runs together          burn_rate  alerts on how fast a budget is spent
 validity    was this the run that was declared
 verdict     one word and one sentence
 explain     from a verdict down to its rows    shown    the rows of each kind of indicator

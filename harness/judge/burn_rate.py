@@ -19,11 +19,12 @@ from harness.model.slo import BurnRateAlert
 
 @dataclass(frozen=True)
 class Bin:
-    """Events of [start_s, end_s) of wall time."""
+    """Events of [start_s, end_s) of wall time. `unseen`: more than that may have happened in it."""
 
     start_s: float
     end_s: float
     counts: Counts
+    unseen: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Burn:
         self._ends = [one.end_s for one in self._bins]
         self._allowed = 1.0 - target
         zero = Counts(0, 0)
-        self._sums = list(accumulate((one.counts for one in self._bins), _add, initial=zero))
+        self._sums = list(accumulate((one.counts for one in self._bins), initial=zero))
+        self._unseen = list(accumulate((one.unseen for one in self._bins), initial=0))
 
     def rate(self, at_s: float, over_s: float) -> Interval | None:
         """Over the bins that end in (at_s - over_s, at_s]; None when there was not one event."""
@@ -52,6 +54,8 @@ class Burn:
         before, upto = self._sums[first], self._sums[last]
         bad, unknown = upto.bad - before.bad, upto.unknown - before.unknown
         events = upto.events - before.events
+        if self._unseen[last] > self._unseen[first]:
+            return Interval(low=0.0, high=1.0 / self._allowed if self._allowed > 0 else float("inf"))
         if not events:
             return None
         if self._allowed <= 0:  # a target of 100 % has no budget: the first bad event burns it without end
@@ -102,7 +106,3 @@ def _since(begun: float | None, at_s: float) -> float:
 
 def _times(bad: int) -> float:
     return float("inf") if bad else 0.0
-
-
-def _add(one: Counts, other: Counts) -> Counts:
-    return Counts(one.good + other.good, one.bad + other.bad, one.unknown + other.unknown)

@@ -19,7 +19,7 @@ def composite(ask: Question, indicator: Composite, answer: Callable[[Question], 
 
     A claim on the system divides 1 - confidence among the parts (Bonferroni), so that all bounds hold together.
     """
-    parts = [_part(ask, part, len(indicator.parts)) for part in indicator.parts]
+    parts = parts_of(ask, indicator)
     answers = [answer(part) for part in parts]
     shares = [_share(part, told) for part, told in zip(parts, answers, strict=True)]
     weights = [part.weight for part in indicator.parts]
@@ -44,6 +44,11 @@ def composite(ask: Question, indicator: Composite, answer: Callable[[Question], 
             for part, told in zip(indicator.parts, answers, strict=True)
         ),
     )
+
+
+def parts_of(ask: Question, indicator: Composite) -> list[Question]:
+    """A question for each part."""
+    return [_part(ask, part, len(indicator.parts)) for part in indicator.parts]
 
 
 def _part(ask: Question, part: Part, number: int) -> Question:

@@ -28,6 +28,9 @@ class Counts:
     def events(self) -> int:
         return self.good + self.bad + self.unknown
 
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.good + other.good, self.bad + other.bad, self.unknown + other.unknown)
+
 
 @dataclass(frozen=True)
 class Decision:
