@@ -72,6 +72,14 @@ def test_the_interval_holds_what_was_seen_and_lies_in_0_to_1(rows, size, confide
         assert high >= best / events - 1e-12
 
 
+@given(cells, sizes, st.integers(0, 9), st.sampled_from([0.3, 0.5, 0.9, 0.99]))
+def test_what_is_claimed_of_the_platform_is_never_more_than_what_the_run_shows(rows, size, missing, target):
+    good, bad, unknown = (sum(column) for column in zip(*rows, strict=True))
+    counts, made = Counts(good, bad, unknown + missing), blocks(rows, size, missing)
+    run, system = (decide(counts, target, claim, 0.95, 1, "event", blocks=made).verdict for claim in ("run", "system"))
+    assert system in (run, Verdict.INCONCLUSIVE)
+
+
 @given(st.integers(1, 40), st.integers(0, 300), st.integers(0, 300))
 def test_of_sums_alone_each_event_counts_for_the_most_that_there_can_be_together(size, good, bad):
     made = packed(Counts(good, bad), size, 1.0)

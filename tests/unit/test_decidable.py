@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from harness.cli.plan import command
 from harness.errors import BadInput
 from harness.judge import judge
 from harness.judge.decidable import decidability, words
@@ -107,6 +110,18 @@ def test_plan_and_run_refuse_a_claim_that_the_run_is_too_short_for(tmp_path):
     assert "slos/soak/unified-api.yaml:" in told
     assert "fix: judge at least" in told and "harness/claim: run" in told
     prepare(ROOT / "scenarios/certify-soak.yaml", Choices())
+
+
+def test_plan_tells_it_to_people_and_to_programs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    told = CliRunner().invoke(command, ["certify-full", "--json"])
+    objectives = {one["slo"]: one for one in json.loads(told.output)["objectives"]}
+    latency, recovery = objectives["unified-api-latency-p99"], objectives["kill-weaviate-recovery"]
+    assert (latency["claim"], latency["can_pass"], latency["can_fail"]) == ("system", True, True)
+    assert latency["effective"] > 299 and 0 < latency["shortest_s"] < 180
+    assert (recovery["claim"], recovery["events"], recovery["repeats"]) == ("run", 3, 59)
+    text = CliRunner().invoke(command, ["certify-full"]).output
+    assert "unified-api-latency-p99: P99 < 300 ms [system]" in text and "it takes 59 clean faults" in text
 
 
 def test_every_objective_of_the_shipped_scenarios_can_be_decided():
