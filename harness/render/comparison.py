@@ -115,7 +115,7 @@ def _panel(told: Story, null: Null, top: float, x: svg.Scale, width: float) -> S
 def odds(power: float) -> str:
     """2.0 → "100 to 1"."""
     return (
-        f"{words.grouped(round(10.0**power))} to 1" if power < 5 else f"10{f'{power:.0f}'.translate(SUPERSCRIPT)} to 1"
+        f"{words.grouped(round(10.0**power))} to 1" if power < 4 else f"10{f'{power:.0f}'.translate(SUPERSCRIPT)} to 1"
     )
 
 
