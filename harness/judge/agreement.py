@@ -25,7 +25,7 @@ from harness.model.slo import CounterRatio, RequestFilter, RequestRatio, Slo
 
 if TYPE_CHECKING:
     from harness.judge.facts import Facts
-    from harness.judge.rows import Rows
+    from harness.judge.rows import Record
     from harness.judge.windows import Span
 
 Range = tuple[float, float]  # least, most
@@ -95,26 +95,27 @@ def _compare(facts: Facts, slo: Slo) -> tuple[Agreement, ...] | str:
     return tuple(found)
 
 
-def _users(facts: Facts, rows: Rows, total: RequestFilter, part: RequestFilter, spans: tuple[Span, ...]) -> Range:
+def _users(facts: Facts, record: Record, total: RequestFilter, part: RequestFilter, spans: tuple[Span, ...]) -> Range:
     """How many such requests the platform can have counted within the spans, by the users' record."""
     clock = facts.prometheus_clock
     error = (clock.error_ns if clock else 0) + 1_000_000
-    whole = select(rows, total, facts.spans, facts.promises)
-    chosen = select(rows, part, facts.spans, facts.promises)
-    answered = rows.outcome == Outcome.ANSWERED
-    sent = (rows.started_ns >= 0) & ~np.isin(rows.outcome, (Outcome.DROPPED, Outcome.SKIPPED))
-    ours = answered & ~rows.release.among([""])  # the edge's own answers name no release
-    must = ours & whole.must & chosen.must
-    may = sent & whole.may & (chosen.may | ~answered)
-    least = most = 0
     timeout = round(facts.evidence.scenario.load.timeout * 1e9)
-    for span in spans:
-        start, end = span.start_ns, span.end_ns
-        inside = (rows.started_ns >= start + error) & (rows.finished_ns <= end - error)
-        touching = (rows.started_ns <= end + error) & ((rows.finished_ns >= start - error) | ~answered)
-        least += int(np.count_nonzero(must & inside))
-        most += int(np.count_nonzero(may & touching))
-        most += rows.missing.possibly_within(start - timeout, end)
+    least = most = 0
+    for rows in record.pieces:
+        whole = select(rows, total, facts.spans, facts.promises)
+        chosen = select(rows, part, facts.spans, facts.promises)
+        answered = rows.outcome == Outcome.ANSWERED
+        sent = (rows.started_ns >= 0) & ~np.isin(rows.outcome, (Outcome.DROPPED, Outcome.SKIPPED))
+        ours = answered & ~rows.release.among([""])  # the edge's own answers name no release
+        must = ours & whole.must & chosen.must
+        may = sent & whole.may & (chosen.may | ~answered)
+        for span in spans:
+            start, end = span.start_ns, span.end_ns
+            inside = (rows.started_ns >= start + error) & (rows.finished_ns <= end - error)
+            touching = (rows.started_ns <= end + error) & ((rows.finished_ns >= start - error) | ~answered)
+            least += int(np.count_nonzero(must & inside))
+            most += int(np.count_nonzero(may & touching))
+    most += sum(record.missing.possibly_within(span.start_ns - timeout, span.end_ns) for span in spans)
     return float(least), float(most)
 
 

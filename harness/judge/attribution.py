@@ -10,14 +10,15 @@ blamed for. With nothing to compare with, that is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.judge.decide import count
 from harness.judge.requests import count_masks, served
+from harness.judge.rows import NONE
 from harness.judge.windows import choose, inside
 from harness.model.judgement import (
     Attribution,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.judge.facts import Facts, Fault
-    from harness.judge.rows import Rows
+    from harness.judge.rows import Record, Rows
     from harness.judge.windows import Span
 
     Ints = NDArray[np.int64]
@@ -119,17 +120,29 @@ def causes_of(reaches: Sequence[Reach], start_ns: Ints, end_ns: Ints) -> Ints:
     return found
 
 
-def _view(facts: Facts, tables: Sequence[Rows], run: Span) -> View:
-    parts: list[tuple[Ints, Ints, Ints, Bools, Bools]] = []
-    for rows in tables:
-        answer = served(rows, facts.spans, facts.promises)
-        here = inside(rows.intended_ns, [run]) & (rows.outcome != Outcome.SKIPPED)
-        start = np.where(rows.started_ns >= 0, rows.started_ns, rows.intended_ns)
-        end = np.maximum(rows.finished_ns, start)
-        parts.append((rows.intended_ns[here], start[here], end[here], answer.must[here], ~answer.may[here]))
+def _view(facts: Facts, tables: Sequence[Record], run: Span) -> View:
+    parts = [_seen(facts, record, run) for record in tables]
     intended, start, end, good, bad = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.argsort(intended, kind="stable")
     return View(intended[order], start[order], end[order], good[order], bad[order])
+
+
+def _seen(facts: Facts, record: Record, run: Span) -> tuple[Ints, Ints, Ints, Bools, Bools]:
+    parts: list[tuple[Ints, ...]] = []
+    for rows in record.pieces if record.pieces else (NONE,):
+        answer = served(rows, facts.spans, facts.promises)
+        here = inside(rows.intended_ns, [run]) & (rows.outcome != Outcome.SKIPPED)
+        start, end = _lasted(rows)
+        columns: tuple[Any, ...] = (rows.arrival, rows.intended_ns, start, end, answer.must, ~answer.may)
+        parts.append(tuple(column[here] for column in columns))
+    arrival, intended, start, end, good, bad = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.argsort(arrival, kind="stable")
+    return intended[order], start[order], end[order], good[order].astype(bool), bad[order].astype(bool)
+
+
+def _lasted(rows: Rows) -> tuple[Ints, Ints]:
+    start = np.where(rows.started_ns >= 0, rows.started_ns, rows.intended_ns)
+    return start, np.maximum(rows.finished_ns, start)
 
 
 def stretches(view: View, run: Span) -> list[Stretch]:
@@ -229,6 +242,10 @@ def _listed(one: Stretch, reach: Reach | None) -> BadStretch:
 
 def _budgets(facts: Facts, reaches: Sequence[Reach], results: Sequence[ObjectiveResult]) -> Iterator[BudgetSplit]:
     """Each objective on requests or probes: who spent its budget. What had no failure needs no second look."""
+
+    def cause(rows: Rows) -> Ints:
+        return causes_of(reaches, *_lasted(rows)) + 1
+
     counted: dict[tuple[RequestRatio, tuple[Span, ...]], Ints] = {}
     asked = {(slo.name, objective.title): (slo, objective) for slo in facts.slos for objective in slo.objectives}
     for result in results:
@@ -237,7 +254,7 @@ def _budgets(facts: Facts, reaches: Sequence[Reach], results: Sequence[Objective
             continue
         key = (slo.indicator, facts.judged(slo))
         if result.bad and key not in counted:
-            counted[key] = _spent(facts, reaches, *key)
+            counted[key] = _spent(facts, cause, len(reaches) + 1, *key)
         spent = counted[key] if result.bad else np.zeros(len(reaches) + 1, dtype=np.int64)
         yield BudgetSplit(
             slo=slo.name,
@@ -253,14 +270,15 @@ def _budgets(facts: Facts, reaches: Sequence[Reach], results: Sequence[Objective
         )
 
 
-def _spent(facts: Facts, reaches: Sequence[Reach], ratio: RequestRatio, spans: tuple[Span, ...]) -> Ints:
+def _spent(
+    facts: Facts, cause: Callable[[Rows], Ints], causes: int, ratio: RequestRatio, spans: tuple[Span, ...]
+) -> Ints:
     """How many bad events belong to none, and to each fault."""
-    rows = facts.requests if ratio.table == "requests" else facts.beacon
-    assert rows is not None
-    bad = count_masks(rows, ratio, spans, facts)[1]
-    start = np.where(rows.started_ns[bad] >= 0, rows.started_ns[bad], rows.intended_ns[bad])
-    causes = causes_of(reaches, start, np.maximum(rows.finished_ns[bad], start))
-    return np.bincount(causes + 1, minlength=len(reaches) + 1)
+    record = facts.requests if ratio.table == "requests" else facts.beacon
+    assert record is not None
+    tally = facts.tally(record, ratio, spans, cause)
+    bad = count_masks(tally.rows, ratio, spans, facts)[1]
+    return np.bincount(cause(tally.rows)[bad], tally.weight[bad], minlength=causes).astype(np.int64)
 
 
 def attribution_findings(told: Attribution | None = None) -> tuple[Finding, ...]:

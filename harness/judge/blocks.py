@@ -27,6 +27,7 @@ import numpy as np
 
 from harness.judge.decide import Counts
 from harness.judge.requests import count_masks
+from harness.judge.rows import NOTHING
 from harness.judge.windows import Span
 from harness.model.scenario import ScenarioSpec
 from harness.model.slo import RequestRatio
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.judge.facts import Facts
-    from harness.judge.rows import Rows
+    from harness.judge.rows import Record
 
     Ints = NDArray[np.int64]
 
@@ -79,19 +80,17 @@ def pieces(length_s: float, per_second: float) -> int:
     return min(MOST_PER_LENGTH, max(1, int(length_s * per_second / EVENTS_PER_BLOCK)))
 
 
-def block_counts(rows: Rows, ratio: RequestRatio, spans: Sequence[Span], facts: Facts, length_s: float) -> Blocks:
+def block_counts(record: Record, ratio: RequestRatio, spans: Sequence[Span], facts: Facts, length_s: float) -> Blocks:
     """The requests of a ratio by block; the blocks' edges count from the start of the first span."""
-    good, bad, open_ = count_masks(rows, ratio, spans, facts)
-    missing = sum(rows.missing.possibly_within(span.start_ns, span.end_ns) for span in spans)
+    missing = sum(record.missing.possibly_within(span.start_ns, span.end_ns) for span in spans)
     rate = declared_rate(facts.evidence.scenario, ratio)
     cuts = pieces(length_s, rate)
     block_ns = max(1, math.ceil(length_s * 1e9 / cuts))
-    start = min(span.start_ns for span in spans)
-    counted = good | bad | open_
-    block = (rows.intended_ns[counted] - start) // block_ns
-    place = np.unique(block, return_inverse=True)[1] if len(block) else block
-    by = [np.bincount(place[mask[counted]], minlength=int(place.max(initial=-1)) + 1) for mask in (good, bad, open_)]
-    return Blocks(by[0], by[1], by[2], missing, max(1.0, rate * length_s / cuts), cuts + 1, length_s)
+    grid = facts.grid(record, ratio, spans, min(span.start_ns for span in spans), block_ns)
+    found = [grid.of(mask) for mask in count_masks(grid.rows, ratio, spans, facts)]
+    there = sum(found) > 0
+    good, bad, unknown = (column[there] for column in found)
+    return Blocks(good, bad, unknown, missing, max(1.0, rate * length_s / cuts), cuts + 1, length_s)
 
 
 def packed(counts: Counts, size: int, length_s: float) -> Blocks:
@@ -114,11 +113,11 @@ def packed(counts: Counts, size: int, length_s: float) -> Blocks:
     return Blocks(parts[0], parts[1], parts[2], 0, size, 1, length_s)
 
 
-def most_within(rows: Rows, length_s: float) -> int:
+def most_within(record: Record, length_s: float) -> int:
     """The most arrivals in any stretch of `length_s`, those without a record included."""
-    times = rows.intended_ns
+    times = np.sort(np.concatenate([NOTHING, *(piece.intended_ns for piece in record.pieces)]))
     until = np.searchsorted(times, times + round(length_s * 1e9), side="right")
-    return int((until - np.arange(len(times))).max(initial=0)) + len(rows.missing)
+    return int((until - np.arange(len(times))).max(initial=0)) + len(record.missing)
 
 
 def declared_rate(scenario: ScenarioSpec, ratio: RequestRatio) -> float:

@@ -74,8 +74,7 @@ def bound_of(facts: Facts, per_arrival: float | None, max_rate: float | None) ->
             # A request may be counted until its time-out after its arrival.
             start = from_ms * 1e6 - clock.offset_ns - clock.error_ns - facts.evidence.scenario.load.timeout * 1e9
             end = to_ms * 1e6 - clock.offset_ns + clock.error_ns
-            there = int(np.count_nonzero((rows.intended_ns >= start) & (rows.intended_ns <= end)))
-            bounds.append(per_arrival * (there + rows.missing.possibly_within(round(start), round(end) + 1)))
+            bounds.append(per_arrival * rows.possibly_due(start, end))
         return min(bounds)
 
     return bound

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
+import numpy as np
+
+from harness.judge.classes import Grid, Tally, grid, tally
 from harness.judge.decidable import claim_of, correlation_of
 from harness.judge.decide import Claim
-from harness.judge.rows import Rows, read_rows
+from harness.judge.requests import latency_ns
+from harness.judge.rows import Record, read_rows
 from harness.judge.samples import Samples
 from harness.judge.windows import Span, choose, spans_of
 from harness.model.events import (
@@ -24,10 +28,15 @@ from harness.model.events import (
 )
 from harness.model.evidence import Evidence
 from harness.model.judgement import Correction
-from harness.model.slo import Slo
+from harness.model.slo import RequestFilter, RequestRatio, Slo
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from harness.judge.agreement import Agreement
+    from harness.judge.rows import Rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class Facts:
         self.slos = tuple(slos)
         self.spans = spans_of(evidence.events)
         self.compared: dict[str, tuple[Agreement, ...] | str] = {}  # by SLO; see harness.judge.agreement
+        self._made: dict[tuple[object, ...], object] = {}
         self.promises = {
             slo.annotations.experiment: frozenset(slo.annotations.levels) for slo in slos if slo.annotations.levels
         }
@@ -104,7 +114,7 @@ class Facts:
         return found[-1] if found else None
 
     @cached_property
-    def requests(self) -> Rows | None:
+    def requests(self) -> Record | None:
         """Every arrival that the schedule holds; those without a record are in `missing`."""
         if self.evidence.requests is None:
             return None
@@ -118,7 +128,7 @@ class Facts:
         )
 
     @cached_property
-    def beacon(self) -> Rows | None:
+    def beacon(self) -> Record | None:
         """Every probe; those without a record are in `missing`."""
         if self.evidence.beacon is None:
             return None
@@ -130,6 +140,38 @@ class Facts:
             until_ns=max(ends, default=None),
             every_ns=round(self.evidence.scenario.beacon.every * 1e9),
         )
+
+    def tally(
+        self,
+        record: Record,
+        ratio: RequestRatio,
+        spans: Sequence[Span],
+        apart: Callable[[Rows], NDArray[np.int64]] | None = None,
+    ) -> Tally:
+        """The record's classes, fine enough for this ratio over these spans; made once for all objectives."""
+        cuts, limits = self._edges(ratio, spans)
+        return self._once(
+            (record, cuts, limits, apart), lambda: tally(record.pieces, np.array(cuts), np.array(limits), apart)
+        )
+
+    def grid(self, record: Record, ratio: RequestRatio, spans: Sequence[Span], start_ns: int, length_ns: int) -> Grid:
+        """The same by block of time, `length_ns` each from `start_ns` on."""
+        cuts, limits = self._edges(ratio, spans)
+        return self._once(
+            (record, cuts, limits, start_ns, length_ns),
+            lambda: grid(record.pieces, np.array(cuts), np.array(limits), start_ns, length_ns),
+        )
+
+    def _edges(self, ratio: RequestRatio, spans: Sequence[Span]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        asked = [ratio, *(slo.indicator for slo in self.slos if isinstance(slo.indicator, RequestRatio))]
+        limits = {latency for one in asked for chosen in (one.total, one.good, one.bad) for latency in _limit(chosen)}
+        cuts = {edge for span in (*self.spans, *spans) for edge in (span.start_ns, span.end_ns)}
+        return tuple(sorted(cuts)), tuple(sorted(limits))
+
+    def _once(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        if key not in self._made:
+            self._made[key] = make()
+        return cast(T, self._made[key])
 
     @cached_property
     def samples(self) -> Samples:
@@ -195,3 +237,7 @@ class Facts:
         offset = round(median(read.offset_ns for read in reads))
         error = max(abs(read.offset_ns - offset) + read.error_ns for read in reads)
         return Clock(self.clock.offset_ns + offset, self.clock.error_ns + error)
+
+
+def _limit(chosen: RequestFilter | None) -> tuple[int, ...]:
+    return (latency_ns(chosen.faster_than),) if chosen and chosen.faster_than is not None else ()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.judge.decide import count
+from harness.judge.rows import numbers
 from harness.judge.samples import LATE, Series
 from harness.judge.values import Value
 from harness.judge.windows import Span, inside
@@ -191,8 +192,8 @@ def primaries(facts: Facts, spans: Sequence[Span], wanted: WritablePrimaries) ->
         return Value(Interval(), "nobody asked the databases whether they take writes")
     if not spans:
         return Value(Interval(), "the run has no window")
-    asked = np.asarray(table.column("asked_ns").to_numpy())
-    answered = np.asarray(table.column("answered_ns").to_numpy())
+    asked = numbers(table.column("asked_ns"))
+    answered = numbers(table.column("answered_ns"))
     region = np.asarray([str(name) for name in table.column("region").to_pylist()])
     state = np.asarray([str(told) for told in table.column("state").to_pylist()])
     writable, maybe = state == "writable", ~np.isin(state, NOT_WRITABLE)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.judge.facts import Facts, Fault
-    from harness.judge.rows import Rows
+    from harness.judge.rows import Record
 
     Ints = NDArray[np.int64]
     Bools = NDArray[np.bool_]
@@ -61,9 +61,9 @@ def observe(
 ) -> Observations:
     """Beacon and request record together, as far as started in [from_ns, until_ns)."""
     parts = [
-        _observe(rows, facts, from_ns, until_ns, fault, until, regions)
-        for rows in (facts.beacon, facts.requests)
-        if rows is not None
+        _observe(record, facts, from_ns, until_ns, fault, until, regions)
+        for record in (facts.beacon, facts.requests)
+        if record is not None
     ]
     if not parts:
         empty = np.zeros(0, dtype=np.int64)
@@ -74,9 +74,15 @@ def observe(
 
 
 def _observe(
-    rows: Rows, facts: Facts, from_ns: int, until_ns: int, fault: Span | None, until: Until, regions: tuple[str, ...]
+    record: Record,
+    facts: Facts,
+    from_ns: int,
+    until_ns: int,
+    fault: Span | None,
+    until: Until,
+    regions: tuple[str, ...],
 ) -> tuple[Ints, Ints, Bools, Bools]:
-    rows = rows.between(from_ns, until_ns)
+    rows, missing = record.between(from_ns, until_ns), record.missing
     start = np.where(rows.started_ns >= 0, rows.started_ns, rows.intended_ns)
     end = np.where(rows.finished_ns >= 0, rows.finished_ns, start)
     right = answered_right(rows)
@@ -93,11 +99,11 @@ def _observe(
         quiet = right.must & (rows.level == UNKNOWN_LEVEL)
         good, told = good | quiet, told | quiet
     keep = (start >= from_ns) & (start < until_ns) & (rows.outcome != Outcome.SKIPPED) & told
-    lost = (rows.missing.until_ns >= from_ns) & (rows.missing.from_ns < until_ns)
+    lost = (missing.until_ns >= from_ns) & (missing.from_ns < until_ns)
     nothing = np.zeros(int(np.count_nonzero(lost)), dtype=bool)
     return (
-        np.concatenate([start[keep], np.maximum(rows.missing.from_ns[lost], from_ns)]),
-        np.concatenate([end[keep], rows.missing.until_ns[lost]]),
+        np.concatenate([start[keep], np.maximum(missing.from_ns[lost], from_ns)]),
+        np.concatenate([end[keep], missing.until_ns[lost]]),
         np.concatenate([good[keep], nothing]),
         np.concatenate([bad[keep], nothing]),
     )

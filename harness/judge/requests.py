@@ -22,8 +22,9 @@ from harness.model.slo import RequestFilter, RequestRatio
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from harness.judge.classes import Tally
     from harness.judge.facts import Facts
-    from harness.judge.rows import Labels, Rows
+    from harness.judge.rows import Labels, Record, Rows
 
     Bools = NDArray[np.bool_]
 
@@ -83,14 +84,19 @@ def served(rows: Rows, spans: Sequence[Span], promises: dict[str, frozenset[int]
     return answered_right(rows) & Masks(level.must, level.may | lost)
 
 
+def latency_ns(seconds: float) -> int:
+    """A declared latency in whole nanoseconds."""
+    return round(seconds * 1e9)
+
+
 def faster_than(rows: Rows, seconds: float) -> Masks:
     """Latency counts from the intended start; a late start makes it the interval [finish-started, finish-intended]."""
-    limit = round(seconds * 1e9)
+    limit = latency_ns(seconds)
     finished = rows.finished_ns >= 0
-    started = np.where(rows.started_ns >= 0, rows.started_ns, rows.intended_ns)
+    begun = np.maximum(rows.started_ns, rows.intended_ns)  # -1 for never started
     return Masks(
         finished & (rows.finished_ns - rows.intended_ns < limit),
-        (finished & (rows.finished_ns - np.maximum(started, rows.intended_ns) < limit)) | unsettled(rows),
+        (finished & (rows.finished_ns - begun < limit)) | unsettled(rows),
     )
 
 
@@ -145,27 +151,29 @@ def count_masks(rows: Rows, ratio: RequestRatio, spans: Sequence[Span], facts: F
 
 
 def count_requests(
-    rows: Rows, ratio: RequestRatio, spans: Sequence[Span], facts: Facts
+    record: Record, ratio: RequestRatio, spans: Sequence[Span], facts: Facts
 ) -> tuple[Counts, tuple[str, ...], tuple[str, ...]]:
     """(counts over these spans, what the bad ones were, what else is to be said)."""
+    tally = facts.tally(record, ratio, spans)
+    rows, here = tally.rows, inside(tally.rows.intended_ns, spans)
     good, bad, open_ = count_masks(rows, ratio, spans, facts)
-    missing = sum(rows.missing.possibly_within(span.start_ns, span.end_ns) for span in spans)
-    counts = Counts(int(np.count_nonzero(good)), int(np.count_nonzero(bad)), int(np.count_nonzero(open_)) + missing)
+    missing = sum(record.missing.possibly_within(span.start_ns, span.end_ns) for span in spans)
+    counts = Counts(tally.of(good), tally.of(bad), tally.of(open_) + missing)
     notes: list[str] = []
     if missing:
         notes.append(f"{count(missing, 'arrival')} of the schedule left no record")
-    dropped = int(np.count_nonzero(open_ & (rows.outcome == Outcome.DROPPED)))
+    dropped = tally.of(open_ & (rows.outcome == Outcome.DROPPED))
     if dropped:
         notes.append(f"{count(dropped, 'arrival')} never sent: the generator had its maximum in flight")
-    skipped = int(np.count_nonzero(inside(rows.intended_ns, spans) & (rows.outcome == Outcome.SKIPPED)))
+    skipped = tally.of(here & (rows.outcome == Outcome.SKIPPED))
     if skipped:
         notes.append(f"{count(skipped, 'request')} not made because the step before had failed")
-    return counts, _causes(rows, bad, ratio, facts), tuple(notes)
+    return counts, _causes(tally, bad, ratio, facts), tuple(notes)
 
 
-def _causes(rows: Rows, bad: Bools, ratio: RequestRatio, facts: Facts) -> tuple[str, ...]:
+def _causes(tally: Tally, bad: Bools, ratio: RequestRatio, facts: Facts) -> tuple[str, ...]:
     """What the bad requests were, each told by its first cause, most frequent first."""
-    left = bad.copy()
+    rows, left = tally.rows, bad.copy()
     level = level_counts(rows, facts.spans, facts.promises)
     causes: list[tuple[str, Bools]] = [
         ("timed out", rows.outcome == Outcome.TIMEOUT),
@@ -181,7 +189,7 @@ def _causes(rows: Rows, bad: Bools, ratio: RequestRatio, facts: Facts) -> tuple[
         causes.append(("were too slow", np.ones(len(rows), dtype=bool)))
     found: list[tuple[int, str]] = []
     for text, mask in causes:
-        number = int(np.count_nonzero(left & mask))
+        number = tally.of(left & mask)
         if number:
             found.append((number, text))
         left &= ~mask

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from harness.judge.rows import labels
+from harness.judge.rows import labels, numbers
 from harness.model.promql import parse_selector
 from harness.model.records import STALE_BITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from harness.judge.rows import Whole
     from harness.model.evidence import MetricAnswer
 
 Key = tuple[str, str]
@@ -132,7 +133,7 @@ class Samples:
         return self._cache[query]
 
     @cached_property
-    def _columns(self) -> tuple[NDArray[np.int64], list[str], NDArray[np.int64], list[str], pa.Table]:
+    def _columns(self) -> tuple[Whole, list[str], Whole, list[str], pa.Table]:
         assert self.table is not None
         query, series = labels(self.table, "query"), labels(self.table, "series")
         return query.codes, list(query.names), series.codes, list(series.names), self.table
@@ -144,8 +145,8 @@ class Samples:
         if query not in queries:
             return ()
         mine = np.flatnonzero(query_codes == queries.index(query))
-        times = np.asarray(table.column("t_ms").to_numpy())[mine]
-        values = np.asarray(table.column("value").to_numpy())[mine]
+        times = numbers(table.column("t_ms"))[mine]
+        values = numbers(table.column("value"))[mine]
         codes = series_codes[mine]
         order = np.lexsort((times, codes))
         found = []

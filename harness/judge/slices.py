@@ -22,7 +22,7 @@ from harness.model.slo import CounterRatio, GaugeShare, Indicator, RequestRatio
 
 if TYPE_CHECKING:
     from harness.judge.facts import Facts
-    from harness.judge.rows import Rows
+    from harness.judge.rows import Record
 
 NS = 1e9
 MS = 1000.0
@@ -100,16 +100,20 @@ def _(indicator: RequestRatio, ask: Question) -> tuple[list[Counts], tuple[str, 
 
 
 def request_slices(
-    rows: Rows, ratio: RequestRatio, spans: Sequence[Span], edges: Sequence[tuple[int, int]], facts: Facts
+    record: Record, ratio: RequestRatio, spans: Sequence[Span], edges: Sequence[tuple[int, int]], facts: Facts
 ) -> list[Counts]:
     """The events of each slice [from_ns, to_ns); the slices ascend and do not overlap."""
+    tally = facts.tally(record, ratio, [*spans, *(Span("slice", "", *edge) for edge in edges)])
+    rows = tally.rows
     starts, ends = (np.array([edge[side] for edge in edges], dtype=np.int64) for side in (0, 1))
     place = np.searchsorted(starts, rows.intended_ns, side="right") - 1
     here = (place >= 0) & (rows.intended_ns < ends[np.maximum(place, 0)])
     masks = count_masks(rows, ratio, spans, facts)
-    goods, bads, opens = (np.bincount(place[mask & here], minlength=len(edges)) for mask in masks)
+    goods, bads, opens = (
+        np.bincount(place[mask & here], tally.weight[mask & here], minlength=len(edges)) for mask in masks
+    )
     return [
-        Counts(int(goods[at]), int(bads[at]), int(opens[at]) + rows.missing.possibly_within(*edge))
+        Counts(int(goods[at]), int(bads[at]), int(opens[at]) + record.missing.possibly_within(*edge))
         for at, edge in enumerate(edges)
     ]
 

@@ -16,6 +16,7 @@ from harness.judge.agreement import disagreements
 from harness.judge.alerts import others
 from harness.judge.decide import count, percent
 from harness.judge.rollouts import rollout_findings
+from harness.judge.rows import numbers
 from harness.judge.windows import choose, inside
 from harness.model.events import (
     ChildEnded,
@@ -67,7 +68,7 @@ def _load(facts: Facts) -> Iterator[Finding]:
         yield _doubt(
             "load schedule", "what the load had to do was not written down, so nobody can tell what is missing"
         )
-    dropped = int(np.count_nonzero(rows.outcome == Outcome.DROPPED))
+    dropped = rows.with_outcome(Outcome.DROPPED)
     lost = len(rows.missing)
     due = len(rows) + lost
     if (dropped + lost) / due > valid.dropped:
@@ -89,7 +90,7 @@ def _generator(facts: Facts) -> Iterator[Finding]:
         yield _doubt("load generator", "there is no record of how well the load generator kept up")
         return
     run = choose(facts.spans, "run")
-    at = np.asarray(table.column("at_ns").to_numpy())
+    at = numbers(table.column("at_ns"))
     # A row speaks of the second before it.
     here = inside(at - 500_000_000, run) if run else np.ones(len(at), dtype=bool)
     seconds = int(np.count_nonzero(here))
@@ -99,8 +100,8 @@ def _generator(facts: Facts) -> Iterator[Finding]:
         )
     if not seconds:
         return
-    late = np.asarray(table.column("late_p99_ms").to_numpy())[here] / 1000
-    cpu = np.asarray(table.column("cpu").to_numpy())[here]
+    late = numbers(table.column("late_p99_ms"))[here] / 1000
+    cpu = numbers(table.column("cpu"))[here]
     for name, mask, text in (
         ("load late", late > valid.late_p99, f"started requests more than {valid.late_p99 * 1000:g} ms late"),
         ("load saturated", cpu > valid.cpu, f"used more than {percent(valid.cpu)} of its core"),

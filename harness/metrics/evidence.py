@@ -89,8 +89,10 @@ def _table(folder: RunFolder, name: str, columns: dict[str, str], problems: list
     try:
         there = pq.read_schema(file).names
         later = {name: text for name, text in LATER_COLUMNS.items() if name in columns and name not in there}
-        wanted = [name for name in columns if name not in later]
-        table = pq.read_table(file, columns=wanted, read_dictionary=_texts(columns))
+        wanted = {name: kind for name, kind in columns.items() if name not in later}
+        # Not pq.read_table: it imports pyarrow.dataset, and that pandas, which takes longer than to judge a usual run.
+        with pq.ParquetFile(file, read_dictionary=_texts(wanted), pre_buffer=False) as parquet:
+            table = parquet.read(columns=list(wanted))
         for name, text in later.items():
             table = table.append_column(name, pa.repeat(text, table.num_rows))
         table = table.select(list(columns))

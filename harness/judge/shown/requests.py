@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.judge.requests import select
+from harness.judge.requests import count_masks, select
+from harness.judge.rows import Record
 from harness.judge.rows import Rows as Table
 from harness.judge.shown.base import Rows, Scope, text_of
 from harness.judge.windows import Span, inside
@@ -26,22 +27,17 @@ REQUEST_HEAD = (
 
 
 def requests(scope: Scope, indicator: model.RequestRatio) -> Iterator[Rows]:
-    rows = scope.facts.requests if indicator.table == "requests" else scope.facts.beacon
-    if rows is None:
+    record = scope.facts.requests if indicator.table == "requests" else scope.facts.beacon
+    if record is None:
         return
+    rows = record.whole
     noun = "requests" if indicator.table == "requests" else "probes"
     facts = scope.facts
-    here = inside(rows.intended_ns, scope.spans) & (rows.outcome != Outcome.SKIPPED)
-    if scope.release:
-        here &= rows.release.among((scope.release, ""))
-    total = select(rows, indicator.total, facts.spans, facts.promises)
-    part = select(rows, indicator.good or indicator.bad or RequestFilter(), facts.spans, facts.promises)
-    if indicator.bad is not None:
-        part = ~part
-    good, bad = here & total.must & part.must, here & total.must & ~part.may
-    yield _picked(scope, rows, bad, f"bad {noun}")
-    yield _picked(scope, rows, here & total.may & ~good & ~bad, f"{noun} of which it is not known")
-    yield from _missing(scope, rows, noun)
+    here = rows.release.among((scope.release, "")) if scope.release else np.ones(len(rows), dtype=bool)
+    _good, bad, unknown = count_masks(rows, indicator, scope.spans, facts)
+    yield _picked(scope, rows, here & bad, f"bad {noun}")
+    yield _picked(scope, rows, here & unknown, f"{noun} of which it is not known")
+    yield from _missing(scope, record, noun)
 
 
 def _picked(scope: Scope, rows: Table, mask: Bools, title: str) -> Rows:
@@ -73,8 +69,8 @@ def _request(scope: Scope, rows: Table, place: int) -> tuple[object, ...]:
     )
 
 
-def _missing(scope: Scope, rows: Table, noun: str) -> Iterator[Rows]:
-    lost = rows.missing
+def _missing(scope: Scope, record: Record, noun: str) -> Iterator[Rows]:
+    lost = record.missing
     here = np.zeros(len(lost), dtype=bool)
     for span in scope.spans:
         here |= (lost.from_ns < span.end_ns) & (lost.until_ns >= span.start_ns)
@@ -97,9 +93,10 @@ def recovery(scope: Scope, indicator: model.RecoveryTime) -> Iterator[Rows]:
     for fault in scope.facts.faults_of(scope.slo):
         span = Span("fault", fault.experiment, fault.from_ns, scope.facts.horizon_ns(fault))
         made = f"{fault.experiment} (made {scope.seconds(fault.from_ns):.3f} to {scope.seconds(fault.to_ns):.3f} s)"
-        for noun, rows in (("probes", scope.facts.beacon), ("requests", scope.facts.requests)):
-            if rows is None:
+        for noun, record in (("probes", scope.facts.beacon), ("requests", scope.facts.requests)):
+            if record is None:
                 continue
+            rows = record.between(span.start_ns, span.end_ns)
             here = inside(rows.intended_ns, [span]) & (rows.outcome != Outcome.SKIPPED)
             good = select(rows, wanted, scope.facts.spans, scope.facts.promises)
             bad = here & ~good.may
