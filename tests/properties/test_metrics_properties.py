@@ -70,7 +70,7 @@ def worlds(draw: Any) -> World:
     failed = draw(st.sets(st.integers(0, UNTIL - 1), max_size=4))
     return World(
         tuple((second + shift / 1000, second in failed) for second, shift in enumerate(jitter)),
-        tuple(sorted(draw(st.lists(st.floats(0.2, 39.7).map(lambda at: round(at, 3)), max_size=2)))),
+        tuple(sorted(draw(st.lists(st.floats(0.2, 39.7).map(lambda at: round(at, 3)), max_size=2, unique=True)))),
         draw(st.integers(0, 50)),
         tuple(draw(st.lists(st.integers(0, 1), min_size=1, max_size=9))),
     )
