@@ -107,7 +107,8 @@ def _one(slo: Slo, objective: Objective, spec: ScenarioSpec, plan: Plan, system:
     can_pass = effective >= needed and expected.events >= notes.minimum_events
     reason = f"about {count(round(expected.events), 'event')} expected, worth {effective:,.0f} independent ones"
     if not can_pass:
-        reason += f"; {percent(objective.target)} at {percent(confidence)} takes {needed:,.0f} without one bad"
+        takes = "no number proves" if math.isinf(needed) else f"{math.ceil(needed):,} without one bad are needed for"
+        reason += f"; {takes} {percent(objective.target)} at {percent(confidence)}"
     return Decidability(
         **told,
         can_pass=can_pass,

@@ -76,6 +76,13 @@ def test_the_shortest_run_is_about_one_that_the_judge_would_pass(target, correla
     assert not passes((0.97 - chance) * found.shortest_s)
 
 
+@pytest.mark.parametrize("correlation", ["0s", "1s"])
+def test_no_run_can_claim_100_percent_of_the_platform(correlation):
+    found = ask(slo(SERVED, 1.0, claim="system", correlation=correlation))
+    assert (found.can_pass, found.shortest_s) == (False, None)
+    assert "no number proves 100 %" in words(found)
+
+
 def test_a_claim_about_the_run_needs_its_minimum_of_events_only():
     assert ask(slo(SERVED, 0.999, claim="run", minimum_events=100)).can_pass
     assert not ask(slo(SERVED, 0.999, claim="run", minimum_events=100), steady=0.5).can_pass
