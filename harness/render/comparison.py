@@ -19,6 +19,7 @@ from harness.render.story import all_of, origin_ns
 
 PANELS = {Null.NOT_WORSE: "Evidence that the canary is worse", Null.WORSE: "Evidence that it is good enough"}
 STYLES = ("p95", "p99", "p50")
+MOST = 20_000  # blocks times criteria, about a millisecond each
 SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 TOP, PANEL, GAP, LEFT, RIGHT, LOWEST = 34.0, 96.0, 40.0, 62.0, 14.0, -1.0
 
@@ -43,12 +44,15 @@ class Story:
 
 
 def story(evidence: Evidence) -> Story | None:
-    """None when nothing was compared, or the record of the requests is gone."""
+    """None when nothing was compared, the record of the requests is gone, or it is too long to go through again."""
     told, rollout = all_of(evidence.events, e.Compared), evidence.scenario.rollout
     if not told or rollout is None or rollout.compare is None or evidence.requests is None:
         return None
     origin, seen = origin_ns(evidence), rows.of_table(evidence.requests, rollout.baseline, rollout.canary)
     harm, enough = rules.levels(rollout)
+    asked = sum(it.until_ns - it.bake_ns for it in told) / rules.block_ns(rollout.compare)
+    if asked * len(rollout.compare.criteria) > MOST:
+        return None
     last = {it.from_ns: it for it in told}.values()  # harm is tested over all bakes of a step: once each
     spans = [(Null.NOT_WORSE, it.from_ns, it.until_ns) for it in last]
     spans += [(Null.WORSE, it.bake_ns, it.until_ns) for it in {it.bake_ns: it for it in told}.values()]

@@ -9,6 +9,7 @@ from harness.model.evidence import Evidence
 from harness.model.judgement import Judgement, ObjectiveResult, Verdict
 from harness.render import words
 from harness.render.describe import describe
+from harness.render.sections.result import settling
 from harness.render.story import all_of, duration_s, first, titles
 
 LIMIT = 1_000_000  # GitHub rejects a step summary above 1024 KiB; measured in bytes of UTF-8
@@ -53,6 +54,9 @@ def _lines(judgement: Judgement, evidence: Evidence, root: str) -> list[str]:
     met = [item for item in judgement.objectives if item.verdict is Verdict.PASS]
     if missed:
         lines += ["", "### Not met", "", *_table(sorted(missed, key=lambda item: -item.verdict.rank), names)]
+    if judgement.verdict is Verdict.INCONCLUSIVE and (open_ := settling(evidence, judgement)):
+        lines += ["", "### What would settle it", ""]
+        lines += [f"- **{_text(name)}**: {_text(how)}" for name, how in open_]
     findings = [item for item in judgement.findings if item.cap is not Verdict.PASS]
     if findings:
         lines += ["", "### Findings", ""]
