@@ -23,16 +23,18 @@ class Comparing:
         self._good: Watch | None = None
 
     def start(self, step: int, now_ns: int) -> None:
-        """A bake of this step begins, with nothing seen of it yet."""
+        """A bake of this step begins: blocks count from where the record is whole up to, all before is history."""
         from harness.judge.sequential.canary import Null
         from harness.judge.sequential.watch import watch
 
         if self._spec.compare is None:
             return
-        history = record_of(self._live(0), self._spec).between(0, now_ns)
+        seen = self._live(0)
+        from_ns = min(now_ns, seen.until_ns)
+        history = record_of(seen, self._spec).between(0, from_ns)
         if step != self._step or self._harm is None:
-            self._harm = watch(self._spec.compare, Null.NOT_WORSE, history, now_ns)
-        self._good = watch(self._spec.compare, Null.WORSE, history, now_ns)
+            self._harm = watch(self._spec.compare, Null.NOT_WORSE, history, from_ns)
+        self._good = watch(self._spec.compare, Null.WORSE, history, from_ns)
         self._step = step
 
     def harm(self) -> tuple[int, str] | None:

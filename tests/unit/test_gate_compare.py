@@ -11,6 +11,8 @@ from test_gate_rollout import ROLLOUT, Trial
 
 from harness.gate import State
 from harness.judge.rollout import judge_rollout
+from harness.judge.sequential.record import of_table
+from harness.judge.sequential.watch import again
 from harness.load.recorder import schema
 from harness.model.events import Compared, Decided, Window
 from harness.model.evidence import Evidence
@@ -27,6 +29,7 @@ from harness.model.scenario import (
     SlowCriterion,
 )
 from harness.run.beside import record_of
+from harness.run.live import Seen
 from harness.testing.fake_actuator import START_NS, Behaviour, S, World
 
 COMPARE = Comparison(
@@ -213,8 +216,6 @@ def test_the_live_record_and_the_run_folder_read_alike():
     one = World(releases={"1": Behaviour(fails_every=3, wrong_every=5), "2": Behaviour(nameless_every=4)})
     one.share = 0.5
     one.tick(10)
-    from harness.judge.sequential.record import of_table
-
     live, stored = record_of(one.live(0), ROLLOUT), of_table(requests(one), "1", "2").between(0, one.now_ns)
     for field in dataclasses.fields(live):
         assert getattr(live, field.name).tolist() == pytest.approx(getattr(stored, field.name).tolist())
@@ -231,3 +232,20 @@ def test_the_live_record_and_the_run_folder_read_alike():
 def test_a_comparison_that_cannot_work_is_refused(change, cause):
     with pytest.raises(ValidationError, match=cause):
         Rollout.model_validate(compared().model_dump(mode="json") | change)
+
+
+def test_a_record_that_lags_is_worked_out_again_to_the_same_counts(tmp_path):
+    """The live record ends a second before now; what came in between is no history of the baseline."""
+    one = world(Behaviour(fails_every=4))
+    whole = one.live
+
+    def lagging(from_ns: int) -> Seen:
+        seen = whole(from_ns)
+        until = seen.until_ns - S
+        return Seen(tuple(r for r in seen.responses if r.finished_ns < until), until, until)
+
+    one.live = lagging  # type: ignore[method-assign]
+    trial = Trial(tmp_path, one, compared())
+    assert trial.go() is State.ROLLED_BACK
+    (event,) = trial.events(Compared)
+    assert again(event, of_table(requests(one), "1", "2"), trial.context.spec.rollout).criteria == event.criteria
