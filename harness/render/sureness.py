@@ -53,7 +53,7 @@ def besides(result: ObjectiveResult) -> tuple[str, ...]:
             )
     if inferred and result.effective is not None and result.correlation_s and result.effective < result.events - 0.5:
         told.append(
-            f"Its {count(result.events, 'event')} count as {_about(result.effective)} independent ones, since what "
+            f"Its {count(result.events, 'event')} count as {_about(result.effective)}, since what "
             f"goes wrong within {duration(result.correlation_s)} may have one cause."
         )
     if result.claim == "system" and result.verdict is Verdict.FAIL and result.fail_confidence:
@@ -193,7 +193,10 @@ def _rounded_up(number: float) -> int:
 
 
 def _about(number: float) -> str:
-    return grouped(round(number)) if number >= 10 else f"{number:.1f}"
+    """An effective number, with a digit more where that matters."""
+    if abs(number - 1.0) < 0.05:
+        return "1 independent one"
+    return f"{grouped(round(number)) if number >= 10 else f'{number:.1f}'} independent ones"
 
 
 def _outward(bound: float | None, rounding: Callable[[float], int]) -> str:
