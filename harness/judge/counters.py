@@ -92,47 +92,6 @@ def increase(
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """Increases by blocks of time: in [start_ms[i], end_ms[i]) at least least[i] and at most most[i] events.
-
-    One array place per block, in order of time. An event whose scrape interval lies over a block's edge may belong to
-    either side, so the blocks' least sum up to no more than the window's and their most to no less. `most` is infinite
-    where nothing bounds what was counted unseen.
-    """
-
-    start_ms: Floats
-    end_ms: Floats
-    least: Floats
-    most: Floats
-
-
-def blocks(
-    samples: Samples,
-    query: str,
-    spans: Sequence[tuple[float, float]],
-    length_ms: float,
-    bound: Bound = unbounded,
-) -> Blocks:
-    """The increase of a counter by blocks of `length_ms` within each window; a window's last block may be shorter.
-
-    Asked once for good and once for total with the same windows, the arrays of both belong to the same blocks.
-    """
-    edges = [
-        (start, min(start + length_ms, to_ms))
-        for from_ms, to_ms in spans
-        for start in np.arange(from_ms, to_ms, length_ms).tolist()
-    ]
-    counter = _counter(samples, query)
-    found = [_sum(counter, [edge], bound, exact=True) for edge in edges]
-    return Blocks(
-        np.array([start for start, _ in edges]),
-        np.array([end for _, end in edges]),
-        np.array([one.least for one in found]),
-        np.array([one.most for one in found]),
-    )
-
-
-@dataclass(frozen=True)
 class _Track:
     """One series with zeros filled in, and what is known of each pair of neighbouring samples."""
 

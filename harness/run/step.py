@@ -35,7 +35,8 @@ def step_judge(
     """
     rollout = context.spec.rollout
     assert rollout is not None
-    asked = sorted(set(selectors(slos)) - set(ALWAYS))
+    needed = selectors(slos)
+    asked = needed if set(needed) - set(ALWAYS) else []
 
     def judge_step(step: RolloutStep, from_ns: int, to_ns: int) -> Judgement:
         samples, answers = _samples(metrics, asked, from_ns, to_ns) if asked and metrics is not None else (None, ())

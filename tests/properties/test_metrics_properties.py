@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.judge import judge
-from harness.judge.counters import blocks, increase
+from harness.judge.counters import increase
 from harness.judge.gauges import times
 from harness.judge.samples import Samples
 from harness.model.judgement import Verdict
@@ -107,20 +106,6 @@ def test_an_exact_increase_holds_the_truth(world, lost, spans):
     cuts = sorted([*edges, *(r for r in world.restarts if edges[0] < r < edges[1])])
     truth = sum(world.count(b - 1e-9) - (0.0 if a in world.restarts else world.count(a)) for a, b in pairwise(cuts))
     assert found.least - 1 <= truth <= found.most + 1 + len(world.restarts)
-
-
-@given(worlds(), windows, st.integers(500, 9_000))
-@QUICK
-def test_blocks_hold_the_window_between_them(world, spans, length_ms):
-    seen = samples(world.rows())
-    parts = blocks(seen, COUNTER, spans, float(length_ms), world.bound)
-    whole = increase(seen, COUNTER, spans, world.bound, exact=True)
-    assert parts.start_ms[0] == spans[0][0]
-    assert parts.end_ms[-1] == spans[0][1]
-    assert np.all(parts.start_ms[1:] == parts.end_ms[:-1])
-    assert np.all(parts.least <= parts.most)
-    assert parts.least.sum() <= whole.least + 1e-6
-    assert parts.most.sum() >= whole.least - 1e-6
 
 
 @given(worlds(), lost_scrapes, windows)

@@ -16,9 +16,12 @@ from harness.model.judgement import Verdict
 from harness.model.records import GENERATOR_COLUMNS, REQUEST_COLUMNS, SAMPLE_COLUMNS, Content, Outcome
 from harness.model.scenario import Constant, Load, Rollout, RolloutStep, ScenarioSpec, TargetRef
 from harness.model.slo import CounterRatio, Objective, RequestFilter, RequestRatio, Slo
+from harness.ports import MetricSource
 from harness.run.context import RunContext
 from harness.run.live import LiveRecord
+from harness.run.observe import monotonic_to_wall
 from harness.run.step import step_judge
+from harness.testing.fake_metrics import FakeMetrics
 
 S = 1_000_000_000
 STEP = RolloutStep(share=0.5, bake=10.0)
@@ -167,7 +170,9 @@ class LostMetrics:
         )
 
 
-def verdict(tmp_path: Path, rows: list[dict[str, Any]], slos: list[Slo], metrics: LostMetrics | None = None) -> Verdict:
+def verdict(
+    tmp_path: Path, rows: list[dict[str, Any]], slos: list[Slo], metrics: MetricSource | None = None
+) -> Verdict:
     rollout = Rollout(service="api", baseline="1", canary="2", steps=(STEP,))
     load = Load(locustfile="l.py", arrivals=Constant(kind="constant", rate=1), mix={"chat": 1})
     spec = ScenarioSpec(target=TargetRef(platform="p"), load=load, rollout=rollout, slos=("s",))
@@ -210,8 +215,27 @@ def test_drops_of_the_generator_leave_it_open(tmp_path: Path):
     assert verdict(tmp_path, [*GOOD[:50], dropped, *GOOD[51:]], [ERRORS]) is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.parametrize(("good", "word"), [(1.0, Verdict.PASS), (0.5, Verdict.FAIL)])
+def test_the_platforms_own_counters_decide_a_bake(tmp_path: Path, good: float, word: Verdict):
+    """What they counted is known only with the scrapes that were due, so those are asked for too."""
+    wall_s, _ = monotonic_to_wall()
+    target = {"job": "api", "instance": "a:1"}
+    at = [wall_s / 1e9 + second for second in range(101)]
+    metrics = FakeMetrics(
+        [
+            ({"__name__": "up", **target}, [(t, 1.0) for t in at]),
+            ({"__name__": "process_start_time_seconds", **target}, [(t, at[0] - 100.0) for t in at]),
+            *(
+                ({"__name__": name, "release": "2", **target}, [(t, n * share) for n, t in enumerate(at)])
+                for name, share in (("rounds_total", 1.0), ("rounds_good_total", good))
+            ),
+        ]
+    )
+    assert verdict(tmp_path, GOOD, [CONSENSUS], metrics) is word
+
+
 def test_lost_metrics_leave_it_open(tmp_path: Path):
     metrics = LostMetrics()
     assert verdict(tmp_path, GOOD, [ERRORS, CONSENSUS], metrics) is Verdict.INCONCLUSIVE
-    assert len(metrics.asked) == 2
+    assert {'rounds_total{release="2"}', 'rounds_good_total{release="2"}', "up"} <= set(metrics.asked)
     assert verdict(tmp_path, GOOD, [ERRORS, CONSENSUS]) is Verdict.INCONCLUSIVE
