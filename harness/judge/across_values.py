@@ -10,7 +10,8 @@ from harness.judge.time_windows import Stretch
 from harness.model.across import AcrossResult
 from harness.model.base import format_duration
 from harness.model.judgement import Interval, Recovery, Verdict
-from harness.model.slo import SYMBOLS, AcrossRuns, Objective, Slo
+from harness.model.openslo import SYMBOLS
+from harness.model.slo import AcrossRuns, Objective, Slo
 
 DAY = 86400.0
 

@@ -9,7 +9,8 @@ from harness.judge.indicators import JUDGES
 from harness.judge.question import Question
 from harness.judge.slices import sliced
 from harness.model.judgement import Interval, ObjectiveResult
-from harness.model.slo import Composite, CounterRatio, GaugeShare, RequestRatio, shorthand_seconds
+from harness.model.openslo import shorthand_seconds
+from harness.model.slo import Composite, CounterRatio, GaugeShare, RequestRatio
 
 COUNTED = (RequestRatio, CounterRatio, GaugeShare, Composite)
 

@@ -10,7 +10,7 @@ from harness.judge.blocks import Blocks, packed
 from harness.judge.decide import Claim, Counts, compare, count, decide
 from harness.judge.facts import Facts, Fault
 from harness.judge.values import Value
-from harness.model import slo as model
+from harness.model import openslo
 from harness.model.base import format_duration
 from harness.model.judgement import Interval, ObjectiveResult, Verdict
 from harness.model.slo import Objective, Slo
@@ -41,7 +41,7 @@ class Question:
         ratio = objective.op is None
         values: dict[str, Any] = {
             "target": objective.target if ratio else objective.value,
-            "comparison": ">=" if ratio else model.SYMBOLS[objective.op or "gte"],
+            "comparison": ">=" if ratio else openslo.SYMBOLS[objective.op or "gte"],
             **more,
         }
         return ObjectiveResult(
@@ -148,7 +148,7 @@ class Question:
         if len(found) > 1:
             reason = f"{counts.good} of {count(len(found), noun)} within {_amount(value, unit)}; worst: {shown.reason}"
         elif told.verdict is not Verdict.PASS or len(found) < minimum:
-            reason += f"; {model.SYMBOLS[op]} {_amount(value, unit)} is required"
+            reason += f"; {openslo.SYMBOLS[op]} {_amount(value, unit)} is required"
         if told.verdict is Verdict.INCONCLUSIVE and not counts.unknown:
             reason += f" ({told.reason})"
         ends = (shown.interval.high, shown.interval.low)

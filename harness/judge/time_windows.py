@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from harness.model.slo import BudgetWindow, shorthand_seconds
+from harness.model.openslo import shorthand_seconds
+from harness.model.slo import BudgetWindow
 
 MONTHS = {"M": 1, "Q": 3, "Y": 12}
 DAYS = {"d": 1, "w": 7}

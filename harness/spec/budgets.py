@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from harness.errors import NotExecuted
+from harness.model import openslo
 from harness.model import slo as model
-from harness.model.slo import BudgetWindow, BurnRateAlert, ConditionAnnotations
+from harness.model.annotations import ConditionAnnotations
+from harness.model.slo import BudgetWindow, BurnRateAlert
 from harness.spec.yaml import KeyPath, Located, Node, parse
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ SLICED = (model.RequestRatio, model.CounterRatio, model.GaugeShare)
 
 
 def slices(
-    document: Located[Any], path: KeyPath, entry: model.ObjectiveSpec, method: str, indicator: model.Indicator
+    document: Located[Any], path: KeyPath, entry: openslo.ObjectiveSpec, method: str, indicator: model.Indicator
 ) -> tuple[float | None, float | None]:
     """(timeSliceTarget, seconds of timeSliceWindow) as the budgeting method needs them; refuses what it does not."""
     target, window = entry.time_slice_target, entry.time_slice_window
@@ -43,10 +45,10 @@ def slices(
         raise not_executed(
             document, (*path, "timeSliceWindow"), f"slices of {window} are not of one length", "give m, h, d or w"
         )
-    return target, model.shorthand_seconds(window)
+    return target, openslo.shorthand_seconds(window)
 
 
-def time_window(document: Located[Any], windows: tuple[model.TimeWindow, ...]) -> BudgetWindow | None:
+def time_window(document: Located[Any], windows: tuple[openslo.TimeWindow, ...]) -> BudgetWindow | None:
     """The window of the budget; refuses times and zones that do not exist."""
     if not windows:
         return None
@@ -69,7 +71,7 @@ def time_window(document: Located[Any], windows: tuple[model.TimeWindow, ...]) -
 
 def alerts(
     document: Located[Any],
-    policies: tuple[model.AlertPolicyRef | model.AlertPolicy, ...],
+    policies: tuple[openslo.AlertPolicyRef | openslo.AlertPolicy, ...],
     need: Callable[[Located[Any], KeyPath, str, str], Located[Any]],
 ) -> tuple[BurnRateAlert, ...]:
     """The burn-rate alerts of an SLO, references followed by `need`."""
@@ -77,11 +79,11 @@ def alerts(
     for index, policy in enumerate(policies):
         owner = document
         path: tuple[str | int, ...] = ("spec", "alertPolicies", index)
-        if isinstance(policy, model.AlertPolicyRef):
+        if isinstance(policy, openslo.AlertPolicyRef):
             owner = need(document, (*path, "alertPolicyRef"), "AlertPolicy", policy.alert_policy_ref)
             policy, path = owner.value, ()
         condition, path = policy.spec.conditions[0], (*path, "spec", "conditions", 0)
-        if isinstance(condition, model.ConditionRef):
+        if isinstance(condition, openslo.ConditionRef):
             owner = need(owner, (*path, "conditionRef"), "AlertCondition", condition.condition_ref)
             condition, path = owner.value, ()
         found.append(_alert(owner, path, policy, condition))
@@ -89,7 +91,7 @@ def alerts(
 
 
 def _alert(
-    owner: Located[Any], path: KeyPath, policy: model.AlertPolicy, condition: model.AlertCondition
+    owner: Located[Any], path: KeyPath, policy: openslo.AlertPolicy, condition: openslo.AlertCondition
 ) -> BurnRateAlert:
     notes, told = condition_notes(owner.node, path, condition), condition.spec.condition
     if told.threshold < 0:
@@ -100,19 +102,19 @@ def _alert(
         severity=condition.spec.severity,
         op=told.op,
         threshold=told.threshold,
-        over_s=model.shorthand_seconds(told.lookback_window),
+        over_s=openslo.shorthand_seconds(told.lookback_window),
         also_over_s=notes.also_over,
-        after_s=model.shorthand_seconds(told.alert_after),
+        after_s=openslo.shorthand_seconds(told.alert_after),
         when_breaching=policy.spec.alert_when_breaching,
         when_resolved=policy.spec.alert_when_resolved,
         when_no_data=policy.spec.alert_when_no_data,
     )
 
 
-def condition_notes(node: Node, path: KeyPath, condition: model.AlertCondition) -> ConditionAnnotations:
+def condition_notes(node: Node, path: KeyPath, condition: openslo.AlertCondition) -> ConditionAnnotations:
     """The annotations of a condition that are ours, checked."""
     place = (*path, "metadata", "annotations")
-    ours = {key: text for key, text in condition.metadata.annotations.items() if key.startswith(model.PREFIX)}
+    ours = {key: text for key, text in condition.metadata.annotations.items() if key.startswith(openslo.PREFIX)}
     return parse(node.below(place, ours), ConditionAnnotations).value
 
 

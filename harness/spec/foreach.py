@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.model.slo import PREFIX, for_each
+from harness.model.annotations import for_each
+from harness.model.openslo import PREFIX
 from harness.spec.yaml import KeyPath, Node
 
 KEY = f"{PREFIX}for-each"

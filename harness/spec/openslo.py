@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput, BadInputs
+from harness.model import openslo
 from harness.model import slo as model
+from harness.model.annotations import Annotations, ConditionAnnotations
 from harness.model.base import parse_duration
-from harness.model.slo import PREFIX, Annotations, ConditionAnnotations, Objective, Slo
+from harness.model.openslo import PREFIX
+from harness.model.slo import Objective, Slo
 from harness.spec import budgets
 from harness.spec.budgets import not_executed
 from harness.spec.foreach import instances, with_values
@@ -67,14 +70,14 @@ def _document(node: Node) -> Located[Any]:
     if not isinstance(node.data, dict):
         raise node.error((), "not an OpenSLO document", "begin with apiVersion, kind, metadata and spec")
     kind = node.data.get("kind")
-    if not isinstance(kind, str) or kind not in model.KINDS:
-        close = difflib.get_close_matches(str(kind), model.KINDS, n=1)
+    if not isinstance(kind, str) or kind not in openslo.KINDS:
+        close = difflib.get_close_matches(str(kind), openslo.KINDS, n=1)
         raise node.error(
             ("kind",),
             f"unknown kind {kind!r}",
-            f"did you mean {close[0]}?" if close else f"one of: {', '.join(model.KINDS)}",
+            f"did you mean {close[0]}?" if close else f"one of: {', '.join(openslo.KINDS)}",
         )
-    found: Located[Any] = parse(node, model.KINDS[kind])
+    found: Located[Any] = parse(node, openslo.KINDS[kind])
     _check_annotations(node, kind)
     return found
 
@@ -188,7 +191,7 @@ def load_slos(paths: Sequence[Path]) -> tuple[Slo, ...]:
     for document in documents:
         with _Collect(mistakes):
             _check_references(document, catalogue)
-            if isinstance(document.value, model.SLO):
+            if isinstance(document.value, openslo.SLO):
                 found.append(_resolve(document, catalogue))
     with _Collect(mistakes):
         _check_promises(found)
@@ -201,29 +204,29 @@ def load_slos(paths: Sequence[Path]) -> tuple[Slo, ...]:
 
 def _check_references(document: Located[Any], catalogue: _Catalogue) -> None:
     value = document.value
-    policies: list[tuple[Path_, model.AlertPolicy]] = []
-    if isinstance(value, model.SLO):
+    policies: list[tuple[Path_, openslo.AlertPolicy]] = []
+    if isinstance(value, openslo.SLO):
         if catalogue.names("Service"):
             catalogue.need(document, ("spec", "service"), "Service", value.spec.service)
         for index, policy in enumerate(value.spec.alert_policies):
             path: Path_ = ("spec", "alertPolicies", index)
-            if isinstance(policy, model.AlertPolicyRef):
+            if isinstance(policy, openslo.AlertPolicyRef):
                 catalogue.need(document, (*path, "alertPolicyRef"), "AlertPolicy", policy.alert_policy_ref)
             else:
                 policies.append((path, policy))
-    elif isinstance(value, model.AlertPolicy):
+    elif isinstance(value, openslo.AlertPolicy):
         policies.append(((), value))
-    elif isinstance(value, model.SLI):
+    elif isinstance(value, openslo.SLI):
         for path, source in sources(("spec",), value.spec):
             if source.metric_source_ref:
                 catalogue.need(document, (*path, "metricSourceRef"), "DataSource", source.metric_source_ref)
     for path, policy in policies:
         for index, condition in enumerate(policy.spec.conditions):
-            if isinstance(condition, model.ConditionRef):
+            if isinstance(condition, openslo.ConditionRef):
                 where = (*path, "spec", "conditions", index, "conditionRef")
                 catalogue.need(document, where, "AlertCondition", condition.condition_ref)
         for index, target in enumerate(policy.spec.notification_targets):
-            if isinstance(target, model.TargetRef):
+            if isinstance(target, openslo.TargetRef):
                 where = (*path, "spec", "notificationTargets", index, "targetRef")
                 catalogue.need(document, where, "AlertNotificationTarget", target.target_ref)
 
@@ -310,7 +313,7 @@ def _check_phases(slos: Sequence[Slo]) -> None:
             )
 
 
-def _resolve(document: Located[model.SLO], catalogue: _Catalogue) -> Slo:
+def _resolve(document: Located[openslo.SLO], catalogue: _Catalogue) -> Slo:
     value, spec = document.value, document.value.spec
     notes = parse(
         document.node.below(
@@ -365,7 +368,7 @@ def _combined(parts: Sequence[model.Part], notes: Annotations) -> Objective:
 
 
 def _objective_of(
-    document: Located[model.SLO], path: Path_, entry: model.ObjectiveSpec, notes: Annotations, catalogue: _Catalogue
+    document: Located[openslo.SLO], path: Path_, entry: openslo.ObjectiveSpec, notes: Annotations, catalogue: _Catalogue
 ) -> model.Part:
     """One objective with its indicator: its own, or the SLO's."""
     spec = document.value.spec
@@ -379,7 +382,7 @@ def _objective_of(
         owner = catalogue.need(document, (*place, "indicatorRef"), "SLI", holder.indicator_ref)
         if notes.for_each:
             values = {name: chosen[0] for name, chosen in notes.for_each.items()}
-            owner = parse(with_values(owner.node, values), model.SLI)
+            owner = parse(with_values(owner.node, values), openslo.SLI)
         sli, where = owner.value.spec, ("spec",)
     source, indicator = indicator_of(owner, where, sli, catalogue.need)
     _check_notes(document, source, indicator, notes)
@@ -412,7 +415,7 @@ def _check_notes(document: Located[Any], source: str, indicator: model.Indicator
 
 
 def _objective(
-    document: Located[Any], path: Path_, entry: model.ObjectiveSpec, indicator: model.Indicator, notes: Annotations
+    document: Located[Any], path: Path_, entry: openslo.ObjectiveSpec, indicator: model.Indicator, notes: Annotations
 ) -> Objective:
     op, value = entry.op, entry.value
     declared, annotation = _declared(indicator, notes)

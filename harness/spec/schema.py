@@ -20,7 +20,7 @@ def schema(document: str) -> dict[str, Any]:
     elif document == "waivers":
         found = Waivers.model_json_schema(by_alias=True)
     else:
-        from harness.model.slo import SLO
+        from harness.model.openslo import SLO
 
         found = SLO.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}

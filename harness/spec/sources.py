@@ -9,6 +9,7 @@ from typing import Any, Literal, NoReturn
 
 from pydantic import Field, model_validator
 
+from harness.model import openslo
 from harness.model import slo as model
 from harness.model.base import Frozen
 from harness.spec.budgets import not_executed
@@ -26,10 +27,10 @@ class _Prometheus(Frozen):
     expression: str = ""
     per: str = ""
     unit: str = ""
-    equals: model.Finite | None = None
-    after: model.Finite | None = None
-    per_arrival: model.Finite | None = Field(default=None, gt=0, alias="perArrival")
-    max_rate: model.Finite | None = Field(default=None, gt=0, alias="maxRate")
+    equals: openslo.Finite | None = None
+    after: openslo.Finite | None = None
+    per_arrival: openslo.Finite | None = Field(default=None, gt=0, alias="perArrival")
+    max_rate: openslo.Finite | None = Field(default=None, gt=0, alias="maxRate")
 
     @model_validator(mode="after")
     def _one_question(self) -> _Prometheus:
@@ -77,8 +78,8 @@ def is_ratio(indicator: model.Indicator) -> bool:
     return isinstance(indicator, (*RATIOS, model.Composite)) or indicator == model.AcrossRuns(measure="change-failures")
 
 
-def sources(path: Path_, spec: model.SLISpec) -> list[tuple[Path_, model.MetricSource]]:
-    found: list[tuple[Path_, model.MetricSource]] = []
+def sources(path: Path_, spec: openslo.SLISpec) -> list[tuple[Path_, openslo.MetricSource]]:
+    found: list[tuple[Path_, openslo.MetricSource]] = []
     if spec.threshold_metric:
         found.append(((*path, "thresholdMetric", "metricSource"), spec.threshold_metric.metric_source))
     if spec.ratio_metric:
@@ -89,7 +90,9 @@ def sources(path: Path_, spec: model.SLISpec) -> list[tuple[Path_, model.MetricS
     return found
 
 
-def indicator_of(owner: Located[Any], path: Path_, sli: model.SLISpec, need: Need) -> tuple[str, model.SimpleIndicator]:
+def indicator_of(
+    owner: Located[Any], path: Path_, sli: openslo.SLISpec, need: Need
+) -> tuple[str, model.SimpleIndicator]:
     parts: dict[str, tuple[Path_, str, Any]] = {}
     for where, source in sources(path, sli):
         parts[str(where[-2])] = (where, *_source(owner, where, source, need))
@@ -106,7 +109,7 @@ def indicator_of(owner: Located[Any], path: Path_, sli: model.SLISpec, need: Nee
     return kind, _ratio(owner, where, kind, role, part, total, sli.ratio_metric)
 
 
-def _source(owner: Located[Any], path: Path_, source: model.MetricSource, need: Need) -> tuple[str, Any]:
+def _source(owner: Located[Any], path: Path_, source: openslo.MetricSource, need: Need) -> tuple[str, Any]:
     kind = source.type
     if source.metric_source_ref:
         found = need(owner, (*path, "metricSourceRef"), "DataSource", source.metric_source_ref)
@@ -123,7 +126,7 @@ def _source(owner: Located[Any], path: Path_, source: model.MetricSource, need: 
 
 
 def _ratio(
-    owner: Located[Any], where: Path_, kind: str, role: str, part: Any, total: Any, metric: model.RatioMetric | None
+    owner: Located[Any], where: Path_, kind: str, role: str, part: Any, total: Any, metric: openslo.RatioMetric | None
 ) -> model.SimpleIndicator:
     if kind in ("RequestRecord", "Beacon"):
         table = "requests" if kind == "RequestRecord" else "beacon"
@@ -152,7 +155,7 @@ def _ratio(
 
 
 def _raw(
-    owner: Located[Any], where: Path_, kind: str, spec: Any, metric: model.RatioMetric | None
+    owner: Located[Any], where: Path_, kind: str, spec: Any, metric: openslo.RatioMetric | None
 ) -> model.ComputedRatio:
     """A ratio that Prometheus computes: it is recorded as it was answered, and marked so."""
     if kind != "Prometheus":

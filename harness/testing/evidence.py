@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.model import events as e
+from harness.model.annotations import Annotations
 from harness.model.evidence import Evidence, MetricAnswer
+from harness.model.openslo import Operator
 from harness.model.records import (
     GENERATOR_COLUMNS,
     LEDGER_COLUMNS,
@@ -22,7 +24,7 @@ from harness.model.records import (
     Outcome,
 )
 from harness.model.scenario import Constant, ExperimentRef, Load, ScenarioSpec, TargetRef
-from harness.model.slo import Annotations, Indicator, Objective, Operator, Slo
+from harness.model.slo import Indicator, Objective, Slo
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.judge.attribution import attribute
 from harness.judge.facts import Facts
 from harness.model import events as e
+from harness.model.annotations import Annotations
 from harness.model.evidence import Evidence, MetricAnswer
 from harness.model.judgement import Judgement
 from harness.model.records import GENERATOR_COLUMNS, REQUEST_COLUMNS, Content, Outcome
@@ -30,7 +31,7 @@ from harness.model.scenario import (
     SlowCriterion,
     TargetRef,
 )
-from harness.model.slo import Annotations, Objective, RequestFilter, RequestRatio, Slo
+from harness.model.slo import Objective, RequestFilter, RequestRatio, Slo
 from harness.testing.sample_judgement import judgement_of
 from harness.testing.sample_row import (
     EXPERIMENT,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BadInput, BadInputs
+from harness.model import openslo
 from harness.model import slo as model
 from harness.model.promql import parse_selector
 from harness.spec.openslo import experiments_named, load_slos, read
@@ -248,13 +249,13 @@ ALERTING = GOOD + "  alertPolicies:\n    - alertPolicyRef: page\n"
 def test_all_seven_kinds_load(load, tmp_path):
     assert len(load("---\n".join([ALERTING, SERVICE, SOURCE, SLI, CONDITION, TARGET, POLICY]))) == 1
     assert [type(d.value) for d in read(tmp_path / "0.yaml")] == [
-        model.SLO,
-        model.Service,
-        model.DataSource,
-        model.SLI,
-        model.AlertCondition,
-        model.AlertNotificationTarget,
-        model.AlertPolicy,
+        openslo.SLO,
+        openslo.Service,
+        openslo.DataSource,
+        openslo.SLI,
+        openslo.AlertCondition,
+        openslo.AlertNotificationTarget,
+        openslo.AlertPolicy,
     ]
 
 

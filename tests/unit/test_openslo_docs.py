@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.model.slo import Annotations, Frozen
+from harness.model.annotations import Annotations
+from harness.model.slo import Frozen
 from harness.spec.openslo import load_slos
 from harness.spec.sources import SPECS
 from harness.spec.words import explain
