@@ -17,16 +17,39 @@ from hypothesis import strategies as st
 from harness.judge import bounds, judge
 from harness.judge.decide import Counts, compare, decide
 from harness.judge.verdict import merge
+from harness.model.events import (
+    CheckDone,
+    Deployed,
+    ExperimentEnded,
+    FaultGone,
+    FaultLanded,
+    RunClosed,
+    ScheduleFixed,
+)
+from harness.model.evidence import Evidence
 from harness.model.judgement import Interval, Judgement, Verdict, worst
 from harness.model.records import READBACK_COLUMNS, REQUEST_COLUMNS, SAMPLE_COLUMNS, Content, Outcome
 from harness.model.scenario import Constant
-from harness.model.slo import CounterRatio, DataLossMeasure, RecoveryTime, RequestFilter, RequestRatio, Slo
+from harness.model.slo import (
+    CheckRatio,
+    CounterRatio,
+    DataLossMeasure,
+    DeploymentTime,
+    RecoveryTime,
+    RequestFilter,
+    RequestRatio,
+    Slo,
+    WritablePrimaries,
+)
+from harness.render.json import judgement_json
 from harness.testing.evidence import (
     WALL_NS,
     Row,
     answers,
     evidence,
     happened,
+    ns,
+    probes,
     read_back,
     request,
     scenario,
@@ -341,8 +364,6 @@ def truth(stretches: list[tuple[float, float]], sustained: float = 2.0) -> float
 @given(outages())
 @settings(max_examples=40, deadline=None)
 def test_scripted_outages_are_found_within_the_beacons_interval(stretches):
-    from harness.testing.evidence import probes
-
     def change(number: int, _at: float) -> dict[str, Any] | None:
         at = number * 0.02
         down = any(start - 1e-9 <= at < end - 1e-9 for start, end in stretches)
@@ -436,3 +457,146 @@ def test_a_read_that_is_missing_never_makes_data_loss_pass(states, missing):
     before, after = ranks(judge(whole, LOSSES)), ranks(judge(fewer, LOSSES))
     for name, verdict in after.items():
         assert verdict is not Verdict.PASS or before[name] is Verdict.PASS, name
+
+
+# ---- the whole judgement, whatever is lost --------------------------------------------------------------------------
+
+WHOLE: list[Slo] = [
+    *SLOS,
+    slo(RequestRatio(table="requests", total=RequestFilter(regions=("sjc",)), good=SERVED), 0.9, name="region"),
+    slo(RequestRatio(table="requests", total=RequestFilter(), bad=RequestFilter(releases=("1.0.0",), outcome="error")),
+        0.9, name="release"),
+    slo(RequestRatio(table="beacon", total=RequestFilter(), good=SERVED), 0.9, name="beacon", window="run"),
+    slo(RequestRatio(table="requests", total=RequestFilter(), good=SERVED), 0.9, name="claimed", claim="system"),
+    slo(CounterRatio(good="votes_ok", total="votes"), 0.5, name="votes"),
+    slo(DataLossMeasure(regions=("sjc", "lax")), 1.0, op="lte", value=0.0, window="run", name="writes"),
+    slo(WritablePrimaries(regions=("sjc", "lax")), 1.0, op="lte", value=1.0, window="run", name="primaries"),
+    slo(CheckRatio(), 0.9, window="run", name="checks"),
+    slo(DeploymentTime(), 0.9, op="lte", value=60.0, window="run", name="deployment"),
+]  # fmt: skip
+SEEN = (FaultLanded, FaultGone, ExperimentEnded, CheckDone, Deployed, RunClosed, ScheduleFixed)
+TABLES = ("requests", "beacon", "generator", "ledger", "readback", "samples", "primaries")
+STAMP: dict[str, Any] = {"mono_ns": ns(1), "wall_ns": ns(1) + WALL_NS, "pid": 1}
+MORE = (
+    CheckDone(name="vectors", passed=10, of=10, **STAMP),
+    Deployed(release="1.0.0", seconds=20.0, instances=9, endpoints={}, **STAMP),
+)
+
+
+def a_run(rows: list[Row]) -> Evidence:
+    """With everything that the objectives of WHOLE ask for, at a beacon of 2/s to be quick."""
+    spec = SCENARIO.model_copy(update={"beacon": SCENARIO.beacon.model_copy(update={"every": 0.5})})
+    samples = [
+        *scraped("up"),
+        *scraped("process_start_time_seconds", lambda _at: WALL_NS / 1e9 + 4000.0),
+        *scraped("votes", lambda at: round(1000 * (at + 10))),
+        *scraped("votes_ok", lambda at: round(900 * (at + 10))),
+    ]
+    return evidence(
+        requests=rows, beacon=probes(every=0.5), samples=samples, metrics=answers(samples, "ALERTS"), scenario=spec,
+        events=happened(*MORE, expected=round(78 * RATE)),
+    )  # fmt: skip
+
+
+def never_better(before: Judgement, after: Judgement) -> None:
+    """Nothing passes that did not, nor does the run."""
+    known = ranks(before)
+    for name, verdict in ranks(after).items():
+        assert verdict is not Verdict.PASS or known[name] is Verdict.PASS, name
+    assert after.verdict is not Verdict.PASS or before.verdict is Verdict.PASS
+
+
+def without_rows(table: pa.Table, lost: set[int]) -> pa.Table:
+    return table.filter(pa.array([number not in lost for number in range(table.num_rows)]))
+
+
+@given(runs(), st.sampled_from(TABLES), st.data())
+@QUICK
+def test_evidence_that_is_lost_never_makes_anything_pass(rows, name, data):
+    whole = a_run(rows)
+    before = judge(whole, WHOLE)
+    table = getattr(whole, name)
+    assert table.num_rows
+    lost = data.draw(st.sets(st.integers(0, table.num_rows - 1), min_size=1, max_size=30))
+    never_better(before, judge(replace(whole, **{name: without_rows(table, lost)}), WHOLE))
+    for nothing in (None, table.slice(0, 0)):
+        after = judge(replace(whole, **{name: nothing}), WHOLE)
+        assert after.verdict is not Verdict.PASS
+        if name not in ("requests", "beacon"):  # of a recovery each tells what it saw, also without the other
+            never_better(before, after)
+
+
+@given(runs(), st.data())
+@QUICK
+def test_an_observation_that_is_lost_never_makes_anything_pass(rows, data):
+    """Any event that says that something was seen; what was only planned (windows, intents) is not evidence."""
+    whole = a_run(rows)
+    seen = [number for number, event in enumerate(whole.events) if isinstance(event, SEEN)]
+    lost = data.draw(st.sets(st.sampled_from(seen), min_size=1, max_size=3))
+    fewer = tuple(event for number, event in enumerate(whole.events) if number not in lost)
+    never_better(judge(whole, WHOLE), judge(replace(whole, events=fewer), WHOLE))
+
+
+@given(runs(), st.sampled_from(["error", "warnings", "gone"]), st.sampled_from(["votes", "votes_ok", "up"]))
+@QUICK
+def test_an_answer_that_is_lost_never_makes_anything_pass(rows, how, query):
+    whole = a_run(rows)
+    worse = {"error": {"error": "timed out"}, "warnings": {"warnings": ("partial",)}, "gone": {}}[how]
+    metrics = tuple(
+        replace(one, **worse) if one.query == query else one
+        for one in whole.metrics
+        if how != "gone" or one.query != query
+    )
+    never_better(judge(whole, WHOLE), judge(replace(whole, metrics=metrics), WHOLE))
+
+
+@given(runs(), st.sampled_from([{"region": ""}, {"release": ""}, {"level": 0}]), st.integers(0, 380))
+@QUICK
+def test_an_answer_that_does_not_tell_who_or_at_what_level_never_makes_anything_pass(rows, change, first):
+    dark = [{**row, **change} if first <= row["arrival"] < first + 10 else row for row in rows]
+    never_better(judge(a_run(rows), WHOLE), judge(a_run(dark), WHOLE))
+
+
+@given(runs(), st.integers(0, 389))
+@QUICK
+def test_one_more_good_request_never_worsens_a_ratio(rows, which):
+    before = ranks(judged(rows))
+    better = [request(which, which / RATE) if row["arrival"] == which else row for row in rows]
+    for name, verdict in ranks(judged(better)).items():
+        if name in ("served", "fast", "meanwhile"):
+            assert verdict.rank <= before[name].rank, name
+
+
+@given(runs(), st.sampled_from(TABLES), st.randoms(use_true_random=False), st.integers(1, 100))
+@QUICK
+def test_the_order_and_the_split_of_no_table_matter(rows, name, random, cut):
+    whole = a_run(rows)
+    table = getattr(whole, name)
+    order = list(range(table.num_rows))
+    random.shuffle(order)
+    shuffled = table.take(pa.array(order))
+    split = pa.concat_tables([shuffled.slice(0, cut), shuffled.slice(cut, 7), shuffled.slice(cut + 7)])
+    before, after = judge(whole, WHOLE), judge(replace(whole, **{name: split}), WHOLE)
+    # Losses are listed in the order of their read-backs: what they say does not depend on it.
+    before, after = (
+        told.model_copy(update={"data_loss": tuple(sorted(told.data_loss, key=repr))}) for told in (before, after)
+    )
+    assert judgement_json(after) == judgement_json(before)
+
+
+@given(runs())
+@settings(max_examples=10, deadline=None)
+def test_judging_again_gives_the_same_bytes(rows):
+    assert judgement_json(judge(a_run(rows), WHOLE)) == judgement_json(judge(a_run(rows), WHOLE))
+
+
+@given(runs(), st.permutations(WHOLE))
+@settings(max_examples=10, deadline=None)
+def test_what_is_asked_beside_it_does_not_change_an_answer(rows, others):
+    """Nor in which order; only the number of claims on the platform may: it sets how sure their FAIL must be."""
+    whole = a_run(rows)
+    for one, result in zip(WHOLE, judge(whole, WHOLE).objectives, strict=True):
+        again = next(item for item in judge(whole, others).objectives if item.slo == one.name)
+        assert again == result
+        if one.annotations.claim != "system" and one.annotations.window == "steady":  # no levels are promised there
+            assert judge(whole, [one]).objectives[0].verdict is result.verdict
