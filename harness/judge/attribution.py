@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.judge.decide import count
-from harness.judge.requests import count_masks, served
-from harness.judge.rows import NONE
-from harness.judge.windows import choose, inside
+from harness.judge.failures import Stretch, View, lasted, stretches, view
+from harness.judge.requests import count_masks
+from harness.judge.windows import choose
 from harness.model.judgement import (
     Attribution,
     BadStretch,
@@ -32,14 +32,13 @@ from harness.model.judgement import (
     Spent,
     Verdict,
 )
-from harness.model.records import Outcome
 from harness.model.slo import RequestRatio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.judge.facts import Facts, Fault
-    from harness.judge.rows import Record, Rows
+    from harness.judge.rows import Rows
     from harness.judge.windows import Span
 
     Ints = NDArray[np.int64]
@@ -55,43 +54,20 @@ class Reach:
     until_ns: int
 
 
-@dataclass(frozen=True)
-class View:
-    """Every request and probe after the warm-up: when it was intended, [start, end], and how it went."""
-
-    intended: Ints
-    start: Ints
-    end: Ints
-    good: Bools
-    bad: Bools
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Failures without a good answer between: the first was intended at `at_ns`, seen in [first_ns, first_end_ns]."""
-
-    at_ns: int
-    first_ns: int
-    first_end_ns: int
-    last_ns: int
-    bad: int
-    seconds: Interval
-
-
 def attribute(facts: Facts, results: Sequence[ObjectiveResult] = ()) -> Attribution | None:
     """None when nobody observed the users' side after the warm-up."""
     run = choose(facts.spans, "run")
     tables = [rows for rows in (facts.beacon, facts.requests) if rows is not None]
     if not run or not tables:
         return None
-    view, reaches, how = _view(facts, tables, run[0]), reaches_of(facts), facts.evidence.scenario.attribution
-    bad = stretches(view, run[0])
+    seen, reaches, how = view(facts, tables, run[0]), reaches_of(facts), facts.evidence.scenario.attribution
+    bad = list(stretches(seen, run[0]))
     firsts = np.array([(one.first_ns, one.first_end_ns) for one in bad], dtype=np.int64).reshape(-1, 2)
     places = causes_of(reaches, firsts[:, 0], firsts[:, 1])
     found = [(one, reaches[place] if place >= 0 else None) for one, place in zip(bad, places, strict=True)]
     calm = _without([(span.start_ns, span.end_ns) for span in choose(facts.spans, "steady")], reaches)
-    control = _control(view, calm, [one for one, reach in found if reach is None])
-    causes = [_cause(view, found, reach, run[0], control) for reach in (*reaches, None)]
+    control = _control(seen, calm, [one for one, reach in found if reach is None])
+    causes = [_cause(seen, found, reach, run[0], control) for reach in (*reaches, None)]
     shown = sorted(found, key=lambda pair: (-(pair[0].seconds.high or 0.0), pair[0].first_ns))
     return Attribution(
         propagation_s=how.propagation,
@@ -120,50 +96,6 @@ def causes_of(reaches: Sequence[Reach], start_ns: Ints, end_ns: Ints) -> Ints:
     return found
 
 
-def _view(facts: Facts, tables: Sequence[Record], run: Span) -> View:
-    parts = [_seen(facts, record, run) for record in tables]
-    intended, start, end, good, bad = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    order = np.argsort(intended, kind="stable")
-    return View(intended[order], start[order], end[order], good[order], bad[order])
-
-
-def _seen(facts: Facts, record: Record, run: Span) -> tuple[Ints, Ints, Ints, Bools, Bools]:
-    parts: list[tuple[Ints, ...]] = []
-    for rows in record.pieces if record.pieces else (NONE,):
-        answer = served(rows, facts.spans, facts.promises)
-        here = inside(rows.intended_ns, [run]) & (rows.outcome != Outcome.SKIPPED)
-        start, end = _lasted(rows)
-        columns: tuple[Any, ...] = (rows.arrival, rows.intended_ns, start, end, answer.must, ~answer.may)
-        parts.append(tuple(column[here] for column in columns))
-    arrival, intended, start, end, good, bad = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    order = np.argsort(arrival, kind="stable")
-    return intended[order], start[order], end[order], good[order].astype(bool), bad[order].astype(bool)
-
-
-def _lasted(rows: Rows) -> tuple[Ints, Ints]:
-    start = np.where(rows.started_ns >= 0, rows.started_ns, rows.intended_ns)
-    return start, np.maximum(rows.finished_ns, start)
-
-
-def stretches(view: View, run: Span) -> list[Stretch]:
-    """All bad stretches by the intended time of their first failure."""
-    bad, good = np.flatnonzero(view.bad), np.flatnonzero(view.good)
-    if not len(bad):
-        return []
-    behind = np.searchsorted(good, bad)  # how many good ones stand before each bad one
-    first = np.flatnonzero(np.concatenate([[True], behind[1:] > behind[:-1]]))
-    found = []
-    for begin, stop in zip(first, [*first[1:], len(bad)], strict=True):
-        rows, before = bad[begin:stop], int(behind[begin])
-        since = int(view.start[good[before - 1]]) if before else run.start_ns
-        until = int(view.end[good[before]]) if before < len(good) else run.end_ns
-        start, last = int(view.start[rows].min()), int(view.start[rows].max())
-        first_end = int(view.end[rows[0]])
-        lasted = Interval(low=max(0.0, (last - first_end) / 1e9), high=max(0.0, (until - since) / 1e9))
-        found.append(Stretch(int(view.intended[rows[0]]), start, first_end, last, len(rows), lasted))
-    return found
-
-
 def _without(spans: Sequence[tuple[int, int]], reaches: Sequence[Reach]) -> list[tuple[int, int]]:
     """What is left of these times when the faults' reaches are taken out."""
     left = list(spans)
@@ -177,19 +109,14 @@ def _without(spans: Sequence[tuple[int, int]], reaches: Sequence[Reach]) -> list
     return left
 
 
-def _among(at: Ints, spans: Sequence[tuple[int, int]]) -> Bools:
-    found = np.zeros(len(at), dtype=bool)
-    for low, high in spans:
-        found |= (at >= low) & (at < high)
-    return found
-
-
-def _control(view: View, calm: Sequence[tuple[int, int]], loose: Sequence[Stretch]) -> Control | None:
-    here = _among(view.intended, calm)
-    seen = int(np.count_nonzero(here))
+def _control(users: View, calm: Sequence[tuple[int, int]], loose: Sequence[Stretch]) -> Control | None:
+    seen = sum(users.seen(low, high) for low, high in calm)
     if not seen:
         return None
-    bad, open_ = (int(np.count_nonzero(here & mask)) for mask in (view.bad, ~view.bad & ~view.good))
+    here = np.zeros(len(users.intended), dtype=bool)
+    for low, high in calm:
+        here |= (users.intended >= low) & (users.intended < high)
+    bad, open_ = (int(np.count_nonzero(here & mask)) for mask in (users.bad, ~users.bad & ~users.good))
     mine = [one.seconds for one in loose if any(low <= one.at_ns < high for low, high in calm)]
     return Control(
         seconds=sum(high - low for low, high in calm) / 1e9,
@@ -208,12 +135,12 @@ def _longest(lasted: Sequence[Interval]) -> Interval:
 
 
 def _cause(
-    view: View, found: Sequence[tuple[Stretch, Reach | None]], reach: Reach | None, run: Span, control: Control | None
+    users: View, found: Sequence[tuple[Stretch, Reach | None]], reach: Reach | None, run: Span, control: Control | None
 ) -> Cause:
     mine = [one for one, cause in found if cause is reach]
     lasted = [one.seconds for one in mine]
     low, high = (reach.from_ns, min(reach.until_ns, run.end_ns)) if reach else (run.start_ns, run.end_ns)
-    seen = int(np.count_nonzero((view.intended >= low) & (view.intended < high)))
+    seen = users.seen(low, high)
     bad = sum(one.bad for one in mine)
     # Less than undisturbed time brings forth by itself says nothing about the fault.
     noise = control.share.high * seen if control and control.share.high is not None and reach else None
@@ -244,7 +171,7 @@ def _budgets(facts: Facts, reaches: Sequence[Reach], results: Sequence[Objective
     """Each objective on requests or probes: who spent its budget. What had no failure needs no second look."""
 
     def cause(rows: Rows) -> Ints:
-        return causes_of(reaches, *_lasted(rows)) + 1
+        return causes_of(reaches, *lasted(rows)) + 1
 
     counted: dict[tuple[RequestRatio, tuple[Span, ...]], Ints] = {}
     asked = {(slo.name, objective.title): (slo, objective) for slo in facts.slos for objective in slo.objectives}

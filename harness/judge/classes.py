@@ -71,8 +71,8 @@ def grid(pieces: Sequence[Rows], cuts: Ints, limits: Ints, start_ns: int, length
         block = (rows.intended_ns - start_ns) // length_ns
         least, width = int(block.min()), int(block.max() - block.min()) + 1
         pair, pairs = _dense(code * np.int64(width) + (block - least), number * width)
-        each = _one_of_each(pair, pairs)
-        return rows.at(_one_of_each(code, number)), code[each], block[each], np.bincount(pair, minlength=pairs)
+        each = one_of_each(pair, pairs)
+        return rows.at(one_of_each(code, number)), code[each], block[each], np.bincount(pair, minlength=pairs)
 
     with ThreadPoolExecutor(THREADS) as pool:
         parts = list(pool.map(counted, pieces))
@@ -82,7 +82,7 @@ def grid(pieces: Sequence[Rows], cuts: Ints, limits: Ints, start_ns: int, length
     every = np.concatenate([code[at + part[1]] for at, part in zip(begin, parts, strict=False)])
     used, block = np.unique(np.concatenate([part[2] for part in parts]), return_inverse=True)
     weight = np.concatenate([part[3] for part in parts])
-    return Grid(rows.at(_one_of_each(code, number)), every, block, weight, len(used))
+    return Grid(rows.at(one_of_each(code, number)), every, block, weight, len(used))
 
 
 def tally(pieces: Sequence[Rows], cuts: Ints, limits: Ints, apart: Apart | None = None) -> Tally:
@@ -104,10 +104,11 @@ def tally(pieces: Sequence[Rows], cuts: Ints, limits: Ints, apart: Apart | None 
 def _classes(rows: Rows, weight: Ints | None, cuts: Ints, limits: Ints, apart: Apart | None) -> Tally:
     code, number = numbered(rows, cuts, limits, apart)
     counted = np.bincount(code, weight, minlength=number)
-    return Tally(rows.at(_one_of_each(code, number)), counted.astype(np.int64))
+    return Tally(rows.at(one_of_each(code, number)), counted.astype(np.int64))
 
 
-def _one_of_each(code: Whole, number: int) -> Whole:
+def one_of_each(code: Whole, number: int) -> Whole:
+    """For each class the place of one of its rows."""
     place = np.zeros(number, dtype=np.intp)
     place[code] = np.arange(len(code))
     return place

@@ -41,6 +41,14 @@ class Expectation:
     def acknowledged_ns(self) -> int:
         return max(operation.acknowledged_ns for operation in self.last)
 
+    def in_flight(self, at_ns: int) -> frozenset[str | None]:
+        """What the operations left that were sent after this time, or acknowledged after it."""
+        return frozenset(
+            operation.text_sha256
+            for operation in self.open_
+            if operation.sent_ns >= at_ns or operation.acknowledged_ns >= at_ns
+        )
+
     def state(self, text_sha256: str | None, copies: int, read_ns: int) -> str:
         """The class of what was read at this time; None: the key was not there."""
         sent = [operation for operation in self.open_ if operation.sent_ns < read_ns]

@@ -3,7 +3,8 @@
 An operation counts when it was acknowledged before its read-back began (after an experiment: before its window ended);
 what was never acknowledged is not lost. What a key may hold then is said by harness.judge.ledger. A key that a region
 was not asked for, or did not answer for, is indeterminate: in every read-back, for every region that an objective
-declares. A key whose regions disagree about its content is diverged.
+declares. A key whose regions disagree about its content is diverged, unless they were read at different times and an
+operation that was sent, or acknowledged, after the first of these reads explains it.
 """
 
 from __future__ import annotations
@@ -74,9 +75,11 @@ class Fates:
         read = {(str(row["key"]), str(row["region"])): row for row in rows}
         for key, expected in expectations(self._ledger, until).items():
             told = {region: _read(read.get((key, region)), expected) for region in regions}
-            held = {it.text_sha256 for it in told.values() if it.state in AGREEING}
+            at = [int(str(row["read_ns"])) for region in regions if (row := read.get((key, region)))]
+            later = expected.in_flight(min(at, default=until))
+            held = {it.text_sha256 for it in told.values() if it.state in AGREEING} - later
             for region, it in told.items():
-                apart = len(held) > 1 and it.state in AGREEING
+                apart = len(held) > 1 and it.state in AGREEING and it.text_sha256 in held
                 yield Fate(key, after, region, expected.acknowledged_ns, "diverged" if apart else it.state)
 
 

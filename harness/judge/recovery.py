@@ -59,15 +59,18 @@ class Outage:
 def observe(
     facts: Facts, from_ns: int, until_ns: int, fault: Span | None, until: Until, regions: tuple[str, ...] = ()
 ) -> Observations:
-    """Beacon and request record together, as far as started in [from_ns, until_ns)."""
-    parts = [
-        _observe(record, facts, from_ns, until_ns, fault, until, regions)
-        for record in (facts.beacon, facts.requests)
-        if record is not None
-    ]
-    if not parts:
+    """Beacon and request record together, as far as started in [from_ns, until_ns).
+
+    Of a record that is not there, or empty, nothing is known all that time; with neither, nobody observed anything.
+    """
+    records = [record for record in (facts.beacon, facts.requests) if record is not None]
+    records = [record for record in records if len(record) or len(record.missing)]
+    if not records:
         empty = np.zeros(0, dtype=np.int64)
         return Observations(empty, empty, empty.astype(bool), empty.astype(bool))
+    parts = [_observe(record, facts, from_ns, until_ns, fault, until, regions) for record in records]
+    if len(records) < 2:
+        parts.append((np.array([from_ns]), np.array([until_ns]), np.array([False]), np.array([False])))
     start, end, good, bad = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.argsort(start, kind="stable")
     return Observations(start[order], end[order], good[order], bad[order])
@@ -134,8 +137,8 @@ def outage(seen: Observations, from_ns: int, onset_until_ns: int, until_ns: int,
     onset = first_bad if first_bad is not None else int(seen.start[early_dark].max())
     # A failure is bad at its start; of an arrival without a record it is not known when that was.
     reach = np.where(seen.bad, seen.start, seen.end)
-    dark = ~seen.good & (seen.start >= onset)
-    latest = _back(seen.start[dark], reach[dark], seen, until_ns, sustained_ns)[1]
+    dark = ~seen.good & (reach >= onset)
+    latest = _back(np.maximum(seen.start[dark], onset), reach[dark], seen, until_ns, sustained_ns)[1]
     bad_start = seen.start[seen.bad]
     earliest = _back(bad_start, bad_start, seen, until_ns, sustained_ns)[0] if first_bad is not None else from_ns
     if early_dark.any():

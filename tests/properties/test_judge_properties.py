@@ -522,8 +522,7 @@ def test_evidence_that_is_lost_never_makes_anything_pass(rows, name, data):
     for nothing in (None, table.slice(0, 0)):
         after = judge(replace(whole, **{name: nothing}), WHOLE)
         assert after.verdict is not Verdict.PASS
-        if name not in ("requests", "beacon"):  # of a recovery each tells what it saw, also without the other
-            never_better(before, after)
+        never_better(before, after)
 
 
 @given(runs(), st.data())

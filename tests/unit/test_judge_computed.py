@@ -10,7 +10,8 @@ from harness.errors import BadInput
 from harness.judge import judge, selectors
 from harness.model.judgement import ObjectiveResult, Verdict
 from harness.model.slo import ComputedRatio, GaugeShare
-from harness.spec.openslo import explain, load_slos
+from harness.spec.openslo import load_slos
+from harness.spec.words import explain
 from harness.testing.evidence import Row, answers, evidence, scraped, series, slo
 
 EXPRESSION = "sum(rate(ok_total[30s])) / sum(rate(all_total[30s]))"

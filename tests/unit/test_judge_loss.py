@@ -276,6 +276,21 @@ def test_regions_that_disagree_about_an_open_delete_are_diverged():
     assert [loss.diverged for loss in judgement.data_loss] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("deleted_at", "acknowledged", "diverged"), [(79.98, True, 1), (80.2, True, 0), (70.0, False, 1)]
+)
+def test_regions_read_one_after_the_other_agree_when_users_changed_it_meanwhile(deleted_at, acknowledged, diverged):
+    """Load goes on during a read-back: sjc was read at 80.0 s with the text, lax at 80.5 s without."""
+    back = rows({"m1": "present"})
+    for row in back:
+        if row["key"] == "m1" and row["region"] == "lax":
+            row["state"], row["text_sha256"], row["read_ns"] = "deleted", "", ns(80.5)
+    asked = [*LEDGER, *deletes({"m1": deleted_at}, acknowledged=acknowledged)]
+    judgement = judge(evidence(ledger=asked, readback=back), [NOTHING_LOST])
+    told = [loss.diverged + loss.resurrected + loss.lost for loss in judgement.data_loss]
+    assert (max(told) > 0) == bool(diverged)
+
+
 def test_a_delete_that_nobody_asked_about_is_indeterminate():
     back = [row for row in rows({}) if row["key"] != "m1"]
     judgement = judge(evidence(ledger=[*LEDGER, *GONE_M1], readback=back), [NOTHING_LOST])

@@ -175,11 +175,13 @@ def test_nobody_watched():
     assert judgement.recoveries[0].reason == "nobody observed the users' side"
 
 
-def test_without_a_beacon_the_record_alone_decides():
+@pytest.mark.parametrize("lost", ["beacon", "requests"])
+def test_one_record_alone_leaves_open_what_the_other_saw(lost):
+    """What was lost may hold failures that this one missed: losing it must not make a recovery shorter."""
     failing = within((37.0, 38.0), **DOWN)
-    judgement = judge(evidence(requests=steadily(change=failing), absent=("beacon",)), [RTO])
-    assert judgement.objectives[0].verdict is Verdict.PASS
-    assert judgement.recoveries[0].full_service_s is not None
+    judgement = judge(evidence(requests=steadily(change=failing), beacon=probes(change=failing), absent=(lost,)), [RTO])
+    assert judgement.objectives[0].verdict is Verdict.INCONCLUSIVE
+    assert judgement.recoveries[0].visible
 
 
 def test_a_fault_that_did_not_land_never_passes():
