@@ -142,6 +142,7 @@ def _whole_run() -> tuple[ObjectiveResult, ...]:
             (0.0, 0.0, 0.0),
             "884 acknowledged, 884 read back in both regions",
             slo="memories",
+            objective="not one lost, stale, doubled, resurrected or diverged",
             target=0.0,
             unit="count",
             events=1768,
