@@ -165,8 +165,8 @@ def _tiles(evidence: Evidence, judgement: Judgement, found: tuple[Fault, ...]) -
         if full:
             tiles.append(Tile(words.duration(max(full)), "longest way back to full service"))
     if judgement.data_loss:
-        lost = sum(it.lost for it in judgement.data_loss)
-        tiles.append(Tile(str(lost), "acknowledged memories lost", "fail" if lost else "pass"))
+        bad = sum(it.lost + it.stale + it.duplicated + it.resurrected + it.diverged for it in judgement.data_loss)
+        tiles.append(Tile(str(bad), "acknowledged memories lost or wrong", "fail" if bad else "pass"))
     decided = all_of(evidence.events, e.Decided)
     if decided and decided[-1].state:
         tiles.append(Tile(decided[-1].state, "the canary, in the end"))

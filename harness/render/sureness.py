@@ -10,6 +10,7 @@ from harness.model.judgement import Judgement, ObjectiveResult, Verdict
 from harness.render.words import NARROW, count, duration, grouped, line, requirement, span
 
 MOST_EVENTS = 100_000_000
+TOO_FEW = 2.0  # independent events from which nothing is said of later runs
 INFERRED = ("steady", "fault")  # windows in which a ratio of events says something of the platform beyond this run
 
 
@@ -25,8 +26,11 @@ def overall(judgement: Judgement) -> str:
     rest = f"; {grouped(counted)} are about this run only, counted or measured" if counted else ""
     at = " to ".join(dict.fromkeys((levels[0], levels[-1])))
     text = f"How sure: {grouped(len(said))} are about the platform, with {at} confidence{rest}."
-    if it := judgement.correction:
-        text += f" A platform that meets every objective FAILs by chance less than {_chance(1.0 - it.false_fail)}."
+    missed = [it for it in judgement.objectives if it.verdict is Verdict.FAIL]
+    if missed and all(it.claim == "run" for it in missed):
+        text += " What was missed was counted or measured, not estimated: it did happen."
+    elif it := judgement.correction:
+        text += f" By luck alone a platform that meets every objective FAILs less than {_chance(1.0 - it.false_fail)}."
     return text
 
 
@@ -46,6 +50,8 @@ def besides(result: ObjectiveResult) -> tuple[str, ...]:
     inferred = result.claim == "system"
     if result.claim == "run" and result.unit == "ratio" and result.window in INFERRED and result.confidence:
         inferred = low is not None and low != result.observed.low and result.verdict is Verdict.PASS
+        if inferred and result.effective is not None and result.effective < TOO_FEW:
+            return ("The run is too short to say anything of later ones.",)
         if inferred:
             told.append(
                 f"Of runs to come it says less: {_outward(low, math.floor)} or better, with "

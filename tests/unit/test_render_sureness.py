@@ -9,9 +9,9 @@ import pytest
 
 from harness.judge import bounds
 from harness.judge.decide import Counts, decide
-from harness.model.judgement import Interval, ObjectiveResult, Verdict
+from harness.model.judgement import Correction, Interval, Judgement, ObjectiveResult, Verdict
 from harness.render import intervals
-from harness.render.sureness import besides, how_sure, settle
+from harness.render.sureness import besides, how_sure, overall, settle
 
 
 def _ratio(counts: Counts, target: float = 0.99, claim: Any = "system", confidence: float = 0.95) -> ObjectiveResult:
@@ -78,6 +78,25 @@ def test_a_count_infers_nothing() -> None:
     assert how_sure(result) == "This is what happened, counted: nothing was inferred."
     assert "Of runs to come it says less" in besides(result)[0]
     assert besides(_ratio(Counts(2000, 2))) == ()
+
+
+def test_a_run_that_is_worth_one_event_says_nothing_of_later_ones() -> None:
+    result = _ratio(Counts(999, 1), claim="run").model_copy(update={"effective": 1.0, "correlation_s": 1.0})
+    assert besides(result) == ("The run is too short to say anything of later ones.",)
+
+
+def test_a_counted_miss_is_no_bad_luck() -> None:
+    def told(missed: ObjectiveResult) -> str:
+        found = (_ratio(Counts(2000, 2)), missed)
+        correction = Correction(false_fail=0.05, claims=2)
+        return overall(
+            Judgement(
+                run_id="r", rules={"*": 1}, verdict=Verdict.FAIL, sentence="", objectives=found, correction=correction
+            )
+        )
+
+    assert told(_ratio(Counts(900, 100), claim="run")).endswith("not estimated: it did happen.")
+    assert "By luck alone" in told(_ratio(Counts(900, 100)))
 
 
 def test_what_hangs_together_is_told() -> None:

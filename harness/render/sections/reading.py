@@ -25,8 +25,8 @@ WORDS: tuple[tuple[Cell, Cell], ...] = (
     ),
     (
         "Confidence",
-        f"How seldom luck may mislead us. At 95{words.NARROW}%, fewer than 5 in 100 platforms just outside a limit "
-        "would get a PASS for it. Where only this run is spoken of, it is counted and no confidence is needed.",
+        f"How seldom luck may mislead us. At 95{words.NARROW}%, a platform that just misses a limit gets a PASS for it "
+        "in fewer than 5 of 100 runs. Where only this run is spoken of, it is counted and no confidence is needed.",
     ),
     (
         "Correlation",

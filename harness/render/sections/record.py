@@ -203,7 +203,7 @@ WORDS: tuple[tuple[str, Cell], ...] = (
         "Served, full service",
         "Served: users get at least the level promised for that fault. Full service: level 1 again, and it stayed so.",
     ),
-    ("Detection time (MTTD)", "From the fault to the first alert for it. P1 is the most urgent kind of alert."),
+    ("Detection time (MTTD)", "From the fault to the first alert for it. P0 is the most urgent kind of alert."),
     (
         "Canary",
         "A new release that gets a small share of the traffic first, beside the stable release.",
