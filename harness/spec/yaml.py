@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from harness.errors import BadInput, BadInputs
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_NODES = 200_000
+MAX_DEPTH = 60
+_BRACKETS = re.compile(r"[\[\]{}]")
 KeyPath = Sequence[str | int]
 T = TypeVar("T", bound=BaseModel)
 
@@ -101,6 +104,7 @@ def read_documents(file: Path) -> list[Node]:
     from ruamel.yaml.nodes import Node as RawNode
 
     text = read_text(file)
+    _check_nesting(text, file)
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 2)  # YAML 1.2: `on` and `no` are strings
     nodes: list[Node] = []
@@ -130,6 +134,16 @@ def read_documents(file: Path) -> list[Node]:
     return nodes
 
 
+def _check_nesting(text: str, file: Path) -> None:
+    """Refuses a tower of brackets before the parser, whose time grows with the square of its height, sees it."""
+    depth = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        for bracket in _BRACKETS.findall(line):
+            depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+            if depth > MAX_DEPTH:
+                raise BadInput("nested too deeply", file=file, line=number, fix="close the brackets, or flatten it")
+
+
 def _plain(
     raw: Any,
     path: tuple[str | int, ...],
@@ -142,7 +156,7 @@ def _plain(
     line = raw.start_mark.line + 1
     if budget[0] < 0:
         raise BadInput("expands to too many values (a YAML bomb?)", file=file, line=line, fix="remove nested aliases")
-    if len(path) > 60:
+    if len(path) > MAX_DEPTH:
         raise BadInput("nested too deeply", file=file, line=line, fix="flatten the document")
     lines.setdefault(path, line)
     kind = type(raw).__name__

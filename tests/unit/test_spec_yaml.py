@@ -82,6 +82,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"\x80\x81\xff", "not UTF-8"),
         (b"a: \x00", "binary"),
         ("a: &a\n  b: *a\n", "nested too deeply"),
+        ("a:\n  - " + "[" * 20_000, "nested too deeply"),
         (BOMB, "bomb"),
         ("[" * 500, "."),
         ("a: 1\n---\na: 2\n", "more than one document"),
