@@ -58,47 +58,91 @@ class Grid:
         return np.bincount(self.block[chosen], self.weight[chosen], minlength=self.blocks).astype(np.int64)
 
 
-def grid(pieces: Sequence[Rows], cuts: Ints, limits: Ints, start_ns: int, length_ns: int) -> Grid:
-    """The classes of all these rows, and how often each of them occurs in each block of this length from the start on.
+@dataclass(frozen=True)
+class Piece:
+    """Rows with the number of each one's class, and one row of each class."""
+
+    rows: Rows
+    code: Whole
+    each: Rows
+
+    @property
+    def classes(self) -> int:
+        return len(self.each)
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A record by class. `cuts`: where stretches begin and end; `limits`: latencies asked; both ascend."""
+
+    pieces: tuple[Piece, ...]
+    cuts: Ints
+    limits: Ints
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+def classify(pieces: Sequence[Rows], cuts: Ints, limits: Ints) -> Classified:
+    """The classes of all rows, piece by piece."""
+
+    def numbers(rows: Rows) -> Piece:
+        code, number = numbered(rows, cuts, limits)
+        if number <= 1 << 16:
+            code = code.astype(np.uint16)
+        return Piece(rows, code, rows.at(one_of_each(code, number)))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return Classified(tuple(pool.map(numbers, pieces)), cuts, limits)
+
+
+def grid(record: Classified, start_ns: int, length_ns: int) -> Grid:
+    """How often each class occurs in each block of this length from the start on.
 
     Blocks in which nothing was intended have no number.
     """
-    if not pieces:
+    if not record.pieces:
         return Grid(NONE, NOTHING, NOTHING, NOTHING, 0)
 
-    def counted(rows: Rows) -> tuple[Rows, Whole, Whole, Whole]:
-        code, number = numbered(rows, cuts, limits)
-        block = (rows.intended_ns - start_ns) // length_ns
+    def counted(piece: Piece) -> tuple[Rows, Whole, Whole, Whole]:
+        block = (piece.rows.intended_ns - start_ns) // length_ns
         least, width = int(block.min()), int(block.max() - block.min()) + 1
-        pair, pairs = _dense(code * np.int64(width) + (block - least), number * width)
+        pair, pairs = _dense(piece.code * np.int64(width) + (block - least), piece.classes * width)
         each = one_of_each(pair, pairs)
-        return rows.at(one_of_each(code, number)), code[each], block[each], np.bincount(pair, minlength=pairs)
+        return piece.each, piece.code[each], block[each], np.bincount(pair, minlength=pairs)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        parts = list(pool.map(counted, pieces))
+        parts = list(pool.map(counted, record.pieces))
     rows = joined([part[0] for part in parts])
-    code, number = numbered(rows, cuts, limits)
+    code, number = numbered(rows, record.cuts, record.limits)
     begin = np.cumsum([0, *(len(part[0]) for part in parts)])
     every = np.concatenate([code[at + part[1]] for at, part in zip(begin, parts, strict=False)])
-    used, block = np.unique(np.concatenate([part[2] for part in parts]), return_inverse=True)
+    block = np.concatenate([part[2] for part in parts])
+    least = int(block.min())
+    block, blocks = _dense(block - least, int(block.max()) - least + 1)
     weight = np.concatenate([part[3] for part in parts])
-    return Grid(rows.at(one_of_each(code, number)), every, block, weight, len(used))
+    return Grid(rows.at(one_of_each(code, number)), every, block, weight, blocks)
 
 
-def tally(pieces: Sequence[Rows], cuts: Ints, limits: Ints, apart: Apart | None = None) -> Tally:
-    """The classes of all these rows. `cuts`: where stretches begin and end; `limits`: latencies asked; both ascend.
-
-    `apart` gives each row a small number; rows with different ones are told apart too.
-    """
-    if not pieces:
+def tally(record: Classified, apart: Apart | None = None) -> Tally:
+    """All classes with their weights. `apart` gives each row a small number, by which rows are told apart too."""
+    if not record.pieces:
         return Tally(NONE, NOTHING)
+
+    def counted(piece: Piece) -> Tally:
+        if apart is None:
+            return Tally(piece.each, np.bincount(piece.code, minlength=piece.classes))
+        place = apart(piece.rows)
+        least, width = int(place.min()), int(place.max() - place.min()) + 1
+        pair, pairs = _dense(piece.code * np.int64(width) + (place - least), piece.classes * width)
+        return Tally(piece.rows.at(one_of_each(pair, pairs)), np.bincount(pair, minlength=pairs))
+
     with ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(lambda rows: _classes(rows, None, cuts, limits, apart), pieces))
+        found = list(pool.map(counted, record.pieces))
     if len(found) == 1:
         return found[0]
-    return _classes(
-        joined([part.rows for part in found]), np.concatenate([p.weight for p in found]), cuts, limits, apart
-    )
+    weight = np.concatenate([part.weight for part in found])
+    return _classes(joined([part.rows for part in found]), weight, record.cuts, record.limits, apart)
 
 
 def _classes(rows: Rows, weight: Ints | None, cuts: Ints, limits: Ints, apart: Apart | None) -> Tally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
-from harness.judge.classes import Grid, Tally, grid, tally
+from harness.judge.classes import Classified, Grid, Tally, classify, grid, tally
 from harness.judge.decidable import claim_of, correlation_of
 from harness.judge.decide import Claim
 from harness.judge.requests import latency_ns
@@ -149,21 +149,25 @@ class Facts:
         apart: Callable[[Rows], NDArray[np.int64]] | None = None,
     ) -> Tally:
         """The record's classes, fine enough for this ratio over these spans; made once for all objectives."""
-        cuts, limits = self._edges(ratio, spans)
-        return self._once(
-            (record, cuts, limits, apart), lambda: tally(record.pieces, np.array(cuts), np.array(limits), apart)
-        )
+        found = self.classified(record, ratio, spans)
+        return self._once((found, apart), lambda: tally(found, apart))
 
     def grid(self, record: Record, ratio: RequestRatio, spans: Sequence[Span], start_ns: int, length_ns: int) -> Grid:
         """The same by block of time, `length_ns` each from `start_ns` on."""
+        found = self.classified(record, ratio, spans)
+        return self._once((found, start_ns, length_ns), lambda: grid(found, start_ns, length_ns))
+
+    def classified(self, record: Record, ratio: RequestRatio | None = None, spans: Sequence[Span] = ()) -> Classified:
+        """Each row's class, fine enough for every objective, and for this ratio over these spans."""
         cuts, limits = self._edges(ratio, spans)
         return self._once(
-            (record, cuts, limits, start_ns, length_ns),
-            lambda: grid(record.pieces, np.array(cuts), np.array(limits), start_ns, length_ns),
+            (record, cuts, limits),
+            lambda: classify(record.pieces, np.array(cuts, dtype=np.int64), np.array(limits, dtype=np.int64)),
         )
 
-    def _edges(self, ratio: RequestRatio, spans: Sequence[Span]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        asked = [ratio, *(slo.indicator for slo in self.slos if isinstance(slo.indicator, RequestRatio))]
+    def _edges(self, ratio: RequestRatio | None, spans: Sequence[Span]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        asked = [slo.indicator for slo in self.slos if isinstance(slo.indicator, RequestRatio)]
+        asked += [ratio] if ratio is not None else []
         limits = {latency for one in asked for chosen in (one.total, one.good, one.bad) for latency in _limit(chosen)}
         cuts = {edge for span in (*self.spans, *spans) for edge in (span.start_ns, span.end_ns)}
         return tuple(sorted(cuts)), tuple(sorted(limits))

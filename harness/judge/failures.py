@@ -7,13 +7,11 @@ marked by class (harness.judge.classes), and only failures, what nobody knows of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.judge.classes import THREADS, numbered, one_of_each
 from harness.judge.requests import served
 from harness.judge.rows import NOTHING
 from harness.judge.windows import inside
@@ -69,17 +67,13 @@ class Stretch:
 
 def view(facts: Facts, records: Sequence[Record], run: Span) -> View:
     """The users' side of the whole run."""
-    cuts = np.array(sorted({edge for span in facts.spans for edge in (span.start_ns, span.end_ns)}), dtype=np.int64)
-
-    def mark(rows: Rows) -> tuple[Rows, Bools, Bools, Bools]:
-        code, number = numbered(rows, cuts, NOTHING)
-        each = rows.at(one_of_each(code, number))
-        here = inside(each.intended_ns, [run]) & (each.outcome != Outcome.SKIPPED)
-        answer = served(each, facts.spans, facts.promises)
-        return rows, here[code], (here & answer.must)[code], (here & ~answer.may)[code]
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        marked = [(place, *found) for place, one in enumerate(records) for found in pool.map(mark, one.pieces)]
+    marked = []
+    for place, record in enumerate(records):
+        for piece in facts.classified(record).pieces:
+            here = inside(piece.each.intended_ns, [run]) & (piece.each.outcome != Outcome.SKIPPED)
+            answer = served(piece.each, facts.spans, facts.promises)
+            good, bad = here & answer.must, here & ~answer.may
+            marked.append((place, piece.rows, here[piece.code], good[piece.code], bad[piece.code]))
     doubtful = np.unique(
         np.concatenate([NOTHING, *(rows.intended_ns[here & ~good] for _, rows, here, good, _ in marked)])
     )

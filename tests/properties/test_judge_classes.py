@@ -127,8 +127,8 @@ def test_rows_that_differ_in_one_thing_only_are_told_apart_by_whoever_asks_for_i
 def test_classes_of_classes_are_the_same_classes(drawn, cut):
     record = read_rows(told(drawn, cut), expected=None, from_ns=None, until_ns=None)
     cuts, limits = np.array([ns(5), ns(35)]), np.array([150_000_000])
-    once = classes.tally(record.pieces, cuts, limits)
-    again = classes.tally([once.rows], cuts, limits)
+    once = classes.tally(classes.classify(record.pieces, cuts, limits))
+    again = classes.tally(classes.classify([once.rows], cuts, limits))
     assert len(again.rows) == len(once.rows)
     assert once.of(np.ones(len(once.rows), dtype=bool)) == len(drawn)
 

@@ -14,7 +14,7 @@ SOPHIA = Path(__file__).parents[2] / "loadtests" / "sophia.py"
 
 def test_the_journeys_of_the_platform():
     found = journeys(SOPHIA)
-    assert list(found) == ["chat", "memory-write", "memory-read", "search"]
+    assert list(found) == ["chat", "memory-write", "memory-read", "memory-delete", "search"]
     assert all("@journey" in SOPHIA.read_text().splitlines()[line - 1] for line in found.values())
 
 

@@ -91,11 +91,11 @@ def test_a_reader_survives_a_row_that_is_only_half_there(tmp_path):
     path = tmp_path / "x.rows"
     stream = Stream(path, LEDGER_COLUMNS)
     for number in range(3):
-        stream.append([f"key-{number}", "ab" * 32, number, number + 1, "sjc"])
+        stream.append([f"key-{number}", "ab" * 32, number, number + 1, "sjc", "write"])
     stream.close()
     os.truncate(path, path.stat().st_size - 1)
     record = read(path)
-    assert (record.table.num_rows, record.torn) == (2, 4 + 4 + 8 + 8 + 4 - 1)
+    assert (record.table.num_rows, record.torn) == (2, 4 + 4 + 8 + 8 + 4 + 4 - 1)
 
 
 def run_child(tmp_path, body):
