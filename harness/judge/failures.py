@@ -7,11 +7,13 @@ marked by class (harness.judge.classes), and only failures, what nobody knows of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.judge.classes import THREADS, Piece
 from harness.judge.requests import served
 from harness.judge.rows import NOTHING
 from harness.judge.windows import inside
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
     Bools = NDArray[np.bool_]
+    Marks = NDArray[np.uint8]
+
+ELSEWHERE, GOOD, OPEN, BAD = range(4)  # how a row went; what was skipped or lies outside of the run is elsewhere
 
 
 @dataclass(frozen=True)
@@ -67,31 +72,31 @@ class Stretch:
 
 def view(facts: Facts, records: Sequence[Record], run: Span) -> View:
     """The users' side of the whole run."""
-    marked = []
-    for place, record in enumerate(records):
-        for piece in facts.classified(record).pieces:
-            here = inside(piece.each.intended_ns, [run]) & (piece.each.outcome != Outcome.SKIPPED)
-            answer = served(piece.each, facts.spans, facts.promises)
-            good, bad = here & answer.must, here & ~answer.may
-            marked.append((place, piece.rows, here[piece.code], good[piece.code], bad[piece.code]))
-    doubtful = np.unique(
-        np.concatenate([NOTHING, *(rows.intended_ns[here & ~good] for _, rows, here, good, _ in marked)])
-    )
-    kept = [_kept(place, rows, here, good, bad, doubtful) for place, rows, here, good, bad in marked if len(doubtful)]
-    none: tuple[Any, ...] = (NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING.astype(bool), NOTHING.astype(bool))
-    table, arrival, intended, start, end, good, bad = (np.concatenate(parts) for parts in zip(none, *kept, strict=True))
+
+    def mark(piece: Piece) -> tuple[Rows, Marks]:
+        here = inside(piece.each.intended_ns, [run]) & (piece.each.outcome != Outcome.SKIPPED)
+        answer = served(piece.each, facts.spans, facts.promises)
+        state = np.where(answer.must, GOOD, np.where(answer.may, OPEN, BAD)).astype(np.uint8)
+        return piece.rows, np.where(here, state, np.uint8(ELSEWHERE))[piece.code]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = [pool.map(mark, facts.classified(record).pieces) for record in records]
+        marked = [(place, *one) for place, ones in enumerate(found) for one in ones]
+        doubts = [rows.intended_ns[state >= OPEN] for _, rows, state in marked]
+        doubtful = np.unique(np.concatenate([NOTHING, *doubts]))
+        kept = list(pool.map(lambda one: _kept(one[0], one[1], one[2], doubtful), marked)) if len(doubtful) else []
+    none = (NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING.astype(np.uint8))
+    table, arrival, intended, start, end, state = (np.concatenate(parts) for parts in zip(none, *kept, strict=True))
     order = np.lexsort((arrival, table, intended))
-    some = [(rows.intended_ns, here) for _, rows, here, _, _ in marked if here.any()]
-    times = tuple(at if here.all() else at[here] for at, here in some)
-    return View(intended[order], start[order], end[order], good[order], bad[order], times)
+    some = [(rows.intended_ns, state != ELSEWHERE) for _, rows, state in marked]
+    times = tuple(at if here.all() else at[here] for at, here in some if here.any())
+    state = state[order]
+    return View(intended[order], start[order], end[order], state == GOOD, state == BAD, times)
 
 
-def _kept(
-    place: int, rows: Rows, here: Bools, good: Bools, bad: Bools, doubtful: Ints
-) -> tuple[Ints, Ints, Ints, Ints, Ints, Bools, Bools]:
+def _kept(place: int, rows: Rows, state: Marks, doubtful: Ints) -> tuple[Ints, Ints, Ints, Ints, Ints, Marks]:
     """Of one piece: what is not good, and the first and last good ones between two that are not, ties included."""
-    right = np.flatnonzero(good)
-    keep = np.flatnonzero(here & ~good)
+    right, keep = np.flatnonzero(state == GOOD), np.flatnonzero(state >= OPEN)
     if len(right):
         at = rows.intended_ns[right]
         gap = np.searchsorted(doubtful, at)
@@ -105,7 +110,7 @@ def _kept(
     some = rows.at(keep)
     start, end = lasted(some)
     table = np.full(len(keep), place, dtype=np.int64)
-    return table, some.arrival.astype(np.int64), some.intended_ns, start, end, good[keep], bad[keep]
+    return table, some.arrival.astype(np.int64), some.intended_ns, start, end, state[keep]
 
 
 def lasted(rows: Rows) -> tuple[Ints, Ints]:
