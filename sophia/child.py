@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from sophia import settings
+
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -73,7 +75,7 @@ class Stopping:
 
 
 def serve_pages(port: int, pages: Mapping[str, Page]) -> ThreadingHTTPServer:
-    """Serves a few GET pages (health, metrics) on 127.0.0.1 in the background."""
+    """Serves a few GET pages (health, metrics) on `HOST` in the background."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -99,6 +101,6 @@ def serve_pages(port: int, pages: Mapping[str, Page]) -> ThreadingHTTPServer:
             if not isinstance(sys.exception(), ConnectionError):
                 super().handle_error(request, client_address)  # type: ignore[arg-type]
 
-    server = Server(("127.0.0.1", port), Handler)
+    server = Server((settings.host(), port), Handler)
     threading.Thread(target=server.serve_forever, name="pages", daemon=True).start()
     return server

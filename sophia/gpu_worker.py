@@ -1,13 +1,15 @@
 """A GPU worker: runs the swarm's fast path on its device, one task at a time. Without the device it refuses work.
 
-Environment, besides the identity: DEVICES (region=path,…: a file that is there while the device is), GPU_TYPE,
-TASK_TIME (seconds of device time a task takes).
+Environment, besides the identity: DEVICES (region=path,…: a file that is there while the device is; a ${VARIABLE} in it,
+such as the device that a kubelet's plugin chose, is replaced), GPU_TYPE, TASK_TIME (seconds of device time a task
+takes).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -64,7 +66,7 @@ class Worker:
         devices = dict(pair.split("=", 1) for pair in settings.words("DEVICES"))
         if identity.region not in devices:
             raise settings.SettingError(f"DEVICES has no device for region {identity.region!r}")
-        self.device = Path(devices[identity.region])
+        self.device = Path(os.path.expandvars(devices[identity.region]))
         self.type = settings.text("GPU_TYPE", "GH200")
         self.task_time = settings.number("TASK_TIME", 0.004)
         self.turn = asyncio.Lock()

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGUSR1
 
-from sophia import child, programs, unprivileged
+from sophia import child, programs, settings, unprivileged
 
 PARAMETERS = {
-    "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "160",
     "shared_buffers": "64MB",
@@ -50,7 +49,8 @@ class Cluster:
         self.data, self.port = state / "data", port
         self._fresh, self._rewinding = state / "data.new", state / "rewinding"
         self._state = state
-        state.chmod(0o711)  # the user that PostgreSQL runs as must be able to enter
+        if state.stat().st_mode & 0o011 != 0o011:  # the user that PostgreSQL runs as must be able to enter
+            state.chmod(0o711)
 
     @property
     def empty(self) -> bool:
@@ -84,8 +84,8 @@ class Cluster:
         self._fresh.rename(self.data)
         self._rewinding.unlink(missing_ok=True)
 
-    def initialise(self, user: str, password: str) -> None:
-        """A new, empty cluster with one role that has a password."""
+    def initialise(self, user: str, password: str, clients: Sequence[str] = ()) -> None:
+        """A new, empty cluster with one role that has a password; `clients`: networks it may be used from."""
         self._make_fresh()
         secret = self._state / "password"
         secret.unlink(missing_ok=True)
@@ -102,6 +102,9 @@ class Cluster:
         # and a standby refuses to follow a primary that ran with larger limits than its own.
         with (self._fresh / "postgresql.conf").open("a") as configuration:
             configuration.writelines(f"{name} = '{value}'\n" for name, value in PARAMETERS.items())
+        with (self._fresh / "pg_hba.conf").open("a") as access:  # loopback stands there already
+            for network in clients:
+                access.write(f"host all,replication all {network} scram-sha-256\n")
         self._move_into_place()
 
     def copy_from(self, primary: str) -> None:
@@ -132,7 +135,7 @@ class Cluster:
 
     def start(self, primary: str) -> subprocess.Popen[bytes]:
         """Starts PostgreSQL; `primary` is whom it follows if it is a standby."""
-        options = [f"-cport={self.port}", f"-cprimary_conninfo={primary}"]
+        options = [f"-clisten_addresses={settings.host()}", f"-cport={self.port}", f"-cprimary_conninfo={primary}"]
         return child.start(
             [programs.find("postgres"), "-D", str(self.data), *options],
             cwd=self._state,

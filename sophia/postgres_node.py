@@ -5,8 +5,9 @@
     refused            stop, give the lease back, rejoin the primary as its standby (pg_rewind, else pg_basebackup)
 
 Environment: PORT (PostgreSQL), HTTP_PORT (health and metrics), REGION, AGENT (host:port), PEERS (region=host:port,…),
-LEASE_RENEW, LEASE_MARGIN (seconds), PGUSER, PGPASSWORD, PGDATABASE. State is kept in the working directory. Commits are
-durable when acknowledged: fsync and synchronous_commit stay on.
+LEASE_RENEW, LEASE_MARGIN (seconds), PGUSER, PGPASSWORD, PGDATABASE, HOST, CLIENTS (networks beside loopback that may
+connect, always with the password). State is kept in the working directory. Commits are durable when acknowledged: fsync
+and synchronous_commit stay on.
 """
 
 from __future__ import annotations
@@ -251,7 +252,9 @@ class Node:
             if self.cluster.empty:
                 if ruling.initialised:
                     return  # the data is lost here: another region that has it must be made primary
-                self.cluster.initialise(settings.text("PGUSER"), settings.text("PGPASSWORD"))
+                self.cluster.initialise(
+                    settings.text("PGUSER"), settings.text("PGPASSWORD"), settings.words("CLIENTS")
+                )
             if self.holding is None or not self.holding.valid(time.monotonic()):
                 return  # making the cluster took too long: ask again first
             self.start(self.region)

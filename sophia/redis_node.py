@@ -36,7 +36,8 @@ def main() -> int:
     redis = child.start(
         [
             programs.find("redis-server"),
-            *("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"),
+            *("--port", str(port), "--bind", settings.host(), "--save", "", "--appendonly", "no"),
+            *("--protected-mode", "no"),  # who may reach it is for HOST and the network to say
             *("--maxmemory", settings.text("MEMORY", "64mb"), "--maxmemory-policy", "allkeys-lru"),
         ]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import dataclass
 
@@ -35,6 +36,16 @@ def integer(name: str, default: int | None = None) -> int:
 def words(name: str, default: str = "") -> tuple[str, ...]:
     """The setting `name` as a list of words separated by commas."""
     return tuple(word.strip() for word in text(name, default).split(",") if word.strip())
+
+
+def host() -> str:
+    """Where to listen, the setting `HOST`: loopback unless told otherwise; in a pod 0.0.0.0."""
+    value = text("HOST", "127.0.0.1")
+    try:
+        ipaddress.IPv4Address(value)
+    except ValueError:
+        raise SettingError(f"setting HOST={value!r} is not an IPv4 address") from None
+    return value
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sophia import metrics
+from sophia import metrics, settings
 from sophia.settings import Identity
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -176,10 +176,10 @@ class _Server(uvicorn.Server):
 
 
 def serve(app: ASGIApp, identity: Identity) -> None:
-    """Serves on 127.0.0.1 until SIGTERM; requests under way get two seconds to end."""
+    """Serves on `HOST` until SIGTERM; requests under way get two seconds to end."""
     config = uvicorn.Config(
         app,
-        host="127.0.0.1",
+        host=settings.host(),
         port=identity.port,
         loop="uvloop",
         http="httptools",

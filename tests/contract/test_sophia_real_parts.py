@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -303,3 +304,35 @@ def test_weaviate_has_the_corpus_with_its_known_neighbours_also_after_a_kill(pro
         lines = [f"Corpus ready: {count} documents loaded" for count in (corpus.DOCUMENTS, 0)[:start]]
         wait_for(lines[-1], partial(logged, lines))
         processes.kill("weaviate")
+
+
+def test_a_loader_beside_weaviate_fills_it_whenever_it_comes_back_empty(processes: Processes) -> None:
+    from sophia import corpus
+
+    ports = {name: free_port() for name in ("PORT", "GRPC_PORT", "GOSSIP_PORT", "DATA_PORT", "RAFT_PORT")}
+    ports |= {name: free_port() for name in ("RAFT_RPC_PORT", "METRICS_PORT")}
+    processes.start("corpus", "sophia.weaviate_corpus", WEAVIATE=f"127.0.0.1:{ports['PORT']}")
+    line = f"Corpus ready: {corpus.DOCUMENTS} documents loaded"
+    for times in (1, 2):
+        processes.start("weaviate", "sophia.weaviate_node", SEED=0, **ports)
+        wait_for("the corpus is loaded", lambda times=times: processes.log("corpus").count(line) == times)  # type: ignore[misc]
+        processes.kill("weaviate")
+        shutil.rmtree(processes.root / "weaviate" / "data")
+    assert "Corpus ready" not in processes.log("weaviate")
+    assert processes.end("corpus") == 0
+
+
+def test_a_database_lets_in_the_networks_it_is_told_of_and_only_with_the_password(
+    processes: Processes, databases: Databases
+) -> None:
+    databases.start_agent()
+    os.environ["CLIENTS"] = "10.0.0.0/8,192.168.0.0/16"
+    try:
+        databases.start_node("sjc")
+    finally:
+        del os.environ["CLIENTS"]
+    wait_for("sjc is primary", lambda: databases.writable("sjc"))
+    access = (processes.root / "sjc" / "data" / "pg_hba.conf").read_text().splitlines()
+    own = [line.split() for line in access if line.strip() and not line.startswith("#")]
+    assert own[-2:] == [["host", "all,replication", "all", network, "scram-sha-256"] for network in ("10.0.0.0/8", "192.168.0.0/16")]
+    assert {line[-1] for line in own} == {"scram-sha-256"}

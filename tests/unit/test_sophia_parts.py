@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sophia import knowledge
+from sophia import knowledge, settings
 from sophia.defects import Defects
 from sophia.gpu_worker import Utilisation
 from sophia.llm_provider import Behaviour, Latency
@@ -121,3 +121,13 @@ def test_a_malformed_setting_ends_the_process_with_one_line(monkeypatch: pytest.
     monkeypatch.setenv("DEFECT_FAILING", "often")
     with pytest.raises(SettingError, match="DEFECT_FAILING"):
         Defects.from_environment()
+
+
+def test_who_is_not_told_otherwise_listens_on_loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOST", raising=False)
+    assert settings.host() == "127.0.0.1"
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    assert settings.host() == "0.0.0.0"
+    monkeypatch.setenv("HOST", "my-laptop")  # some shells set it to the machine's name
+    with pytest.raises(SettingError, match="not an IPv4 address"):
+        settings.host()

@@ -1,0 +1,145 @@
+"""Keeps Prometheus' file of targets: the pods of this namespace that say where they are scraped.
+
+For a Prometheus that cannot ask Kubernetes itself (Debian's). A pod's annotations `prometheus.io/port` and
+`prometheus.io/path` say where, its labels say who it is. It is a target from when it was first ready, so that one that
+is still starting is no alert, until it is told to end; whatever it does in between, dying included, it stays one.
+
+Environment: TARGETS (the file to keep), NAMESPACE. Kubernetes is asked as the pod's service account, which must be
+allowed to get, list and watch pods.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sophia import settings
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+LABELS = {
+    "service": "app.kubernetes.io/name",
+    "region": "topology.kubernetes.io/region",
+    "release": "app.kubernetes.io/version",
+}
+SELECTOR = "app.kubernetes.io%2Fpart-of%3Dsophia"
+WATCH_S = 30  # a connection that died in silence is noticed this late
+Pod = Mapping[str, Any]
+
+
+def target(pod: Pod) -> dict[str, Any] | None:
+    """How Prometheus is told of a pod, or None when it is not to be scraped (any more, or yet: it has no address)."""
+    metadata, status = pod["metadata"], pod.get("status", {})
+    annotations, labels = metadata.get("annotations", {}), metadata.get("labels", {})
+    port, address = annotations.get("prometheus.io/port"), status.get("podIP")
+    ended = status.get("phase") in ("Succeeded", "Failed") or "deletionTimestamp" in metadata
+    if not port or not address or ended:
+        return None
+    own = {name: labels.get(label, "") for name, label in LABELS.items()}
+    own |= {"instance": metadata["name"], "__metrics_path__": annotations.get("prometheus.io/path", "/metrics")}
+    return {"targets": [f"{address}:{port}"], "labels": own}
+
+
+def was_ready(pod: Pod) -> bool:
+    """Whether it is ready now, or runs again: a container that was restarted is no pod that still starts."""
+    status = pod.get("status", {})
+    ready = any(told["type"] == "Ready" and told["status"] == "True" for told in status.get("conditions", ()))
+    return ready or any(container["restartCount"] for container in status.get("containerStatuses", ()))
+
+
+class Targets:
+    """The pods known now, and the file that tells them."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._told: dict[str, dict[str, Any]] = {}  # by the pod's uid
+        self._written = ""
+
+    def start_again(self, pods: list[Pod]) -> None:
+        """These are all the pods there are."""
+        there = {pod["metadata"]["uid"] for pod in pods}
+        self._told = {uid: told for uid, told in self._told.items() if uid in there}
+        for pod in pods:
+            self._look(pod)
+        self._write()
+
+    def change(self, kind: str, pod: Pod) -> None:
+        """One event of a watch: ADDED, MODIFIED or DELETED."""
+        if kind == "DELETED":
+            self._told.pop(pod["metadata"]["uid"], None)
+        else:
+            self._look(pod)
+        self._write()
+
+    def _look(self, pod: Pod) -> None:
+        uid, found = pod["metadata"]["uid"], target(pod)
+        if found is None:
+            self._told.pop(uid, None)
+        elif uid in self._told or was_ready(pod):
+            self._told[uid] = found
+
+    def _write(self) -> None:
+        """In one piece, and only when something changed."""
+        text = json.dumps(sorted(self._told.values(), key=lambda told: str(told["targets"])), indent=1)
+        if text != self._written:
+            fresh = self._file.with_suffix(".new")
+            fresh.write_text(text)
+            fresh.rename(self._file)
+            self._written = text
+
+
+class Pods:
+    """The pods as the API server tells them. Methods raise OSError or ValueError."""
+
+    def __init__(self, namespace: str) -> None:
+        host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+        self._url = f"https://{host}:{port}/api/v1/namespaces/{namespace}/pods?labelSelector={SELECTOR}"
+        self._tls = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
+
+    def _get(self, more: str, timeout: float) -> Any:
+        headers = {"authorization": f"Bearer {(ACCOUNT / 'token').read_text()}"}  # it is renewed every hour
+        request = urllib.request.Request(self._url + more, headers=headers)  # noqa: S310 - https, by the line above
+        return urllib.request.urlopen(request, timeout=timeout, context=self._tls)  # noqa: S310
+
+    def list(self) -> tuple[list[Pod], str]:
+        """All of them, and the version to watch from."""
+        with self._get("", 10) as answer:
+            found = json.load(answer)
+        return found["items"], found["metadata"]["resourceVersion"]
+
+    def watch(self, version: str) -> Iterator[tuple[str, Pod]]:
+        """What changes from then on, until the API server ends the watch or says that it has forgotten that version."""
+        query = f"&watch=1&resourceVersion={version}&timeoutSeconds={WATCH_S}"
+        with self._get(query, WATCH_S + 10) as answer:
+            for line in answer:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    return
+                yield event["type"], event["object"]
+
+
+def main() -> int:
+    """For ever. While the API server is away, the latest targets stay."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the first process of a container has no default for it
+    pods, targets = Pods(settings.text("NAMESPACE")), Targets(Path(settings.text("TARGETS")))
+    while True:
+        try:
+            found, version = pods.list()
+            targets.start_again(found)
+            for kind, pod in pods.watch(version):
+                targets.change(kind, pod)
+        except (OSError, ValueError) as problem:
+            print(f"the API server does not tell the pods: {problem}", flush=True)
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""What `kubectl kustomize` makes of the overlays: labels, places, ports, and how little each pod may do."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from harness.model.platform import Platform
+
+ROOT = Path(__file__).parents[2]
+OVERLAYS = ("bare", "kind", "k3s")
+NAME, REGION, PART, VERSION = (
+    "app.kubernetes.io/name",
+    "topology.kubernetes.io/region",
+    "app.kubernetes.io/part-of",
+    "app.kubernetes.io/version",
+)
+NODE_PORTS = {
+    "edge": 30080,
+    "prometheus": 30090,
+    "alertmanager": 30093,
+    "unified-api-sjc": 30180,
+    "unified-api-lax": 30181,
+    "postgres-sjc": 30432,
+    "postgres-lax": 30433,
+}
+
+
+def kubectl() -> str | None:
+    """The machine's, or the test bed's."""
+    if found := shutil.which("kubectl"):
+        return found
+    if importlib.util.find_spec("testbed") is None:
+        return None
+    from testbed import build
+    from testbed.state import TestbedError
+
+    try:
+        return str(build.program("kubectl"))
+    except TestbedError:
+        return None
+
+
+pytestmark = pytest.mark.skipif(kubectl() is None, reason="no kubectl: python -m testbed build")
+
+
+@cache
+def rendered(overlay: str) -> tuple[dict[str, Any], ...]:
+    command = [str(kubectl()), "kustomize", str(ROOT / "deploy/kustomize/overlays" / overlay)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert not made.stderr
+    return tuple(YAML(typ="safe").load_all(made.stdout))
+
+
+def workloads(overlay: str) -> dict[str, dict[str, Any]]:
+    return {
+        each["metadata"]["name"]: each for each in rendered(overlay) if each["kind"] in ("Deployment", "StatefulSet")
+    }
+
+
+def objects(overlay: str, kind: str) -> dict[str, dict[str, Any]]:
+    return {each["metadata"]["name"]: each for each in rendered(overlay) if each["kind"] == kind}
+
+
+@pytest.fixture(scope="module")
+def platform() -> Platform:
+    return Platform.model_validate(YAML(typ="safe").load((ROOT / "deploy/platform.yaml").read_text()))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_service_runs_in_its_regions_as_often_as_the_platform_file_says(overlay: str, platform: Platform) -> None:
+    wanted = {
+        f"{service.name}-{region}" if region else service.name: count
+        for service in platform.spec.services
+        for region, count in service.instances.items()
+    }
+    assert {name: each["spec"]["replicas"] for name, each in workloads(overlay).items()} == wanted
+    assert set(wanted) <= set(objects(overlay, "Service"))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_says_who_and_where_it_is_and_its_selector_finds_it(overlay: str, platform: Platform) -> None:
+    for name, workload in workloads(overlay).items():
+        template, selector = workload["spec"]["template"], workload["spec"]["selector"]["matchLabels"]
+        labels = template["metadata"]["labels"]
+        service, region = labels[NAME], labels.get(REGION, "")
+        assert name == (f"{service}-{region}" if region else service)
+        assert (labels[PART], labels[VERSION]) == ("sophia", "1.0.0")
+        assert workload["metadata"]["labels"].items() >= {NAME: service, PART: "sophia"}.items()
+        assert selector == {NAME: service, **({REGION: region} if region else {})}
+        if region:
+            assert template["spec"]["nodeSelector"][REGION] == region
+        else:
+            terms = template["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+            assert terms["nodeSelectorTerms"] == [{"matchExpressions": [{"key": REGION, "operator": "DoesNotExist"}]}]
+    pods = [each["spec"]["template"]["metadata"]["labels"] for each in workloads(overlay).values()]
+    for name, front in objects(overlay, "Service").items():
+        chosen = [labels for labels in pods if front["spec"]["selector"].items() <= labels.items()]
+        assert len(chosen) == 1, f"{name} selects {chosen}"
+        assert chosen[0].get(REGION, "") == (name.rpartition("-")[2] if name.endswith(("-sjc", "-lax")) else "")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_variable_stands_below_those_it_uses(overlay: str) -> None:
+    for name, workload in workloads(overlay).items():
+        for container in workload["spec"]["template"]["spec"]["containers"]:
+            known: set[str] = set()
+            for each in container.get("env", ()):
+                used = {part.partition(")")[0] for part in each.get("value", "").split("$(")[1:]}
+                assert used <= known, f"{name}: {each['name']} uses {used - known} before it is set"
+                assert each["name"] not in known, f"{name}: {each['name']} twice"
+                known.add(each["name"])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_pod_may_do_as_little_as_possible(overlay: str) -> None:
+    for name, workload in workloads(overlay).items():
+        spec = workload["spec"]["template"]["spec"]
+        assert spec["securityContext"].items() >= {"runAsNonRoot": True, "runAsUser": 10001}.items()
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["imagePullPolicy"] == "IfNotPresent"
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+            assert "memory" in container["resources"]["limits"]
+            assert not container["image"].endswith(":latest") and ":" in container["image"]
+        is_prometheus = name == "prometheus"
+        assert spec["automountServiceAccountToken"] is is_prometheus, name
+        assert spec["serviceAccountName"] == ("prometheus" if is_prometheus else "sophia")
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+        assert not [each for each in spec.get("volumes", ()) if "hostPath" in each], name
+        waits = {each["key"]: each["tolerationSeconds"] for each in spec["tolerations"] if "tolerationSeconds" in each}
+        assert set(waits) == {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}
+        assert max(waits.values()) <= 60
+    (role,) = objects(overlay, "Role").values()
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+    (binding,) = objects(overlay, "RoleBinding").values()
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "prometheus", "namespace": "sophia"}]
+    assert not {each["kind"] for each in rendered(overlay)} & {"Secret", "ClusterRole", "ClusterRoleBinding"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_a_pod_mounts_or_reads_is_there(overlay: str) -> None:
+    maps, claims = objects(overlay, "ConfigMap"), objects(overlay, "PersistentVolumeClaim")
+    for name, workload in workloads(overlay).items():
+        spec = workload["spec"]["template"]["spec"]
+        for volume in spec.get("volumes", ()):
+            if "configMap" in volume:
+                assert volume["configMap"]["name"] in maps, name
+            if "persistentVolumeClaim" in volume:
+                assert volume["persistentVolumeClaim"]["claimName"] in claims, name
+    assert all(each["metadata"].get("namespace") == "sophia" for each in rendered(overlay) if each["kind"] != "Namespace")
+
+
+def test_the_ways_in_have_the_ports_that_scenarios_name() -> None:
+    for overlay in OVERLAYS:
+        given = {
+            name: port["nodePort"]
+            for name, each in objects(overlay, "Service").items()
+            for port in each["spec"]["ports"]
+            if "nodePort" in port
+        }
+        assert given == NODE_PORTS
+
+
+def test_the_whole_platform_asks_for_what_a_small_machine_has() -> None:
+    def of(overlay: str, what: str, unit: dict[str, float]) -> float:
+        total = 0.0
+        for workload in workloads(overlay).values():
+            for container in workload["spec"]["template"]["spec"]["containers"]:
+                text = container["resources"]["requests"][what]
+                total += workload["spec"]["replicas"] * next(
+                    float(text.removesuffix(suffix)) * factor for suffix, factor in unit.items() if text.endswith(suffix)
+                )
+        return total
+
+    assert of("bare", "cpu", {"m": 0.001}) <= 1.5
+    assert of("bare", "memory", {"Mi": 1.0, "Gi": 1024.0}) <= 6 * 1024
