@@ -1,7 +1,7 @@
 """A GPU worker: runs the swarm's fast path on its device, one task at a time. Without the device it refuses work.
 
-Environment, besides the identity: DEVICES (region=path,…: a file that is there while the device is; a ${VARIABLE} in it,
-such as the device that a kubelet's plugin chose, is replaced), GPU_TYPE, TASK_TIME (seconds of device time a task
+Environment, besides the identity: DEVICES (region=path,…: a file that is there while the device is; a ${VARIABLE} in
+it, such as the device that a kubelet's plugin chose, is replaced), GPU_TYPE, TASK_TIME (seconds of device time a task
 takes).
 """
 

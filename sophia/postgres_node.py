@@ -57,6 +57,9 @@ SELECT pg_is_in_recovery(),
        (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn IS NOT NULL)
 """  # pg_basebackup streams too, but replays nothing
 STALE = 3.0  # seconds without an answer of the database after which its last one no longer counts
+SILENT_FOR = (
+    10.0  # seconds of the agent's silence that are told: in a cluster everything starts at once, it may be last
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ class Node:
         self.holding: Holding | None = None
         self.ruling: Ruling | None = None
         self.asked_at = float("-inf")
+        self.heard_at, self.silence_told = time.monotonic(), False
         self.started_at = 0.0
         self.promoting = False
         self.primary_seen_at = time.monotonic()
@@ -213,8 +217,11 @@ class Node:
             self.ruling = self.agent.ask(self.region, role, self.watch.behind)
         except OSError as problem:
             self.ruling = None
-            print(f"the failover agent does not answer: {problem}", flush=True)
+            if now - self.heard_at > SILENT_FOR and not self.silence_told:
+                print(f"the failover agent does not answer: {problem}", flush=True)
+                self.silence_told = True
             return
+        self.heard_at, self.silence_told = now, False
         if self.ruling.granted:
             if self.holding is None or self.holding.epoch != self.ruling.epoch:
                 print(f"lease granted: primary of epoch {self.ruling.epoch}", flush=True)
@@ -252,9 +259,7 @@ class Node:
             if self.cluster.empty:
                 if ruling.initialised:
                     return  # the data is lost here: another region that has it must be made primary
-                self.cluster.initialise(
-                    settings.text("PGUSER"), settings.text("PGPASSWORD"), settings.words("CLIENTS")
-                )
+                self.cluster.initialise(settings.text("PGUSER"), settings.text("PGPASSWORD"), settings.words("CLIENTS"))
             if self.holding is None or not self.holding.valid(time.monotonic()):
                 return  # making the cluster took too long: ask again first
             self.start(self.region)

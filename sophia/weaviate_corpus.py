@@ -1,7 +1,7 @@
 """Loads the corpus that the platform is deployed with into a Weaviate that somebody else runs.
 
-Environment: WEAVIATE (host:port). Whenever it becomes ready, what is missing there is put in: one that came back with an
-empty disk gets its corpus again.
+Environment: WEAVIATE (host:port). Whenever it becomes ready, what is missing there is put in: one that came back with
+an empty disk gets its corpus again.
 """
 
 from __future__ import annotations

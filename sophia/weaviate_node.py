@@ -46,7 +46,8 @@ def main() -> int:
     port = settings.integer("PORT")
     program = programs.find("weaviate-server", "weaviate")
     weaviate = child.start(
-        [program, "--host", settings.host(), "--port", str(port), "--scheme", "http"], environment=environment(Path.cwd())
+        [program, "--host", settings.host(), "--port", str(port), "--scheme", "http"],
+        environment=environment(Path.cwd()),
     )
     loader = Loader(f"http://127.0.0.1:{port}")
     seed = settings.text("SEED", "1") == "1"

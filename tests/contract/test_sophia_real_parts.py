@@ -334,5 +334,7 @@ def test_a_database_lets_in_the_networks_it_is_told_of_and_only_with_the_passwor
     wait_for("sjc is primary", lambda: databases.writable("sjc"))
     access = (processes.root / "sjc" / "data" / "pg_hba.conf").read_text().splitlines()
     own = [line.split() for line in access if line.strip() and not line.startswith("#")]
-    assert own[-2:] == [["host", "all,replication", "all", network, "scram-sha-256"] for network in ("10.0.0.0/8", "192.168.0.0/16")]
+    assert own[-2:] == [
+        ["host", "all,replication", "all", network, "scram-sha-256"] for network in ("10.0.0.0/8", "192.168.0.0/16")
+    ]
     assert {line[-1] for line in own} == {"scram-sha-256"}

@@ -1,4 +1,4 @@
-"""The manifests in deploy/kustomize and deploy/platform.yaml describe the same platform; nothing secret or public is in them."""
+"""The manifests in deploy/kustomize are the platform of deploy/platform.yaml, and hold nothing secret or public."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from harness.model.platform import Platform, Service
+from harness.spec.platform import load_platform
 from sophia import weaviate_node
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def platform() -> Platform:
-    return Platform.model_validate(documents(ROOT / "deploy/platform.yaml")[0])
+    return load_platform(ROOT / "deploy/platform.yaml").value
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from harness.model.platform import Platform
+from harness.spec.platform import load_platform
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ("bare", "kind", "k3s")
@@ -72,7 +73,7 @@ def objects(overlay: str, kind: str) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def platform() -> Platform:
-    return Platform.model_validate(YAML(typ="safe").load((ROOT / "deploy/platform.yaml").read_text()))
+    return load_platform(ROOT / "deploy/platform.yaml").value
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -161,7 +162,9 @@ def test_what_a_pod_mounts_or_reads_is_there(overlay: str) -> None:
                 assert volume["configMap"]["name"] in maps, name
             if "persistentVolumeClaim" in volume:
                 assert volume["persistentVolumeClaim"]["claimName"] in claims, name
-    assert all(each["metadata"].get("namespace") == "sophia" for each in rendered(overlay) if each["kind"] != "Namespace")
+    assert all(
+        each["metadata"].get("namespace") == "sophia" for each in rendered(overlay) if each["kind"] != "Namespace"
+    )
 
 
 def test_the_ways_in_have_the_ports_that_scenarios_name() -> None:
@@ -182,7 +185,9 @@ def test_the_whole_platform_asks_for_what_a_small_machine_has() -> None:
             for container in workload["spec"]["template"]["spec"]["containers"]:
                 text = container["resources"]["requests"][what]
                 total += workload["spec"]["replicas"] * next(
-                    float(text.removesuffix(suffix)) * factor for suffix, factor in unit.items() if text.endswith(suffix)
+                    float(text.removesuffix(suffix)) * factor
+                    for suffix, factor in unit.items()
+                    if text.endswith(suffix)
                 )
         return total
 
