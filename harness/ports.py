@@ -102,30 +102,59 @@ class Target(Protocol):
 
 @runtime_checkable
 class Processes(Protocol):
-    """Capability: instances are processes that can be ended and looked at."""
+    """Capability: instances run as processes that can be killed, and told apart from those that come after them.
 
-    def status(self, instance: Instance) -> ProcessStatus: ...
+    A mark names the process that runs an instance now, as data that any later process can compare with. What is asked
+    of marks (name → mark) is answered with objections; none: it is so. `observer` says who sees that.
+    """
 
-    def kill(self, instance: Instance, signal: str = "KILL") -> Process:
-        """Signals the process that now runs the instance and returns it. Restarts are the platform's business."""
+    observer: str
 
-    def stop(self, instance: Instance) -> None:
-        """Ends the instance; it stays dead (no restart) until `start`."""
+    def marks(self, instances: Sequence[Instance]) -> Mapping[str, str]: ...
+
+    def prepare(self, instances: Sequence[Instance]) -> None:
+        """Whatever takes time before a kill, so that the kill itself takes none; not needed, and idempotent."""
+
+    def kill(self, instance: Instance) -> object:
+        """SIGKILL to the process that now runs the instance. Restarts are the platform's business."""
 
     def kill_and_hold(self, instance: Instance) -> None:
-        """SIGKILL, and no restart until `start`."""
+        """SIGKILL, and no restart until `restore`."""
 
-    def start(self, instance: Instance) -> None:
-        """Starts the instance unless it runs; idempotent."""
+    def remains(self, marks: Mapping[str, str]) -> Sequence[str]:
+        """What still runs or serves of the marked processes, or cannot be told."""
+
+    def runs(self, marks: Mapping[str, str]) -> Sequence[str]:
+        """What of these instances runs or serves now, by whatever process."""
+
+    def returned(self, marks: Mapping[str, str]) -> Sequence[str]:
+        """What keeps these instances from being back: no later process, or it is not ready."""
+
+    def restore(self, marks: Mapping[str, str]) -> None:
+        """Starts what of these instances is down; one that runs is left alone. Idempotent, and from cold."""
 
 
 @runtime_checkable
 class Pauses(Protocol):
-    """Capability: instances can be stopped in their tracks, with all that they started, and go on later."""
+    """Capability: instances are processes of this machine, which can be stopped in their tracks, with all that they
+    started, and go on later."""
+
+    def status(self, instance: Instance) -> ProcessStatus: ...
+
+    def start(self, instance: Instance) -> None:
+        """Starts the instance unless it runs; idempotent."""
 
     def pause(self, instance: Instance) -> None: ...
 
     def resume(self, instance: Instance) -> None: ...
+
+
+@runtime_checkable
+class Pages(Protocol):
+    """Capability: what an instance tells over HTTP can be read, wherever it runs."""
+
+    def page(self, instance: Instance, port: str, path: str, timeout_s: float) -> str:
+        """The body of GET `path` on the named port; TargetError when the instance does not answer with 200."""
 
 
 @runtime_checkable
@@ -209,11 +238,12 @@ class Selection:
     """What a fault is going to touch, by name; the blast radius is its length.
 
     `before` keeps what was true of a name when it was selected (the process that ran it), so that a cold process can
-    tell the old from the new.
+    tell the old from the new. After `deadline_wall_ns` (0: none) it should be undone by whoever is still there.
     """
 
     names: tuple[str, ...]
     before: Mapping[str, str] = field(default_factory=dict)
+    deadline_wall_ns: int = 0
 
 
 class FaultInjector(Protocol):
@@ -221,7 +251,8 @@ class FaultInjector(Protocol):
 
     `parameters` is the model of the fault's own arguments. `predict` says from the platform file alone which names
     `select` is going to find. `recover` is idempotent and works from a cold process with nothing but the token's
-    selection and parameters.
+    selection and parameters. A kind may have a `prepare(target, selection, parameters)`, called before `inject`, for
+    what takes time and does no harm; `recover` undoes it too.
     """
 
     Parameters: type[Any]

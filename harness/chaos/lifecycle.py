@@ -1,6 +1,7 @@
 """A fault from selection to seen gone. Each step is on disk before the next, so that any process can take over.
 
-select → blast radius → undo token and fault.intended → inject → fault.injected → fault.landed → … → fault.gone
+select → blast radius → undo token, fault.intended → (prepare →) inject → fault.injected → fault.landed → … → fault.gone
+fault.gone
 """
 
 from __future__ import annotations
@@ -90,8 +91,11 @@ def inject(
             token=str(file.relative_to(session.folder.root)),
         )
     )
+    selected = token.selected
+    if prepare := getattr(injector, "prepare", None):
+        prepare(target, selected, checked)
     began = session.clock.mono_ns()
-    injector.inject(target, selection, checked)
+    injector.inject(target, selected, checked)
     session.record(
         FaultInjected(experiment=session.experiment, fault=fault, from_ns=began, to_ns=session.clock.mono_ns())
     )

@@ -34,7 +34,7 @@ class UndoToken(Frozen):
 
     @property
     def selected(self) -> Selection:
-        return Selection(self.selection, self.before)
+        return Selection(self.selection, self.before, self.deadline_wall_ns)
 
 
 def file_of(folder: RunFolder, fault: str) -> Path:

@@ -1,17 +1,16 @@
-"""What several faults need: capabilities of a target, names as the platform file predicts them, old processes."""
+"""What several faults need: capabilities of a target, names as the platform file predicts them, objections."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from harness import proc
 from harness.errors import TargetError
 from harness.model.platform import PlatformSpec
-from harness.ports import Devices, Instance, Observation, Process, Processes, Selection, Target
+from harness.ports import Devices, Instance, Observation, Pages, Processes, Selection, Target
 
 
 def processes(target: Target) -> Processes:
-    """The target's capability to signal processes; TargetError when it has none."""
+    """The target's capability to kill processes; TargetError when it has none."""
     if not isinstance(target, Processes):
         raise TargetError(f"{type(target).__name__} cannot signal processes")
     return target
@@ -24,8 +23,16 @@ def devices(target: Target) -> Devices:
     return target
 
 
+def pages(target: Target) -> Pages:
+    """The target's capability to read what instances tell; TargetError when it has none."""
+    if not isinstance(target, Pages):
+        raise TargetError(f"{type(target).__name__} cannot ask its instances")
+    return target
+
+
 def predicted(platform: PlatformSpec, service: str | None, region: str | None) -> tuple[str, ...]:
-    """Names of the instances that the platform file declares, as the target is going to call them."""
+    """Names of the instances that the platform file declares, as a target is going to call them, or would if it named
+    them by number (where pods are named at random, only their count is foreseen)."""
     return tuple(
         "-".join(part for part in (each.name, where, str(index)) if part)
         for each in platform.services
@@ -56,50 +63,13 @@ def named(target: Target, selection: Selection) -> list[Instance]:
 
 
 def select(target: Target, instances: Sequence[Instance]) -> Selection:
-    """These instances, with the process that runs each of them now and the time of looking, both in clock ticks."""
-    control, now = processes(target), proc.ticks_now()
-    before = {}
-    for instance in instances:
-        process = control.status(instance).process
-        before[instance.name] = f"{process.pid}:{process.start_time}:{now}" if process else f"0:0:{now}"
-    return Selection(tuple(instance.name for instance in instances), before)
+    """These instances, with the mark of the process that runs each of them now."""
+    return Selection(tuple(instance.name for instance in instances), processes(target).marks(instances))
 
 
-def old_process(selection: Selection, name: str) -> tuple[Process, int]:
-    """(the process that ran this instance when it was selected, the time of selection in clock ticks)."""
-    pid, start_time, selected = (int(part) for part in selection.before.get(name, "0:0:0").split(":"))
-    return Process(pid, start_time), selected
-
-
-def survivors(target: Target, selection: Selection) -> Iterable[str]:
-    """What still speaks for the old processes: that one runs, or that a port is served by somebody as old."""
-    instances = listed(target, selection)
-    yield from missing(instances, selection)
-    for instance in instances:
-        old, selected = old_process(selection, instance.name)
-        if proc.is_running(old):
-            yield f"{instance.name}: process {old.pid} still runs"
-        for name, port in instance.ports.items():
-            if proc.accepts(instance.host, port):
-                for holder in proc.listeners(port):
-                    if holder.start_time <= selected:
-                        yield f"{instance.name}: port {name} ({port}) is still served by process {holder.pid}"
-
-
-def replaced(target: Target, selection: Selection) -> Iterable[str]:
-    """What keeps the selected instances from being back: no new process, or not ready."""
-    control, unready = processes(target), set(target.ready())
-    instances = listed(target, selection)
-    yield from missing(instances, selection)
-    for instance in instances:
-        old, _ = old_process(selection, instance.name)
-        status = control.status(instance)
-        if status.process is None or not proc.is_running(status.process):
-            yield f"{instance.name}: no process"
-        elif status.process == old:
-            yield f"{instance.name}: still process {old.pid}"
-        elif instance.name in unready:
-            yield f"{instance.name}: not ready"
+def marks(selection: Selection) -> Mapping[str, str]:
+    """The selected instances' marks; "" where none was kept."""
+    return {name: selection.before.get(name, "") for name in selection.names}
 
 
 def observation(objections: Iterable[str], observer: str, seen: str) -> Observation:

@@ -15,16 +15,16 @@ have it again.
 
 from __future__ import annotations
 
-import http.client
 import re
 from collections.abc import Iterable
 
+from harness.errors import TargetError
 from harness.faults import _shared as shared
 from harness.model.base import Frozen
 from harness.model.platform import PlatformSpec
-from harness.ports import Devices, Instance, Observation, Selection, Target
+from harness.ports import Devices, Instance, Observation, Pages, Selection, Target
 
-REQUIRES = (Devices,)
+REQUIRES = (Devices, Pages)
 TIMEOUT_S = 2.0
 
 
@@ -82,23 +82,19 @@ def _unless(target: Target, parameters: Parameters, lost: bool) -> Iterable[str]
     if not workers:
         yield f"no instance of {parameters.worker} tells"
     for worker in workers:
-        value = _gauge(worker, parameters)
+        value = _gauge(shared.pages(target), worker, parameters)
         if value is None:
             yield f"{worker.name}: tells no {parameters.metric}"
         elif (value < 1) is not lost:
             yield f"{worker.name}: {parameters.metric} is {value:g}"
 
 
-def _gauge(worker: Instance, parameters: Parameters) -> float | None:
+def _gauge(pages: Pages, worker: Instance, parameters: Parameters) -> float | None:
     """The sum of the metric's series; None when there is none or the worker does not answer."""
-    connection = http.client.HTTPConnection(worker.host, worker.ports[parameters.port], timeout=TIMEOUT_S)
     try:
-        connection.request("GET", parameters.path)
-        text = connection.getresponse().read().decode(errors="replace")
-    except (OSError, http.client.HTTPException):
+        text = pages.page(worker, parameters.port, parameters.path, TIMEOUT_S)
+    except TargetError:
         return None
-    finally:
-        connection.close()
     pattern = rf"^{re.escape(parameters.metric)}(?:\{{[^}}]*\}})?\s+(\S+)"
     values = [float(value) for value in re.findall(pattern, text, re.MULTILINE)]
     return sum(values) if values else None

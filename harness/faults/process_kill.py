@@ -6,9 +6,10 @@
       func: inject
       arguments: {fault: process_kill, parameters: {service: weaviate, region: sjc}, blast_radius: 1}
 
-Restarting is the platform's business. Landed: each old process (pid and start time) is gone from /proc, and no port of
-the instance is served by anything as old as that. Gone: a new process runs each instance and its health check passes.
-Undone by starting what is still down; an instance that runs is left alone.
+Restarting is the platform's business. Landed: each old process is gone, and nothing as old as that serves. On the local
+target /proc and TCP tell: pid and start time. On Kubernetes the signal comes from the container's node, and the kubelet
+tells: that container ended with exit code 137 and another one has its place. Gone: a new process runs each instance and
+its health check passes. Undone by starting what is still down; an instance that runs is left alone.
 """
 
 from __future__ import annotations
@@ -39,23 +40,28 @@ def select(target: Target, parameters: Parameters) -> Selection:
     return shared.select(target, target.instances(parameters.service, parameters.region)[: parameters.count])
 
 
+def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
+    shared.processes(target).prepare(shared.named(target, selection))
+
+
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
     for instance in shared.named(target, selection):
         shared.processes(target).kill(instance)
 
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
+    control = shared.processes(target)
     return shared.observation(
-        shared.survivors(target, selection), "/proc and TCP", "the old processes are gone and serve no port"
+        control.remains(shared.marks(selection)), control.observer, "the old processes are gone and serve no port"
     )
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
+    control = shared.processes(target)
     return shared.observation(
-        shared.replaced(target, selection), "/proc and health checks", "new processes run and are ready"
+        control.returned(shared.marks(selection)), control.observer, "new processes run and are ready"
     )
 
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    for instance in shared.listed(target, selection):
-        shared.processes(target).start(instance)
+    shared.processes(target).restore(shared.marks(selection))

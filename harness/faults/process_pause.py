@@ -21,9 +21,9 @@ from harness.errors import TargetError
 from harness.faults import _shared as shared
 from harness.model.base import Frozen
 from harness.model.platform import PlatformSpec
-from harness.ports import Instance, Observation, Pauses, Process, Processes, Selection, Target
+from harness.ports import Instance, Observation, Pauses, Process, Selection, Target
 
-REQUIRES = (Processes, Pauses)
+REQUIRES = (Pauses,)
 STOPPED = "T"
 
 
@@ -40,7 +40,8 @@ def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
 
 
 def select(target: Target, parameters: Parameters) -> Selection:
-    return shared.select(target, target.instances(parameters.service, parameters.region)[: parameters.count])
+    instances = target.instances(parameters.service, parameters.region)[: parameters.count]
+    return Selection(tuple(instance.name for instance in instances))
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -58,10 +59,10 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
     for instance in shared.listed(target, selection):
-        if shared.processes(target).status(instance).alive:
+        if _pauses(target).status(instance).alive:
             _pauses(target).resume(instance)
         else:  # somebody ended it while it was paused
-            shared.processes(target).start(instance)
+            _pauses(target).start(instance)
 
 
 def _pauses(target: Target) -> Pauses:
@@ -72,7 +73,7 @@ def _pauses(target: Target) -> Pauses:
 
 def _holders(target: Target, instance: Instance) -> set[Process]:
     """The instance's process, and whoever listens on its ports (a launcher's child)."""
-    process = shared.processes(target).status(instance).process
+    process = _pauses(target).status(instance).process
     listening = {each for port in instance.ports.values() for each in proc.listeners(port)}
     return listening | {process} if process else listening
 

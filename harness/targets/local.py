@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from harness.at_once import at_once
 from harness.errors import BadInput, PlatformAbsent, TargetError
 from harness.model.events import StandIn
 from harness.model.platform import Platform
 from harness.ports import Endpoints, Instance, Leftovers, Process, ProcessStatus, Report
 from harness.spec.yaml import Located
-from harness.targets import deployment, fleet, leases, procfs, teardown
+from harness.targets import deployment, fleet, leases, marks, pages, procfs, teardown
 from harness.targets import instances as one
 from harness.targets.folder import PlatformFolder, check_socket_length, make_private, state_root
 from harness.targets.preflight import preflight
@@ -54,6 +55,8 @@ class LocalTarget:
     Holds nothing of its own: every call reads the attach file, so that several processes (the harness, a chaos child, a
     watchdog) may use the same platform.
     """
+
+    observer = marks.OBSERVER
 
     def __init__(self, folder: PlatformFolder, platform: Located[Platform] | None = None) -> None:
         self.folder = folder
@@ -198,7 +201,36 @@ class LocalTarget:
     def _public(self, each: InstanceState) -> Instance:
         return public(self.folder, each)
 
+    def page(self, instance: Instance, port: str, path: str, timeout_s: float) -> str:
+        return pages.page(instance, port, path, timeout_s)
+
     # -- processes
+
+    def marks(self, instances: Sequence[Instance]) -> Mapping[str, str]:
+        return {each.name: marks.mark(self.status(each).process) for each in instances}
+
+    def prepare(self, instances: Sequence[Instance]) -> None:
+        """Nothing: a signal takes no time."""
+
+    def remains(self, marked: Mapping[str, str]) -> Sequence[str]:
+        listed = self._listed(marked)
+        return [*marks.missing(listed, marked), *marks.survivors(listed, marked)]
+
+    def runs(self, marked: Mapping[str, str]) -> Sequence[str]:
+        listed = self._listed(marked)
+        return [*self.remains(marked), *marks.running((each, self.status(each).process) for each in listed)]
+
+    def returned(self, marked: Mapping[str, str]) -> Sequence[str]:
+        listed, unready = self._listed(marked), self.ready()
+        seen = [(each, self.status(each).process) for each in listed]
+        return [*marks.missing(listed, marked), *marks.replaced(seen, marked, unready)]
+
+    def restore(self, marked: Mapping[str, str]) -> None:
+        """At the same time; every instance is tried before the first error is raised."""
+        at_once(self.start, self._listed(marked))
+
+    def _listed(self, marked: Mapping[str, str]) -> list[Instance]:
+        return [each for each in self.instances() if each.name in marked]
 
     def status(self, instance: Instance) -> ProcessStatus:
         return one.status(self.folder, instance.name)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.at_once import at_once
 from harness.errors import BadInput, TargetError
 from harness.model.clock import Clock, SystemClock
 from harness.model.events import CheckDone, Deployed, GateChecked, PhaseDeployed, PhaseTakenBack, StandIn
 from harness.model.platform import Phase, Platform, PlatformSpec
 from harness.ports import Endpoints, Instance, Leftovers, Process, ProcessStatus, Report
+from harness.targets import marks, pages
 from harness.targets.restart_policy import Policy, Rule
 
 FIRST_PID, FIRST_PORT = 1000, 40_000
@@ -42,6 +44,7 @@ class FakeTarget:
     failing_gates: set[str] = field(default_factory=set)
     unready_releases: set[str] = field(default_factory=set)
     immortal: set[str] = field(default_factory=set)
+    observer: str = "the fake's own table"
 
     def __post_init__(self) -> None:
         self._instances: dict[str, Instance] = {}
@@ -147,7 +150,39 @@ class FakeTarget:
     def logs(self) -> Sequence[Path]:
         return []
 
+    def page(self, instance: Instance, port: str, path: str, timeout_s: float) -> str:
+        return pages.page(instance, port, path, timeout_s)
+
     # -- processes
+
+    def marks(self, instances: Sequence[Instance]) -> Mapping[str, str]:
+        return {each.name: marks.mark(self.status(each).process) for each in instances}
+
+    def prepare(self, instances: Sequence[Instance]) -> None:
+        """Nothing: a signal takes no time."""
+
+    def remains(self, marked: Mapping[str, str]) -> Sequence[str]:
+        seen = self._seen(marked)
+        still = [each.name for each, process in seen if process == marks.read(marked[each.name])[0]]
+        return [*self._missing(marked), *(f"{name}: its process still runs" for name in still)]
+
+    def runs(self, marked: Mapping[str, str]) -> Sequence[str]:
+        return [
+            *self._missing(marked),
+            *(f"{each.name}: has a process" for each, process in self._seen(marked) if process),
+        ]
+
+    def returned(self, marked: Mapping[str, str]) -> Sequence[str]:
+        return [*self._missing(marked), *marks.replaced(self._seen(marked), marked, self.ready())]
+
+    def restore(self, marked: Mapping[str, str]) -> None:
+        at_once(self.start, [each for each, _ in self._seen(marked)])
+
+    def _missing(self, marked: Mapping[str, str]) -> Sequence[str]:
+        return list(marks.missing(self.instances(), marked))
+
+    def _seen(self, marked: Mapping[str, str]) -> list[tuple[Instance, Process | None]]:
+        return [(each, self.status(each).process) for each in self.instances() if each.name in marked]
 
     def status(self, instance: Instance) -> ProcessStatus:
         self._let_time_pass()
