@@ -1,0 +1,1 @@
+"""The kubernetes target: a platform on a real cluster."""

@@ -1,0 +1,386 @@
+"""The API server of a cluster, and the only module that talks to it: JSON in, JSON out, TLS always verified.
+
+A kind is written `apiVersion/Kind`: "v1/Pod", "apps/v1/Deployment". Objects are plain dicts, as the API gives them.
+Nothing is cached but which kinds are served, and nothing is tried again but a GET that did not get through.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from harness.errors import BadInput, TargetError
+
+FIELD_MANAGER = "sophia-harness"
+TIMEOUT_S, CONNECT_S, PAGE = 30.0, 5.0, 500
+MERGE, JSON, APPLY = "application/merge-patch+json", "application/json", "application/apply-patch+yaml"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+Manifest = dict[str, Any]
+
+
+class ApiError(TargetError):
+    """The API server refused (`status` is HTTP's), or it was not reached (0). `causes` are its own words, if any."""
+
+    def __init__(self, text: str, status: int = 0, reason: str = "", causes: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.status, self.reason, self.causes = status, reason, tuple(causes)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command in a container ended with, and what it printed on both streams."""
+
+    code: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Where objects of a kind are found."""
+
+    group: str
+    version: str
+    plural: str
+    namespaced: bool
+
+    def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        place = f"/namespaces/{_segment(namespace)}" if self.namespaced and namespace else ""
+        tail = "".join(f"/{_segment(part)}" for part in (name, subresource) if part)
+        return f"{root}{place}/{self.plural}{tail}"
+
+
+class Cluster:
+    """One API server with one set of credentials; safe for several threads. Every failure is an ApiError.
+
+    A missing object is no failure where a call can say so: `read` gives None, `delete` False.
+    """
+
+    def __init__(self, context: str, server: str, pool: Any, token: Callable[[], str], configuration: Any) -> None:
+        self.context, self.server = context, server
+        self._pool, self._token, self._configuration = pool, token, configuration
+        self._resources: dict[str, dict[str, Resource]] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def connect(cls, kubeconfig: str, context: str) -> Cluster:
+        """The cluster of a context; nothing is asked of it yet. An empty `kubeconfig` is $KUBECONFIG, else
+        ~/.kube/config. Raises BadInput for what cannot be used."""
+        from kubernetes import config
+        from kubernetes.client import Configuration
+        from kubernetes.client.rest import RESTClientObject
+
+        if not context:
+            raise BadInput("no context is named", fix="name one: the current context of a kubeconfig is never taken")
+        chosen = Configuration()
+        try:
+            config.load_kube_config(kubeconfig or None, context, chosen, persist_config=False)
+        except (config.ConfigException, OSError, KeyError, ValueError) as error:
+            file = kubeconfig or "the default kubeconfig"
+            raise BadInput(
+                f"{file} gives no context {context!r} that can be used: {error}", fix="`kubectl config get-contexts`"
+            ) from None
+        address = urlsplit(chosen.host)
+        if not chosen.verify_ssl or (address.scheme != "https" and address.hostname not in LOOPBACK):
+            raise BadInput(
+                f"context {context!r} talks to {chosen.host} without verified TLS",
+                fix="give the kubeconfig a certificate-authority, without insecure-skip-tls-verify",
+            )
+
+        def token() -> str:
+            return str(chosen.get_api_key_with_prefix("BearerToken", alias="authorization") or "")
+
+        return cls(context, chosen.host, RESTClientObject(chosen).pool_manager, token, chosen)
+
+    # -- objects
+
+    def get(self, path: str, **query: str | int) -> Manifest:
+        """The JSON at an API path, for what is no object: "/version", "/readyz" is none (no JSON)."""
+        return self._json("GET", path, query)
+
+    def version(self) -> str:
+        """As "v1.36.3"."""
+        return str(self.get("/version")["gitVersion"])
+
+    def resource(self, kind: str) -> Resource:
+        """Where a kind is served; ApiError with status 404 when it is not."""
+        api_version, _, name = kind.rpartition("/")
+        with self._lock:
+            if api_version not in self._resources:
+                self._resources[api_version] = self._discover(api_version)
+            found = self._resources[api_version].get(name)
+        if found is None:
+            raise ApiError(f"the cluster of context {self.context!r} does not serve {kind}", 404, "NotFound")
+        return found
+
+    def _discover(self, api_version: str) -> dict[str, Resource]:
+        group, _, version = api_version.rpartition("/")
+        try:
+            listed = self.get(f"/apis/{api_version}" if group else f"/api/{version}")["resources"]
+        except ApiError as error:
+            if error.status == 404:
+                return {}
+            raise
+        return {
+            each["kind"]: Resource(group, version, each["name"], each["namespaced"])
+            for each in listed
+            if "/" not in each["name"]
+        }
+
+    def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """An object, or None. `namespace` is "" for what has none."""
+        try:
+            return self._json("GET", self.resource(kind).path(namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def list(
+        self, kind: str, namespace: str = "", labels: Mapping[str, str] | str = "", fields: str = ""
+    ) -> list[Manifest]:
+        """All objects of a kind; without a namespace those of all. Each has its apiVersion and kind."""
+        selector = labels if isinstance(labels, str) else ",".join(f"{key}={value}" for key, value in labels.items())
+        return list(self._pages(kind, namespace, {"labelSelector": selector, "fieldSelector": fields}))
+
+    def _pages(self, kind: str, namespace: str, selectors: Mapping[str, str]) -> Iterator[Manifest]:
+        query: dict[str, str | int] = {key: value for key, value in selectors.items() if value}
+        query["limit"] = PAGE
+        api_version, _, name = kind.rpartition("/")
+        while True:
+            page = self._json("GET", self.resource(kind).path(namespace), query)
+            for item in page.get("items") or []:
+                yield {"apiVersion": api_version, "kind": name, **item}
+            following = page["metadata"].get("continue")
+            if not following:
+                return
+            query["continue"] = following
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """Makes a new object; status 409 when there is one of that name. `generateName` may stand for the name."""
+        return self._json("POST", self._place(manifest, named=False), {"fieldManager": FIELD_MANAGER}, manifest)
+
+    def apply(self, manifest: Manifest, force: bool = False, dry_run: bool = False) -> Manifest:
+        """Server-side apply as our field manager; status 409 when somebody else owns a field, unless `force`."""
+        query: dict[str, str | int] = {"fieldManager": FIELD_MANAGER, "force": str(force).lower()}
+        if dry_run:
+            query["dryRun"] = "All"
+        return self._json("PATCH", self._place(manifest), query, manifest, APPLY)
+
+    def patch(self, kind: str, namespace: str, name: str, change: Manifest, subresource: str = "") -> Manifest:
+        """JSON merge patch. With `metadata.resourceVersion` in it, status 409 when the object has changed since."""
+        path = self.resource(kind).path(namespace, name, subresource)
+        return self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, change, MERGE)
+
+    def delete(self, kind: str, namespace: str, name: str, *, uid: str = "", grace_s: int | None = None) -> bool:
+        """Asks for an object's end; False when there is none. With `uid`, status 409 when it is another one by now.
+
+        What belongs to it goes too, later: the garbage collector's business.
+        """
+        options: Manifest = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace_s is not None:
+            options["gracePeriodSeconds"] = grace_s
+        try:
+            self._json("DELETE", self.resource(kind).path(namespace, name), body=options)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    def _place(self, manifest: Manifest, named: bool = True) -> str:
+        resource = self.resource(f"{manifest['apiVersion']}/{manifest['kind']}")
+        about = manifest["metadata"]
+        return resource.path(about.get("namespace", ""), about["name"] if named else "")
+
+    # -- pods
+
+    def proxy(
+        self,
+        namespace: str,
+        pod: str,
+        port: int,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: str | bytes | None = None,
+        timeout_s: float = 5.0,
+    ) -> Answer:
+        """What a pod answers on a port, asked through the API server. ApiError when the pod was not reached."""
+        place = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(pod)}:{port}/proxy{path}"
+        answer = self._send(method, place, body, dict(headers or {}), timeout_s, again=False)
+        if _is_status(answer):  # the API server's own words, not the pod's
+            raise self._refusal(method, place, answer)
+        return answer
+
+    def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str], timeout_s: float = TIMEOUT_S) -> Ran:
+        """Runs a command in a container to its end, without a shell and without input."""
+        from kubernetes.client.exceptions import ApiException
+        from kubernetes.stream.ws_client import ERROR_CHANNEL, WSClient
+
+        query = [("container", container), ("stdout", "true"), ("stderr", "true")]
+        query += [("command", word) for word in argv]
+        path = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(pod)}/exec?{urlencode(query)}"
+        address = self.server.replace("http", "ws", 1) + path  # http → ws, https → wss
+        what = f"{argv[0]} in {pod}/{container}"
+        try:
+            client = WSClient(self._configuration, address, self._authorization(), capture_all=True)
+            try:
+                client.run_forever(timeout=timeout_s)
+                ended = not client.is_open()
+                said, output = client.read_channel(ERROR_CHANNEL), client.read_all()
+            finally:
+                client.close()
+        except (ApiException, OSError, ValueError) as error:
+            raise ApiError(f"{what}: {error}") from None
+        except Exception as error:  # noqa: BLE001 — the websocket library's own errors have no common base with these
+            raise ApiError(f"{what}: {type(error).__name__}: {error}") from None
+        if not ended or not said:
+            raise ApiError(f"{what}: did not end within {timeout_s:g} s, or the connection was lost")
+        return Ran(_exit_code(json.loads(said)), output)
+
+    def logs(
+        self, namespace: str, pod: str, container: str, previous: bool = False, limit_bytes: int = 4 * 1024 * 1024
+    ) -> str:
+        """What a container has written, at most the first `limit_bytes`; `previous`: the run before this one."""
+        query = urlencode({"container": container, "previous": str(previous).lower(), "limitBytes": limit_bytes})
+        path = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(pod)}/log?{query}"
+        answer = self._send("GET", path, None, {}, TIMEOUT_S, again=True)
+        if answer.status != 200:
+            raise self._refusal("GET", path, answer)
+        return answer.text
+
+    # -- rights
+
+    def allowed(
+        self, verb: str, group: str, resource: str, subresource: str = "", namespace: str = "", name: str = ""
+    ) -> bool:
+        """Whether we may do this, by the cluster's own word (SelfSubjectAccessReview)."""
+        attributes = {
+            "verb": verb,
+            "group": group,
+            "resource": resource,
+            "subresource": subresource,
+            "namespace": namespace,
+            "name": name,
+        }
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
+        }
+        answer = self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        return bool(answer["status"].get("allowed"))
+
+    # -- HTTP
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        body: Manifest | None = None,
+        content_type: str = JSON,
+    ) -> Manifest:
+        whole = f"{path}?{urlencode(query)}" if query else path
+        data = None if body is None else json.dumps(body)
+        headers = {"Accept": JSON, **({"Content-Type": content_type} if data else {})}
+        answer = self._send(method, whole, data, headers, TIMEOUT_S, again=method == "GET")
+        if not 200 <= answer.status < 300:
+            raise self._refusal(method, path, answer)
+        try:
+            return dict(json.loads(answer.text))
+        except ValueError:
+            raise ApiError(f"{method} {path}: the answer is no JSON: {answer.text[:200]!r}", answer.status) from None
+
+    def _send(
+        self, method: str, path: str, body: str | bytes | None, headers: dict[str, str], timeout_s: float, again: bool
+    ) -> Answer:
+        import urllib3
+
+        retries = urllib3.Retry(2, redirect=0, status=0, backoff_factor=0.1, raise_on_redirect=False)
+        try:
+            answer = self._pool.request(
+                method,
+                self.server + path,
+                body=body,
+                headers={**headers, **self._authorization()},
+                timeout=urllib3.Timeout(connect=min(CONNECT_S, timeout_s), read=timeout_s),
+                retries=retries if again else False,
+                redirect=False,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ApiError(
+                f"{self.server} of context {self.context!r} does not answer {method} {path.split('?')[0]}: {error}\n"
+                "  fix: see whether the cluster runs and can be reached from here"
+            ) from None
+        seen = {name.lower(): value for name, value in answer.headers.items()}
+        return Answer(answer.status, seen, answer.data.decode(errors="replace"))
+
+    def _authorization(self) -> dict[str, str]:
+        token = self._token()
+        return {"authorization": token} if token else {}
+
+    def _refusal(self, method: str, path: str, answer: Answer) -> ApiError:
+        """The API server's own words, with what helps."""
+        said: Any = {}
+        if "json" in answer.headers.get("content-type", ""):
+            try:
+                said = json.loads(answer.text)
+            except ValueError:
+                said = {}
+        said = said if isinstance(said, dict) else {}
+        causes = [
+            ": ".join(part for part in (cause.get("field", ""), cause.get("message", "")) if part)
+            for cause in (said.get("details") or {}).get("causes") or []
+        ]
+        fixes = {
+            401: f"renew the credentials of context {self.context!r}",
+            403: "give this identity the right; `harness rbac SCENARIO` writes the Role that a run needs",
+        }
+        fix = f"\n  fix: {fixes[answer.status]}" if answer.status in fixes else ""
+        words = said.get("message") or answer.text[:300] or f"HTTP status {answer.status}"
+        return ApiError(f"{method} {path.split('?')[0]}: {words}{fix}", answer.status, said.get("reason", ""), causes)
+
+
+def _segment(text: str) -> str:
+    """One part of a path: what is in it never becomes another path."""
+    if text in (".", ".."):
+        raise BadInput(f"{text!r} is no name")
+    return quote(text, safe="")
+
+
+def _is_status(answer: Answer) -> bool:
+    if answer.status < 400 or "json" not in answer.headers.get("content-type", ""):
+        return False
+    try:
+        said = json.loads(answer.text)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said.get("kind") == "Status" and said.get("apiVersion") == "v1"
+
+
+def _exit_code(status: Manifest) -> int:
+    """Of the Status that ends an exec. Raises ApiError when the command was not run."""
+    if status.get("status") == "Success":
+        return 0
+    for cause in (status.get("details") or {}).get("causes") or []:
+        if cause.get("reason") == "ExitCode":
+            return int(cause["message"])
+    raise ApiError(str(status.get("message") or status))
