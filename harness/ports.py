@@ -60,10 +60,11 @@ class Leftovers:
     processes: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
     files: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
-        return not (self.processes or self.ports or self.files)
+        return not (self.processes or self.ports or self.files or self.objects)
 
 
 @dataclass(frozen=True)
@@ -174,8 +175,9 @@ class Devices(Protocol):
 class Artifacts(Protocol):
     """Capability: what the platform really runs, so that a verdict names the release it was given for."""
 
-    def artifacts(self) -> Mapping[str, Path]:
-        """Name → file or folder: programs that run, and packages that are run by an interpreter."""
+    def artifacts(self) -> Mapping[str, Path | str]:
+        """Name → SHA-256 (hex), or the file or folder to take it of: images and programs that run, packages that are
+        run by an interpreter."""
 
 
 @runtime_checkable

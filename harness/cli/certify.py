@@ -6,25 +6,29 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, reports, set_values
+from harness.cli.options import as_json, reports, set_values, yes
 
 
 @click.command()
-@click.option("--profile", type=click.Choice(["quick", "full"]), default="quick", show_default=True, help="How much.")
+@click.option("--profile", default="quick", show_default=True, help="How much, and where.")
 @set_values
+@yes
 @reports
 @as_json
-def command(profile: str, release: str, seed: int | None, state: str, reports: Path, as_json: bool) -> int:
+def command(
+    profile: str, release: str, seed: int | None, state: str, yes: bool, reports: Path, as_json: bool
+) -> int:
     """Certify the platform: deploy, load, break, judge, report.
 
     \b
     quick  one fault (Weaviate killed), at most two minutes
     full   every experiment with repeats, and objectives claimed for the platform, not for the run alone
+    bare   quick, on the Kubernetes of `python -m testbed up bare`
 
     Runs scenarios/certify-<profile>.yaml. The exit code is the verdict (see `harness --help`).
     """
     from harness.run.wire import Choices, carry_out
     from harness.spec.scenario import find_scenario
 
-    choices = Choices(release=release, seed=seed, state=state, profile=profile)
+    choices = Choices(release=release, seed=seed, state=state, yes=yes, profile=profile)
     return carry_out(find_scenario("certify", profile), choices, reports, as_json)

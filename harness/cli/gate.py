@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, certified, reports, set_values
+from harness.cli.options import as_json, certified, reports, set_values, yes
 
 
 @click.command()
 @click.argument("scenario", default="canary-local")
 @click.option("--canary", default="", help="Release to try instead of the scenario's.")
 @set_values
+@yes
 @certified
 @reports
 @as_json
@@ -22,6 +23,7 @@ def command(
     release: str,
     seed: int | None,
     state: str,
+    yes: bool,
     certificate: Path | None,
     certificate_key: Path | None,
     reports: Path,
@@ -39,6 +41,7 @@ def command(
         release=release,
         seed=seed,
         state=state,
+        yes=yes,
         canary=canary,
         gate=True,
         certificate=certificate,

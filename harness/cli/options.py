@@ -28,6 +28,11 @@ def reports(function: F) -> F:
     )(function)
 
 
+def yes(function: F) -> F:
+    """--yes: act on a cluster that is not marked as one for tests."""
+    return click.option("--yes", is_flag=True, help="Act on a cluster that is not marked `test: true`.")(function)
+
+
 def set_values(function: F) -> F:
     """--release, --seed, --state: what of a scenario may be chosen on the command line."""
     for option in (

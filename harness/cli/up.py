@@ -6,21 +6,23 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import as_json, print_json
+from harness.cli.options import as_json, print_json, yes
 
 
 @click.command()
 @click.argument("platform", type=click.Path(path_type=Path), default=Path("deploy/platform.yaml"))
 @click.option("--release", default="", help="Release to deploy.")
+@yes
 @as_json
-def command(platform: Path, release: str, as_json: bool) -> None:
-    """Bring PLATFORM up on this machine, phase by phase behind its gates, and leave it up.
+def command(platform: Path, release: str, yes: bool, as_json: bool) -> None:
+    """Bring PLATFORM up, phase by phase behind its gates, and leave it up: a platform file on this machine, a scenario
+    on its target.
 
     Prints the state folder: the handle for --state, `harness status` and `harness down`.
     """
     from harness.run.wire import bring_up
 
-    reference, endpoints = bring_up(platform, release, quiet=as_json)
+    reference, endpoints = bring_up(platform, release, quiet=as_json, yes=yes)
     if as_json:
         print_json({"state": reference, "endpoints": endpoints})
         return

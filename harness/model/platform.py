@@ -117,13 +117,14 @@ class Service(Frozen):
 
     `instances` maps a region to a count; the region "" is for services outside of all regions (an edge, Prometheus).
     `ports` maps a name to the preferred number; a free one is taken when somebody else has it.
-    `command`, `env`, `prepare` may use the placeholders of docs/reference/platform.md.
+    `command`, `env`, `prepare` may use the placeholders of docs/reference/platform.md. Without a `command` the service
+    is none of the local target's: only its manifests say how it is run.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     title: str = ""
     instances: dict[str, int] = {"": 1}
-    command: tuple[str, ...] = Field(min_length=1)
+    command: tuple[str, ...] | None = Field(default=None, min_length=1)
     prepare: tuple[tuple[str, ...], ...] = ()
     env: dict[str, str] = {}
     files: tuple[TemplateFile, ...] = ()
@@ -176,6 +177,30 @@ class Release(Frozen):
     env: dict[str, str] = {}
 
 
+class PodLabels(Frozen):
+    """The labels by which a pod says which service, region and release it is of."""
+
+    service: str = "app.kubernetes.io/name"
+    region: str = "topology.kubernetes.io/region"
+    release: str = "app.kubernetes.io/version"
+
+
+class ClusterSecret(Frozen):
+    """Where a secret of the platform lies on a cluster; with `generate` the harness makes it, at random, and nobody
+    else may have it already."""
+
+    secret: str
+    key: str
+    generate: bool = False
+
+
+class OnKubernetes(Frozen):
+    """How the platform is recognised on a cluster; `secrets` maps the name of `${secret.name}` to its place."""
+
+    labels: PodLabels = PodLabels()
+    secrets: dict[str, ClusterSecret] = {}
+
+
 class PlatformSpec(Frozen):
     """Everything a target needs to deploy a platform."""
 
@@ -188,6 +213,7 @@ class PlatformSpec(Frozen):
     checks: tuple[Gate, ...] = ()
     releases: tuple[Release, ...] = ()
     needs: Needs = Needs()
+    kubernetes: OnKubernetes | None = None
 
 
 class Platform(Frozen):

@@ -309,13 +309,63 @@ class AttributionRule(Frozen):
     listed: int = Field(default=20, ge=0, description="stretches of failures that are listed, the longest first")
 
 
+class ReachedAt(Frozen):
+    """Where the platform is met from outside of the cluster: by Ingress, LoadBalancer, NodePort, whatever has a URL."""
+
+    edge: str = Field(pattern=r"^https?://", description="the users' way in")
+    prometheus: str = Field(default="", pattern=r"^(https?://|$)", description="its Prometheus; empty: it has none")
+    alertmanager: str = Field(default="", pattern=r"^(https?://|$)", description="its Alertmanager; empty: it has none")
+    databases: dict[str, str] = Field(
+        default={}, description="region → URL of its database; `${secret.name}` stands for a secret of the platform"
+    )
+    regions: dict[str, str] = Field(default={}, description="region → URL of its own entry, for the read-back")
+
+
+class OnCluster(Frozen):
+    """Which cluster, which part of it, what is applied there, and how the platform is reached."""
+
+    provider: Literal["context"] = Field(
+        default="context", description="where the cluster comes from: `context`, it is there already"
+    )
+    kubeconfig: str = Field(
+        default="", description="a path from the scenario's folder; empty: `$KUBECONFIG`, else `~/.kube/config`"
+    )
+    context: str = Field(min_length=1, description="the context in it; the current one is never taken by itself")
+    namespace: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        description="of the platform; made and removed by the run, unless it is there already",
+    )
+    kustomize: str = Field(default="", description="a Kustomize folder; a path from the scenario's folder")
+    manifests: str = Field(default="", description="a file or folder of plain manifests, instead of `kustomize`")
+    endpoints: ReachedAt = Field(description="how the platform is reached from here")
+    agent_image: str = Field(
+        default="", description="an image with Python, for the pods by which faults act on nodes; empty: no such fault"
+    )
+    rollout_within: Duration = Field(default=300.0, gt=0, description="time that a phase's pods have to become ready")
+    down_within: Duration = Field(default=180.0, gt=0, description="time that everything has to be gone again")
+    test: bool = Field(default=False, description="the cluster is there to be broken; else a run needs `--yes`")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> OnCluster:
+        if bool(self.kustomize) == bool(self.manifests):
+            raise ValueError("needs one of kustomize and manifests")
+        return self
+
+
 class TargetRef(Frozen):
     """Which target, and which platform on it. `state` attaches to a platform that is already up."""
 
-    kind: Literal["local"] = Field(default="local", description="where the platform runs")
+    kind: Literal["local", "kubernetes"] = Field(default="local", description="where the platform runs")
     platform: str = Field(description="the platform file; a path from the scenario's folder")
     release: str = Field(default="", description="the release to deploy; empty: the platform's first")
     state: str = Field(default="", description="a platform that is up (`harness status`) instead of a new one")
+    kubernetes: OnCluster | None = Field(default=None, description="for `kind: kubernetes`: where and what")
+
+    @model_validator(mode="after")
+    def _cluster_is_told(self) -> TargetRef:
+        if (self.kind == "kubernetes") != (self.kubernetes is not None):
+            raise ValueError("`kind: kubernetes` and the section `kubernetes` go together")
+        return self
 
 
 class ScenarioSpec(Frozen):

@@ -113,6 +113,8 @@ def admission(file: Path, key: Path | None) -> Admission:
 def definition(platform: Any, release: str) -> dict[str, str]:
     """{"release X": digest} of a release as the platform file defines it, with all services it is made of."""
     spec = platform.spec.model_dump(mode="json", by_alias=True)
+    if spec["kubernetes"] is None:  # a certificate of before there was such a section stays good
+        del spec["kubernetes"]
     mine = [one for one in spec.pop("releases", []) if one.get("name") == release]
     text = json.dumps({"release": mine, "spec": spec}, sort_keys=True, separators=(",", ":"))
     return {RELEASE + release: hashlib.sha256(text.encode()).hexdigest()}

@@ -30,6 +30,7 @@ class Choices:
     profile: str = ""
     canary: str = ""
     gate: bool = False
+    yes: bool = False
     certificate: Path | None = None
     certificate_key: Path | None = None
 
@@ -60,6 +61,7 @@ def prepare(file: Path, choices: Choices) -> Prepared:
     files = load_scenario(file)
     scenario = files.scenario.value
     platform = load_platform(files.platform)
+    _check_endpoints(files, platform.value)
     slos = load_slos(list(files.slos))
     _check_experiment_names(files, slos)
     if files.waivers:
@@ -90,6 +92,43 @@ def prepare(file: Path, choices: Choices) -> Prepared:
     definitions = definition(platform.value, tested)
     admitted = _admitted(files, choices, tested, definitions)
     return Prepared(files, platform, slos, drawn, spec, choices, definitions, admitted)
+
+
+def may_act(files: ScenarioFiles, yes: bool) -> None:
+    """A cluster that the scenario does not mark as one for tests is acted on only when somebody says so."""
+    on = files.cluster
+    if on is not None and not (on.test or yes):
+        raise files.scenario.error(
+            ("spec", "target", "kubernetes", "test"),
+            f"context {on.context} is not marked as a test cluster: the run deploys there, loads it and breaks it",
+            "say --yes, or write `test: true` if the cluster is there for that",
+        )
+
+
+def _check_endpoints(files: ScenarioFiles, platform: Platform) -> None:
+    """A cluster's endpoints name regions of the platform, and no placeholder but secrets that have a place there."""
+    from harness.spec.placeholders import Secret, placeholders
+
+    if files.cluster is None:
+        return
+    at, known = files.cluster.endpoints, platform.spec.kubernetes.secrets if platform.spec.kubernetes else {}
+    texts: list[tuple[str, str, str]] = [(key, "", getattr(at, key)) for key in ("edge", "prometheus", "alertmanager")]
+    texts += [(key, region, url) for key in ("databases", "regions") for region, url in getattr(at, key).items()]
+    for key, region, url in texts:
+        path = ("spec", "target", "kubernetes", "endpoints", *((key, region) if region else (key,)))
+        if region and region not in platform.spec.regions:
+            raise files.scenario.error(path, f"no region {region!r}", f"regions: {', '.join(platform.spec.regions)}")
+        try:
+            found = placeholders(url)
+        except ValueError as error:
+            raise files.scenario.error(path, str(error), "write a whole URL") from None
+        for each in found:
+            if key != "databases" or not isinstance(each, Secret) or each.name not in known:
+                raise files.scenario.error(
+                    path,
+                    "only a database's URL may have placeholders, and only secrets that have a place on the cluster",
+                    f"spec.kubernetes.secrets of {files.platform.name}: {', '.join(known) or 'none'}",
+                )
 
 
 def _admitted(files: ScenarioFiles, choices: Choices, release: str, definitions: dict[str, str]) -> Admission | None:

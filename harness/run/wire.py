@@ -25,7 +25,7 @@ from harness.model.plan import PlannedFault
 from harness.ports import Logs
 from harness.run.context import RunContext, new_run_folder
 from harness.run.execute import Parts, collect_readback, execute
-from harness.run.prepare import Choices, Prepared, prepare
+from harness.run.prepare import Choices, Prepared, may_act, prepare
 from harness.run.seal import seal, sha256, write_whole
 from harness.run.verdict import WAIVERS, exit_code, judge_folder, show, slo_folders, write_judgement, write_reports
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from harness.model.platform import Platform
+    from harness.model.scenario import OnCluster
     from harness.ports import LoadEngine, Target
     from harness.render.live import View
     from harness.spec.yaml import Located
@@ -49,6 +50,8 @@ def carry_out(scenario: Path, choices: Choices, reports: Path, as_json: bool) ->
     from harness.run.watchdog import start_watchdog
 
     prepared = prepare(scenario, choices)
+    if not (choices.state or prepared.spec.target.state):
+        may_act(prepared.files, choices.yes)
     folder = new_run_folder(reports, prepared.plan.scenario)
     context = RunContext(folder, prepared.spec, prepared.plan.seed)
     with view(sys.stderr, time.monotonic_ns, live=sys.stderr.isatty()) as shown, _signals(context):
@@ -185,7 +188,7 @@ def _target(prepared: Prepared) -> tuple[Target, bool]:
     state = prepared.choices.state or prepared.spec.target.state
     if state:
         return attach(state), False
-    return create(prepared.platform), True
+    return create(prepared.platform, prepared.files.cluster), True
 
 
 def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool, shown: View) -> Parts:
@@ -325,19 +328,24 @@ def _collect_logs(context: RunContext, target: Target) -> None:
             shutil.copy(file, to / file.name)
 
 
-def create(platform: Located[Platform]) -> Target:
-    """A new target for this platform; nothing is started."""
+def create(platform: Located[Platform], cluster: OnCluster | None = None) -> Target:
+    """A new target for this platform, on a cluster or on this machine; nothing is started."""
+    if cluster is not None:
+        from harness.targets.kubernetes import kubernetes
+
+        return kubernetes(platform, cluster)
     from harness.targets.local import local
 
     return local(platform)
 
 
-def bring_up(file: Path, release: str, quiet: bool) -> tuple[str, dict[str, str]]:
-    """Brings a platform up and leaves it up; (its state folder, its endpoints)."""
+def bring_up(file: Path, release: str, quiet: bool, yes: bool = False) -> tuple[str, dict[str, str]]:
+    """Brings a platform up and leaves it up; (its state folder, its endpoints). `file` is a platform file, for this
+    machine, or a scenario, for its target."""
     from harness.render.live import view
-    from harness.spec.platform import load_platform
 
-    target = create(load_platform(file))
+    platform, cluster, chosen = _named(file, yes)
+    target = create(platform, cluster)
     with view(sys.stderr, time.monotonic_ns, live=False) as shown:
         opened = time.monotonic_ns()
         shown.event(Stage(mono_ns=opened, name="deploy", title=f"bringing up {file}"))
@@ -347,12 +355,26 @@ def bring_up(file: Path, release: str, quiet: bool) -> tuple[str, dict[str, str]
                 shown.event(event.model_copy(update={"mono_ns": time.monotonic_ns()}))
 
         try:
-            target.up(release, report)
+            target.up(release or chosen, report)
             target.check(report)
         except BaseException:
             target.down()
             raise
     return target.reference, _endpoints(target)
+
+
+def _named(file: Path, yes: bool) -> tuple[Located[Platform], OnCluster | None, str]:
+    """(platform, cluster, release) of a scenario, or of a platform file: then for this machine, in its first release."""
+    from harness.spec.platform import load_platform
+    from harness.spec.scenario import load_scenario
+    from harness.spec.yaml import read_documents
+
+    data = read_documents(file)[0].data
+    if not (isinstance(data, dict) and data.get("kind") == "Scenario"):
+        return load_platform(file), None, ""
+    files = load_scenario(file)
+    may_act(files, yes)
+    return load_platform(files.platform), files.cluster, files.scenario.value.spec.target.release
 
 
 def _endpoints(target: Target) -> dict[str, str]:
@@ -362,7 +384,7 @@ def _endpoints(target: Target) -> dict[str, str]:
 
 def platforms() -> list[dict[str, Any]]:
     """The platforms that are up, for people and for JSON."""
-    from harness.targets.local import status
+    from harness.targets.summary import all_up
 
     return [
         {
@@ -375,16 +397,16 @@ def platforms() -> list[dict[str, Any]]:
             "not_ready": list(found.not_ready),
             "supervised": found.supervised,
         }
-        for found in status()
+        for found in all_up()
     ]
 
 
 def take_down(state: str, every: bool) -> list[str]:
     """Takes one or all platforms down; raises TargetError with what is left when something is."""
     from harness.chaos.attach import attach
-    from harness.targets.local import status
+    from harness.targets.summary import all_up
 
-    up = [found.reference for found in status()]
+    up = [found.reference for found in all_up()]
     if state:
         chosen = [state]
     elif every or len(up) <= 1:

@@ -93,6 +93,7 @@ def _mistakes(spec: PlatformSpec, folder: Path) -> Iterator[Mistake]:
     for index, device in enumerate(spec.devices):
         yield from _text(spec, device.path, ("spec", "devices", index, "path"), None, None)
     yield from _endpoints(spec)
+    yield from _secrets(spec)
     yield from _patterns(spec.logs.success, ("spec", "logs", "success"))
     yield from _patterns(spec.logs.failure, ("spec", "logs", "failure"))
 
@@ -192,7 +193,7 @@ def _cycle_from(start: str, depends: Mapping[str, tuple[str, ...]]) -> list[str]
 
 def _service(spec: PlatformSpec, service: Service, at: KeyPath, folder: Path) -> Iterator[Mistake]:
     regions = [region for region, count in service.instances.items() if count > 0]
-    texts: list[tuple[KeyPath, str]] = [((*at, "command", place), text) for place, text in enumerate(service.command)]
+    texts: list[tuple[KeyPath, str]] = [((*at, "command", place), text) for place, text in enumerate(service.command or ())]
     texts += [
         ((*at, "prepare", step, place), text)
         for step, argv in enumerate(service.prepare)
@@ -345,6 +346,15 @@ def _endpoints(spec: PlatformSpec) -> Iterator[Mistake]:
             yield path, f"{text!r} is neither service.port nor a URL", "write edge.http or http://${edge.http}/"
         else:
             yield from _text(spec, text, path, None, None, secrets="databases" in path)
+
+
+def _secrets(spec: PlatformSpec) -> Iterator[Mistake]:
+    places: dict[tuple[str, str], str] = {}
+    for name, place in (spec.kubernetes.secrets if spec.kubernetes else {}).items():
+        taken = places.setdefault((place.secret, place.key), name)
+        if taken != name:
+            at = ("spec", "kubernetes", "secrets", name)
+            yield at, f"{place.secret}/{place.key} is the place of {taken!r} already", "give each secret its own key"
 
 
 def _patterns(patterns: tuple[str, ...], at: KeyPath) -> Iterator[Mistake]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BadInput
-from harness.model.scenario import Scenario
+from harness.model.scenario import OnCluster, Scenario
 from harness.spec.yaml import Located, load_document
 
 
@@ -21,6 +22,7 @@ class ScenarioFiles:
     slos: tuple[Path, ...]
     waivers: Path | None = None
     certificate_key: Path | None = None
+    cluster: OnCluster | None = None  # its paths are absolute
 
     @property
     def spec_file(self) -> Path:
@@ -55,6 +57,7 @@ def load_scenario(file: Path) -> ScenarioFiles:
         slos=tuple(there(("spec", "slos", i), slo) for i, slo in enumerate(spec.slos)),
         waivers=there(("spec", "waivers"), spec.waivers) if spec.waivers else None,
         certificate_key=there(("spec", "certificate_key"), spec.certificate_key) if spec.certificate_key else None,
+        cluster=_cluster(spec.target.kubernetes, there),
     )
     names = [path.stem for path in files.experiments]
     for index, name in enumerate(names):
@@ -63,6 +66,14 @@ def load_scenario(file: Path) -> ScenarioFiles:
                 ("spec", "experiments", index, "file"), f"{name} stands here twice", "use `repeat` to run it more often"
             )
     return files
+
+
+def _cluster(given: OnCluster | None, there: Callable[[tuple[str | int, ...], str], Path]) -> OnCluster | None:
+    if given is None:
+        return None
+    named = {key: getattr(given, key) for key in ("kubeconfig", "kustomize", "manifests") if getattr(given, key)}
+    paths = {key: str(there(("spec", "target", "kubernetes", key), name)) for key, name in named.items()}
+    return given.model_copy(update=paths)
 
 
 def find_scenario(name: str, profile: str = "") -> Path:

@@ -12,13 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.model.events import CheckDone
-from harness.model.platform import Gate
 from harness.targets import instances as inst
 from harness.targets import restart_policy
 from harness.targets.folder import PlatformFolder
-from harness.targets.gates import gate_look, keep_attempts
+from harness.targets.gates import gate_look, see_checks
 from harness.targets.preflight import free_disk_mib, free_memory_mib
-from harness.targets.probe import poll
 from harness.targets.render import render
 from harness.targets.state import ANSWERING, PlatformState, write_whole
 
@@ -38,7 +36,7 @@ def post_deployment(folder: PlatformFolder, state: PlatformState) -> Iterator[Ch
     yield _secrets(folder, state)
     yield _public_addresses(state)
     yield _room(folder, state)
-    yield from _declared(folder, state)
+    yield from see_checks(state.spec.checks, lambda gate: gate_look(folder, state, gate), folder.gates)
 
 
 def done(name: str, wrong: list[str], of: int) -> CheckDone:
@@ -147,16 +145,3 @@ def _room(folder: PlatformFolder, state: PlatformState) -> CheckDone:
     if (disk := free_disk_mib(folder.root)) < needs.disk_mib // 4:
         wrong.append(f"{disk} MiB of disk left")
     return done("memory and disk are left", wrong, 2)
-
-
-def _declared(folder: PlatformFolder, state: PlatformState) -> list[CheckDone]:
-    """The platform file's own checks, all at once: one that waits for its deadline does not keep the others."""
-
-    def one(gate: Gate) -> CheckDone:
-        ok, attempts = poll(lambda: gate_look(folder, state, gate), gate.within, gate.every)
-        keep_attempts(folder, "checks", gate.name, attempts)
-        detail = "" if ok else attempts[-1].look.evidence[:500]
-        return CheckDone(name=gate.name, passed=int(ok), of=1, detail=detail)
-
-    with ThreadPoolExecutor(max_workers=max(1, len(state.spec.checks))) as pool:
-        return list(pool.map(one, state.spec.checks))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.errors import BadInput, TargetError
-from harness.model.events import Deployed, GateChecked, PhaseDeployed, PhaseTakenBack
+from harness.model.events import Deployed, PhaseDeployed, PhaseTakenBack
 from harness.model.platform import Gate, Phase, Platform
 from harness.ports import Report
 from harness.spec.placeholders import Address, placeholders
@@ -20,14 +18,11 @@ from harness.spec.yaml import Located
 from harness.targets import fleet, supervisor
 from harness.targets import instances as one
 from harness.targets.folder import PlatformFolder, make_private
-from harness.targets.gates import gate_look, keep_attempts
-from harness.targets.probe import Attempt, poll
+from harness.targets.gates import gate_look, see_hold
 from harness.targets.render import Context, base_environment, endpoint
 from harness.targets.rollout import first_batches, replacing_batches
 from harness.targets.state import InstanceState, PlatformState, Role, boot_id, load, save
 from harness.targets.store import Store
-
-EVIDENCE_IN_EVENT = 500
 
 
 def create(store: Store, platform: Located[Platform], release: str) -> None:
@@ -230,44 +225,7 @@ def check_gates(
         state = _switched(state, old, new)
         newest_first = sorted(state.instances, key=lambda each: each.name not in names)
         state = state.model_copy(update={"instances": tuple(newest_first)})
-    interrupted = threading.Event()
-
-    def one_gate(gate: Gate) -> tuple[bool, list[Attempt], float]:
-        begun = time.monotonic()
-        ok, attempts = poll(
-            lambda: gate_look(folder, state, gate, names),
-            gate.within,
-            gate.every,
-            lambda: "interrupted" if interrupted.is_set() else "",
-        )
-        return ok, attempts, time.monotonic() - begun
-
-    failures = []
-    with ThreadPoolExecutor(max_workers=max(1, len(gates))) as pool:
-        futures = [(gate, pool.submit(one_gate, gate)) for gate in gates]
-        try:
-            for gate, future in futures:
-                ok, attempts, seconds = future.result()
-                keep_attempts(folder, phase.name, gate.name, attempts)
-                evidence = attempts[-1].look.evidence[:EVIDENCE_IN_EVENT]
-                report(
-                    GateChecked(
-                        phase=phase.name,
-                        gate=gate.name,
-                        ok=ok,
-                        attempts=len(attempts),
-                        seconds=seconds,
-                        evidence=evidence,
-                    )
-                )
-                if not ok:
-                    where = f"gate {gate.name!r} of phase {phase.name!r}"
-                    failures.append(f"{where} did not hold within {gate.within:g} s: {evidence}")
-        except BaseException:
-            interrupted.set()
-            raise
-    if failures:
-        raise TargetError("\n".join(failures))
+    see_hold(phase.name, gates, lambda gate: gate_look(folder, state, gate, names), folder.gates, report)
 
 
 def _asks(gate: Gate, services: set[str]) -> bool:

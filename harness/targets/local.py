@@ -11,7 +11,6 @@ import signal as signals
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -28,6 +27,7 @@ from harness.targets.preflight import preflight
 from harness.targets.render import Context, endpoint
 from harness.targets.state import ANSWERING, HOST, InstanceState, boot_id, load, public
 from harness.targets.store import Store
+from harness.targets.summary import PlatformSummary
 
 ID = re.compile(r"^[a-z0-9-]+-[0-9a-f]{6}$")
 
@@ -180,12 +180,12 @@ class LocalTarget:
             state.service(service)
         return [self._public(each) for each in state.of(service, region, ANSWERING)]
 
-    def artifacts(self) -> Mapping[str, Path]:
+    def artifacts(self) -> Mapping[str, Path | str]:
         """Every executable that runs now, and the root package of every `python -m` among the commands."""
         programs = {procfs.executable(seen.pid) for seen in teardown.members(self.folder)} - {""}
-        found = {f"program {Path(program).name}": Path(program) for program in sorted(programs)}
+        found: dict[str, Path | str] = {f"program {Path(program).name}": Path(program) for program in sorted(programs)}
         for service in self._store.read().spec.services:
-            command = service.command
+            command = service.command or ("",)
             if command[0] == "${python}" and "-m" in command:
                 package = command[command.index("-m") + 1].partition(".")[0]
                 spec = importlib.util.find_spec(package)
@@ -354,21 +354,6 @@ def attach(state: Path | str) -> LocalTarget:
     if not ID.match(path.name):
         raise TargetError(f"{path} is no platform\n  fix: `harness status` lists the platforms that are up")
     return LocalTarget(PlatformFolder(path))
-
-
-@dataclass(frozen=True)
-class PlatformSummary:
-    """One line of `harness status`. `supervised` is False when supervisord is gone."""
-
-    reference: str
-    name: str
-    release: str
-    status: str
-    created_wall_ns: int
-    instances: int
-    not_ready: tuple[str, ...]
-    supervised: bool
-    edge: str
 
 
 def status(root: Path | None = None) -> list[PlatformSummary]:

@@ -15,11 +15,18 @@ from harness.spec.yaml import KeyPath, Located
 from harness.targets.folder import PlatformFolder, check_socket_length
 from harness.targets.render import effective_user, program_path
 
+NO_COMMAND = "give it one, or deploy this platform on the kubernetes target"
+
 
 def preflight(platform: Located[Platform], folder: PlatformFolder) -> None:
     """Raises BadInputs with every program and user that is missing, TargetError when memory or disk is short."""
     check_socket_length(folder)
     missing = [
+        platform.error(("spec", "services", index), f"service {service.name!r} has no command", NO_COMMAND)
+        for index, service in enumerate(platform.value.spec.services)
+        if service.command is None
+    ]
+    missing += [
         platform.error(
             path, f"program {program!r} is not installed", f"install {program}, or name its folder in HARNESS_PATH"
         )
@@ -47,7 +54,8 @@ def programs(platform: Platform) -> Iterator[tuple[KeyPath, str]]:
     found: list[tuple[KeyPath, str]] = []
     for index, service in enumerate(platform.spec.services):
         at = ("spec", "services", index)
-        found.append(((*at, "command", 0), service.command[0]))
+        if service.command:
+            found.append(((*at, "command", 0), service.command[0]))
         found += [((*at, "prepare", step, 0), argv[0]) for step, argv in enumerate(service.prepare) if argv]
         if service.reload and service.reload.command:
             found.append(((*at, "reload", "command", 0), service.reload.command[0]))

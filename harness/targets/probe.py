@@ -37,35 +37,60 @@ class Attempt:
     look: Look
 
 
-def http_look(check: HttpCheck, url: str, fill: Callable[[str], str]) -> Look:
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+
+# method, URL, headers, body, time-out in seconds → answer; OSError or HTTPException when there is none
+Send = Callable[[str, urllib.parse.SplitResult, Mapping[str, str], str | None, float], Answer]
+
+
+def send_direct(
+    method: str, url: urllib.parse.SplitResult, headers: Mapping[str, str], body: str | None, timeout: float
+) -> Answer:
+    """One request on a connection of its own."""
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = kind(url.hostname or "", url.port, timeout=timeout)
+    try:
+        connection.request(method, target_of(url), body=body, headers={**headers, "Connection": "close"})
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace")
+        return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, text)
+    finally:
+        connection.close()
+
+
+def target_of(url: urllib.parse.SplitResult) -> str:
+    """Path and query, as a request line has them."""
+    return (url.path or "/") + (f"?{url.query}" if url.query else "")
+
+
+def http_look(check: HttpCheck, url: str, fill: Callable[[str], str], send: Send = send_direct) -> Look:
     """One request, judged by the check. Never raises for what the other side does.
 
     `url` is the scheme, host and port; the check's path may also be a whole URL of its own.
     """
     path = fill(check.path)
     whole = urllib.parse.urlsplit(path if "://" in path else url + path)
-    target = (whole.path or "/") + (f"?{whole.query}" if whole.query else "")
     body = None if check.body is None else json.dumps(filled(check.body, fill))
     headers = {key: fill(value) for key, value in check.headers.items()}
     if body is not None:
         headers.setdefault("Content-Type", "application/json")
     if not whole.hostname:
         return Look(False, f"{path} is no URL")
-    kind = http.client.HTTPSConnection if whole.scheme == "https" else http.client.HTTPConnection
-    connection = kind(whole.hostname, whole.port, timeout=check.timeout)
     begun = time.monotonic()
     try:
-        connection.request(check.method, target, body=body, headers={**headers, "Connection": "close"})
-        answer = connection.getresponse()
-        text = answer.read().decode(errors="replace")
-        seconds = time.monotonic() - begun
+        answer = send(check.method, whole, headers, body, check.timeout)
     except (OSError, http.client.HTTPException) as error:
         return Look(False, f"{check.method} {whole.geturl()}: {type(error).__name__}: {error}")
-    finally:
-        connection.close()
-    seen = {key.lower(): value for key, value in answer.getheaders()}
-    wrong = judge(check, answer.status, seen, text, seconds, fill)
-    said = f"{check.method} {target} → {answer.status} in {seconds * 1000:.1f} ms: {text[:400]}"
+    seconds = time.monotonic() - begun
+    wrong = judge(check, answer.status, answer.headers, answer.text, seconds, fill)
+    said = f"{check.method} {target_of(whole)} → {answer.status} in {seconds * 1000:.1f} ms: {answer.text[:400]}"
     return Look(not wrong, ("; ".join(wrong) + " | " if wrong else "") + said)
 
 

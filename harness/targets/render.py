@@ -176,7 +176,7 @@ def render(folder: PlatformFolder, state: PlatformState, each: InstanceState) ->
     """Everything of one instance, as the state stands now. Raises BadInput for a template that cannot be filled."""
     service = state.service(each.service)
     context = Context(folder, state, each)
-    command = tuple(context.fill(word) for word in service.command)
+    command = tuple(context.fill(word) for word in service.command or ())
     declared = {**service.env, **(state.release_named(each.release).env if service.released else {})}
     environment = {
         **base_environment(folder, service.user),
@@ -233,11 +233,16 @@ def effective_user(user: str) -> str:
 
 def base_environment(folder: PlatformFolder, user: str = "") -> dict[str, str]:
     """What every process of a platform starts with: little of ours, so that a run does not depend on who starts it."""
-    environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-    environment |= {"PATH": os.pathsep.join(program_path()), MARK: folder.id}
+    environment = own_environment() | {MARK: folder.id}
     if runs_as := effective_user(user):
         environment |= {"HOME": pwd.getpwnam(runs_as).pw_dir, "USER": runs_as, "LOGNAME": runs_as}
     return environment
+
+
+def own_environment() -> dict[str, str]:
+    """The little of our own environment that programs which a platform file names may know."""
+    kept = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+    return kept | {"PATH": os.pathsep.join(program_path())}
 
 
 @lru_cache(maxsize=1)

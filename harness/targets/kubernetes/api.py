@@ -7,6 +7,7 @@ Nothing is cached but which kinds are served, and nothing is tried again but a G
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from harness.errors import BadInput, TargetError
+from harness.targets.probe import Answer
 
 FIELD_MANAGER = "sophia-harness"
 TIMEOUT_S, CONNECT_S, PAGE = 30.0, 5.0, 500
@@ -29,15 +31,6 @@ class ApiError(TargetError):
     def __init__(self, text: str, status: int = 0, reason: str = "", causes: Sequence[str] = ()) -> None:
         super().__init__(text)
         self.status, self.reason, self.causes = status, reason, tuple(causes)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer; header names are lower-case."""
-
-    status: int
-    headers: Mapping[str, str]
-    text: str
 
 
 @dataclass(frozen=True)
@@ -109,7 +102,7 @@ class Cluster:
     # -- objects
 
     def get(self, path: str, **query: str | int) -> Manifest:
-        """The JSON at an API path, for what is no object: "/version", "/readyz" is none (no JSON)."""
+        """The JSON at an API path, for what is no object, as "/version"."""
         return self._json("GET", path, query)
 
     def version(self) -> str:
@@ -152,10 +145,10 @@ class Cluster:
 
     def list(
         self, kind: str, namespace: str = "", labels: Mapping[str, str] | str = "", fields: str = ""
-    ) -> list[Manifest]:
+    ) -> Sequence[Manifest]:
         """All objects of a kind; without a namespace those of all. Each has its apiVersion and kind."""
         selector = labels if isinstance(labels, str) else ",".join(f"{key}={value}" for key, value in labels.items())
-        return list(self._pages(kind, namespace, {"labelSelector": selector, "fieldSelector": fields}))
+        return [*self._pages(kind, namespace, {"labelSelector": selector, "fieldSelector": fields})]
 
     def _pages(self, kind: str, namespace: str, selectors: Mapping[str, str]) -> Iterator[Manifest]:
         query: dict[str, str | int] = {key: value for key, value in selectors.items() if value}
@@ -254,6 +247,21 @@ class Cluster:
         if not ended or not said:
             raise ApiError(f"{what}: did not end within {timeout_s:g} s, or the connection was lost")
         return Ran(_exit_code(json.loads(said)), output)
+
+    def forward(self, namespace: str, pod: str, port: int) -> socket.socket:
+        """A connection to a pod's port, through the API server."""
+        from kubernetes.client.exceptions import ApiException
+        from kubernetes.stream.ws_client import portforward_call
+
+        path = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(pod)}/portforward"
+        query = [("ports", str(port))]
+        try:
+            made = portforward_call(
+                self._configuration, "GET", self.server + path, query_params=query, headers=self._authorization()
+            )
+        except (ApiException, OSError, ValueError) as error:
+            raise ApiError(f"{pod}:{port} cannot be forwarded: {getattr(error, 'reason', None) or error}") from None
+        return made.socket(port)  # type: ignore[no-any-return]
 
     def logs(
         self, namespace: str, pod: str, container: str, previous: bool = False, limit_bytes: int = 4 * 1024 * 1024

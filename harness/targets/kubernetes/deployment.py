@@ -1,0 +1,271 @@
+"""Phase by phase onto a cluster: apply, wait for the rollout, gates; and taking a phase back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.errors import TargetError
+from harness.model.events import Deployed, PhaseDeployed, PhaseTakenBack
+from harness.model.platform import Phase, Platform
+from harness.model.scenario import OnCluster
+from harness.ports import Report
+from harness.spec.yaml import Located
+from harness.targets.gates import see_hold
+from harness.targets.kubernetes import claim, objects, pods, state
+from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
+from harness.targets.kubernetes.gates import Gates
+from harness.targets.kubernetes.objects import ROLLED_OUT, RUN, Key, key
+from harness.targets.kubernetes.state import ClusterFolder, ClusterState
+
+EVERY_S = 0.5
+# The kubelet does not get over these by itself.
+HOPELESS = ("ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
+CLAIM = "v1/PersistentVolumeClaim"
+CRASHES = 3  # restarts after which a pod of a new rollout is given up
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What all steps need. `manifests` are rendered and belong to no release yet."""
+
+    cluster: Cluster
+    folder: ClusterFolder
+    manifests: Sequence[Manifest]
+
+    def state(self) -> ClusterState:
+        return state.read(self.folder)
+
+    def phases(self, release: str) -> dict[str, list[Manifest]]:
+        """Phase → its objects for a release; "" is what belongs to no service."""
+        now = self.state()
+        chosen = objects.released(self.manifests, now.spec, now.labels, now.release_named(release))
+        return dict(objects.by_phase(chosen, now.spec, now.labels))
+
+
+def new_state(
+    folder: ClusterFolder, platform: Located[Platform], on: OnCluster, cluster: Cluster, release: str, kinds: Sequence[str]
+) -> ClusterState:
+    """The state of a platform of which nothing is there yet."""
+    spec, file = platform.value.spec, platform.file.resolve()
+    return ClusterState(
+        id=folder.id,
+        name=platform.value.metadata.name,
+        platform_file=str(file),
+        platform_sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        created_wall_ns=time.time_ns(),
+        on=on,
+        cluster=claim.cluster_uid(cluster),
+        server=cluster.server,
+        release=release or (spec.releases[0].name if spec.releases else ""),
+        kinds=tuple(sorted(set(kinds))),
+        spec=spec,
+    )
+
+
+def first(made: Deployment, report: Report) -> None:
+    """Applies everything, phase by phase, onto a namespace that is ours. Raises TargetError, the phase taken back."""
+    begun = time.monotonic()
+    now = made.state()
+    groups = made.phases(now.release)
+    for each in groups[""]:
+        made.cluster.apply(each)
+    _remember(made.folder, "", groups[""])
+    for phase in now.spec.phases:
+        roll_out(made, phase, groups[phase.name], report)
+    finish(made, begun, report)
+
+
+def replace(made: Deployment, release: str, report: Report) -> None:
+    """Rolls out another release of the released services while they serve, by the manifests' own update strategies."""
+    begun = time.monotonic()
+    now = made.state()
+    groups = made.phases(release)
+    for phase in now.spec.phases:
+        if any(now.service(name).released for name in phase.services):
+            roll_out(made, phase, groups[phase.name], report)
+    state.change(made.folder, release=release)
+    finish(made, begun, report)
+
+
+def roll_out(made: Deployment, phase: Phase, manifests: Sequence[Manifest], report: Report) -> None:
+    """One phase: applied (service after service, if its strategy says so), waited for, gated, else taken back."""
+    begun = time.monotonic()
+    now = made.state()
+    before = state.read_applied(made.folder)
+    state.save_applied(made.folder, before, phase.name)
+    claims = _claims(made.cluster, now)
+    try:
+        for batch in _batches(phase, manifests, now):
+            _remember(made.folder, phase.name, batch)
+            for each in batch:
+                made.cluster.apply(each)
+            wait_for_rollout(made.cluster, now, batch)
+        see_hold(phase.name, phase.gates, Gates(made.cluster, made.folder, now).look, made.folder.gates, report)
+    except Exception as error:
+        _give_back(made, phase, claims, error, report)
+        raise
+    state.change(made.folder, phases=tuple(dict.fromkeys((*now.phases, phase.name))))
+    seconds = time.monotonic() - begun
+    report(PhaseDeployed(phase=phase.name, strategy=phase.strategy, seconds=seconds, services=phase.services))
+
+
+def _batches(phase: Phase, manifests: Sequence[Manifest], now: ClusterState) -> list[list[Manifest]]:
+    if phase.strategy not in ("sequential", "rolling"):
+        return [list(manifests)]
+    order = [[each for each in manifests if _service(each, now) == name] for name in phase.services]
+    return [batch for batch in order if batch]
+
+
+def _service(manifest: Manifest, now: ClusterState) -> str:
+    return objects.pod_labels(manifest).get(now.labels.service, "")
+
+
+def wait_for_rollout(cluster: Cluster, now: ClusterState, manifests: Sequence[Manifest]) -> None:
+    """Returns when every workload runs as applied. Raises TargetError with what keeps it, at the deadline or as soon as
+    waiting is no use."""
+    deadline = time.monotonic() + now.on.rollout_within
+    waiting = [key(each) for each in manifests if each["kind"] in (*ROLLED_OUT, "Pod", "Job")]
+    while True:
+        missing = {one: why for one in waiting if (why := _missing(cluster, one))}
+        waiting = list(missing)
+        if not waiting:
+            return
+        troubles = _troubles(cluster, now)
+        hopeless = [text for text, given_up in troubles if given_up]
+        if hopeless or time.monotonic() > deadline:
+            what = "; ".join(f"{one}: {why}" for one, why in missing.items())
+            late = "" if hopeless else f"not rolled out within {now.on.rollout_within:g} s: "
+            raise TargetError("; ".join([late + what, *(hopeless or [text for text, _ in troubles])])[:2000])
+        time.sleep(EVERY_S)
+
+
+def _missing(cluster: Cluster, one: Key) -> str:
+    """What a workload lacks to be rolled out, in words; "" when nothing."""
+    found = cluster.read(one.kind, one.namespace, one.name)
+    if found is None:
+        return "is not there"
+    status, kind = found.get("status") or {}, found["kind"]
+    if kind == "Pod":
+        return "" if pods.is_ready(found) else "is not ready"
+    if kind == "Job":
+        return "" if status.get("succeeded") else "has not succeeded"
+    if status.get("observedGeneration", 0) < found["metadata"]["generation"]:
+        return "is not taken up yet"
+    wanted = pods.desired(found)
+    if kind == "DaemonSet":
+        updated, ready = status.get("updatedNumberScheduled", 0), status.get("numberReady", 0)
+    else:
+        updated, ready = status.get("updatedReplicas", 0), status.get("readyReplicas", 0)
+    old = status.get("replicas", updated) - updated if kind == "Deployment" else 0
+    if updated < wanted or ready < wanted or old > 0:
+        return f"{ready} of {wanted} ready, {updated} up to date" + (f", {old} old ones left" if old > 0 else "")
+    return ""
+
+
+def _troubles(cluster: Cluster, now: ClusterState) -> list[tuple[str, bool]]:
+    """(what is wrong with a pod, whether it will stay so)."""
+    found = []
+    for pod in pods.of_run(cluster, now):
+        if pods.is_ready(pod):
+            continue
+        name = pod["metadata"]["name"]
+        for each in pod["status"].get("conditions") or []:
+            if each["type"] == "PodScheduled" and each["status"] == "False":
+                found.append((f"{name}: {each.get('reason')}: {each.get('message')}", False))
+        for each in [*(pod["status"].get("initContainerStatuses") or []), *pods.statuses(pod)]:
+            wait = (each.get("state") or {}).get("waiting") or {}
+            reason = wait.get("reason", "")
+            if reason in HOPELESS or reason == "CrashLoopBackOff":
+                ended = (each.get("lastState") or {}).get("terminated") or {}
+                code = f", exit code {ended['exitCode']}" if "exitCode" in ended else ""
+                given_up = reason in HOPELESS or each.get("restartCount", 0) >= CRASHES
+                found.append((f"{name}: {reason}: {wait.get('message', '')}{code}", given_up))
+    return found
+
+
+# -- back
+
+
+def _remember(folder: ClusterFolder, phase: str, manifests: Sequence[Manifest]) -> None:
+    """Written before it is applied: what may be on the cluster is known."""
+    applied = state.read_applied(folder)
+    applied[phase] = {**applied.get(phase, {}), **{str(key(each)): each for each in manifests}}
+    state.save_applied(folder, applied)
+
+
+def _claims(cluster: Cluster, now: ClusterState) -> set[str]:
+    return {each["metadata"]["name"] for each in cluster.list(CLAIM, now.on.namespace, {RUN: now.id})}
+
+
+def take_back(made: Deployment, phase: str, claims: set[str]) -> bool:
+    """Puts a phase back to what was applied before it; True when that was then seen to be so.
+
+    What was there before is applied again as it was; what is new is deleted, with its pods and the claims they made.
+    """
+    now = made.state()
+    before = state.read_applied(made.folder, phase).get(phase, {})
+    after = state.read_applied(made.folder).get(phase, {})
+    for each in before.values():
+        made.cluster.apply(each)
+    new = [key(each) for name, each in after.items() if name not in before]
+    for one in new:
+        made.cluster.delete(one.kind, one.namespace, one.name)
+    wait_for_rollout(made.cluster, now, list(before.values()))
+    services = {each for spec in now.spec.phases if spec.name == phase for each in spec.services}
+    deadline = time.monotonic() + now.on.down_within
+    while _left(made.cluster, now, new, services if not before else set()):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(EVERY_S)
+    for name in _claims(made.cluster, now) - claims:
+        made.cluster.delete(CLAIM, now.on.namespace, name)
+    applied = state.read_applied(made.folder)
+    applied[phase] = before
+    state.save_applied(made.folder, applied)
+    return True
+
+
+def _left(cluster: Cluster, now: ClusterState, gone: Sequence[Key], services: set[str]) -> list[str]:
+    """What of a phase is still there: objects that were deleted, pods of services that have no workload any more."""
+    left = [str(one) for one in gone if cluster.read(one.kind, one.namespace, one.name) is not None]
+    for pod in cluster.list("v1/Pod", now.on.namespace, {RUN: now.id}):
+        if pod["metadata"]["labels"].get(now.labels.service) in services:
+            left.append(pod["metadata"]["name"])
+    return left
+
+
+def _give_back(made: Deployment, phase: Phase, claims: set[str], error: Exception, report: Report) -> None:
+    verified = False
+    try:
+        verified = take_back(made, phase.name, claims)
+    except (ApiError, TargetError):
+        verified = False  # the first error is the one that is told
+    finally:
+        if not verified or made.state().status != "up":  # never was up, or is not what it was
+            state.change(made.folder, status="failed")
+        report(PhaseTakenBack(phase=phase.name, reason=str(error) or type(error).__name__, verified=verified))
+
+
+def finish(made: Deployment, begun: float, report: Report) -> None:
+    """The platform is up."""
+    now = state.change(made.folder, status="up")
+    on = now.on.endpoints
+    endpoints = {"edge": on.edge, "prometheus": on.prometheus, "alertmanager": on.alertmanager}
+    count = len(pods.instances(now, pods.of_run(made.cluster, now), made.folder.root))
+    report(
+        Deployed(
+            release=now.release,
+            seconds=time.monotonic() - begun,
+            instances=count,
+            endpoints={name: url for name, url in endpoints.items() if url},
+        )
+    )
+
+
+def digest(manifests: Sequence[Manifest]) -> str:
+    """Of the objects as rendered: the same for every run of the same files."""
+    return hashlib.sha256(json.dumps(list(manifests), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,85 @@
+"""A gate or check looked at once, from outside of the cluster: pods through the API server, the edge as users do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.model.platform import Gate, HttpCheck
+from harness.ports import Instance
+from harness.targets.kubernetes import pods
+from harness.targets.kubernetes.api import ApiError, Cluster
+from harness.targets.kubernetes.forward import forwarded
+from harness.targets.kubernetes.state import ClusterFolder, ClusterState
+from harness.targets.probe import Look, Send, command_look, http_look
+from harness.targets.render import own_environment
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Looks at gates of one platform; what runs is asked anew each time."""
+
+    cluster: Cluster
+    folder: ClusterFolder
+    state: ClusterState
+
+    def look(self, gate: Gate) -> Look:
+        """Whether a gate holds now. An HTTP gate of a service must hold for each of its pods; one without a service
+        goes to the edge. Never raises for what the other side does."""
+        try:
+            seen = pods.of_run(self.cluster, self.state)
+        except ApiError as error:
+            return Look(False, str(error))
+        ready = {pod["metadata"]["name"] for pod in seen if pods.is_ready(pod)}
+        serving = pods.instances(self.state, seen, self.folder.root)
+        first_ready = sorted(serving, key=lambda each: each.name not in ready)
+        fill = pods.Filling(self.state, first_ready, Path(self.state.platform_file).parent, self.folder.root)
+        try:
+            if gate.command:
+                return self._command(gate, fill)
+            assert gate.http is not None
+            if gate.http.service:
+                return self._each([one for one in serving if one.service == gate.http.service], gate.http, fill)
+            return http_look(gate.http, self.state.on.endpoints.edge, fill, self._send(serving))
+        except LookupError as error:
+            return Look(False, str(error))
+
+    def healthy(self, instance: Instance, check: HttpCheck) -> Look:
+        """An instance's own health, asked through the API server."""
+        fill = pods.Filling(
+            self.state, [instance], Path(self.state.platform_file).parent, self.folder.root, instance=instance
+        )
+        return self._ask(instance, check, fill)
+
+    def _each(self, chosen: Sequence[Instance], check: HttpCheck, fill: pods.Filling) -> Look:
+        looked = []
+        for each in chosen:
+            look = self._ask(each, check, replace(fill, instance=each))
+            looked.append(Look(look.ok, f"{each.name}: {look.evidence}"))
+        if not looked:
+            return Look(False, f"service {check.service!r} has no pod to ask")
+        return next((look for look in looked if not look.ok), looked[-1])
+
+    def _ask(self, each: Instance, check: HttpCheck, fill: pods.Filling) -> Look:
+        return http_look(check, f"http://{each.name}:{each.ports[check.port]}", fill, self._send([*fill.ready, each]))
+
+    def _send(self, known: Sequence[Instance]) -> Send:
+        return pods.through(self.cluster, self.state.on.namespace, {each.name for each in known})
+
+    def _command(self, gate: Gate, fill: pods.Filling) -> Look:
+        """Runs a program here; the pods that it is told of are forwarded to it, for as long as it runs."""
+        assert gate.command is not None
+        with ExitStack() as stack:
+            made: dict[tuple[str, int], str] = {}
+
+            def resolve(each: Instance, port: int) -> str:
+                if (each.name, port) not in made:
+                    made[each.name, port] = stack.enter_context(
+                        forwarded(self.cluster, self.state.on.namespace, each.name, port)
+                    )
+                return made[each.name, port]
+
+            argv = [replace(fill, resolve=resolve)(word) for word in gate.command.argv]
+            return command_look(argv, own_environment(), self.folder.root, gate.command.timeout)

@@ -1,0 +1,281 @@
+"""What must hold before anything is touched: the cluster, our rights, room, images, secrets. It only looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from harness.errors import TargetError
+from harness.model.events import CheckDone
+from harness.model.platform import PlatformSpec
+from harness.ports import Report
+from harness.targets.kubernetes import claim, objects, rights
+from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
+from harness.targets.kubernetes.checks import hard_coded, node_troubles, placeholder_secrets
+from harness.targets.kubernetes.objects import RUN, key
+
+Room = dict[str, Decimal]
+CHECKED = "preflight: "
+IMAGES_LISTED = 50  # a kubelet names at most so many of its images
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One look. `wrong`: what keeps a run from being started, each with its fix; `unknown`: why it cannot be told."""
+
+    name: str
+    of: int
+    wrong: tuple[str, ...] = ()
+    unknown: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a run is about to do: objects as they will be applied, where, and how pods are going to be asked."""
+
+    cluster: Cluster
+    namespace: str
+    run: str
+    manifests: Sequence[Manifest]
+    spec: PlatformSpec
+
+
+def preflight(intent: Intent, report: Report) -> None:
+    """Reports each finding; raises TargetError with all that is wrong."""
+    wrong = []
+    for each in findings(intent):
+        passed = 0 if each.unknown else each.of - len(each.wrong)
+        detail = each.unknown or "; ".join(each.wrong)
+        of = 0 if each.unknown else each.of
+        report(CheckDone(name=CHECKED + each.name, passed=max(passed, 0), of=of, detail=detail[:2000]))
+        if each.wrong:
+            wrong.append(f"{each.name}: {'; '.join(each.wrong)}\n  fix: {each.fix}")
+    if wrong:
+        raise TargetError("the cluster is not ready for this run; nothing was touched\n" + "\n".join(wrong))
+
+
+def findings(intent: Intent) -> Iterator[Finding]:
+    """All looks, one after another; what one of them needs and may not see makes that one unknown."""
+    yield Finding(f"the cluster answers ({intent.cluster.version()})", 1)
+    kinds = sorted({key(each).kind for each in intent.manifests})
+    served = rights.by_kind(intent.cluster, kinds)
+    yield Finding(
+        "API versions are served",
+        len(kinds),
+        tuple(kind for kind in kinds if kind not in served),
+        fix="install what serves them, or change the manifests' apiVersion",
+    )
+    there = claim.namespace(intent.cluster, intent.namespace)
+    yield _rights(intent, served, makes_namespace=there is None)
+    yield _free(intent, there)
+    yield from _nodes(intent)
+    yield _pull_secrets(intent, there)
+    yield Finding(
+        "no placeholder secret",
+        len(intent.manifests),
+        tuple(placeholder_secrets(intent.manifests)),
+        fix="give it a real value",
+    )
+    yield Finding(
+        "no hard-coded public address",
+        len(intent.manifests),
+        tuple(hard_coded(intent.manifests)),
+        fix="use a name, or configuration",
+    )
+
+
+def _rights(intent: Intent, served: Mapping[str, rights.Resource], makes_namespace: bool) -> Finding:
+    asked = rights.needed(served.values(), gate_methods(intent.spec), makes_namespace)
+    denied = rights.denied(intent.cluster, intent.namespace, asked)
+    return Finding(
+        "we have the rights",
+        sum(each.needed for each in asked),
+        tuple(str(each) for each in denied if each.needed),
+        fix="`harness rbac SCENARIO` writes the Role that is needed",
+    )
+
+
+def gate_methods(spec: PlatformSpec) -> set[str]:
+    """HTTP methods by which gates and checks ask pods."""
+    gates = [*(gate for phase in spec.phases for gate in phase.gates), *spec.checks]
+    return {gate.http.method for gate in gates if gate.http}
+
+
+def _free(intent: Intent, there: Manifest | None) -> Finding:
+    """Nobody else holds the namespace, and no object that we would apply is there already."""
+    wrong = []
+    if there is not None:
+        if there.get("status", {}).get("phase") == "Terminating":
+            wrong.append(f"namespace {intent.namespace} is on its way out")
+        try:
+            if by := claim.holder(intent.cluster, intent.namespace):
+                wrong.append(claim.taken(intent.namespace, by).split("\n")[0])
+        except ApiError as error:
+            if error.status != 403:  # told by the rights
+                raise
+    for each in intent.manifests:
+        one = key(each)
+        if one.namespace and there is None:
+            continue
+        try:
+            found = intent.cluster.read(one.kind, one.namespace, one.name)
+        except ApiError as error:
+            if error.status in (403, 404):  # told by the rights and the API versions
+                continue
+            raise
+        if found is not None and (found["metadata"].get("labels") or {}).get(RUN) != intent.run:
+            wrong.append(f"{one} is there already, and is not of this run")
+    return Finding(
+        "the place is free",
+        len(intent.manifests) + 1,
+        tuple(wrong),
+        fix="take down what is there (`harness status`), or give the platform another namespace",
+    )
+
+
+def _nodes(intent: Intent) -> Iterator[Finding]:
+    try:
+        nodes = intent.cluster.list("v1/Node")
+        running = intent.cluster.list("v1/Pod", fields="status.phase!=Succeeded,status.phase!=Failed")
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        for name in ("nodes are Ready", "there is room", "images are on the nodes"):
+            yield Finding(name, 0, unknown="we may not look at nodes and at pods of other namespaces")
+        return
+    troubles = [f"{each['metadata']['name']} {what}" for each in nodes for what in node_troubles(each)]
+    yield Finding("nodes are Ready", max(len(nodes), len(troubles)), tuple(troubles), fix="mend or remove the node")
+    yield _room(intent.manifests, nodes, running)
+    yield _images(intent.manifests, nodes)
+
+
+# -- room
+
+
+def _room(manifests: Sequence[Manifest], nodes: Sequence[Manifest], running: Sequence[Manifest]) -> Finding:
+    """Whether each pod finds a node: largest first, on the first node that takes it."""
+    free = {each["metadata"]["name"]: allocatable(each) for each in nodes if schedulable(each)}
+    labels = {each["metadata"]["name"]: each["metadata"].get("labels") or {} for each in nodes}
+    taints = {each["metadata"]["name"]: each["spec"].get("taints") or [] for each in nodes}
+    for pod in running:
+        if pod["spec"].get("nodeName") in free:
+            _take(free[pod["spec"]["nodeName"]], objects.requests(pod["spec"]))
+    wanted = [
+        (objects.requests(template["spec"]), str(key(each)), template["spec"])
+        for each in manifests
+        if (template := objects.pod_template(each)) is not None
+        for _ in range(objects.replicas(each))
+    ]
+    wrong: dict[str, str] = {}
+    for asked, name, spec in sorted(wanted, key=lambda each: (-each[0].get("memory", Decimal(0)), each[1])):
+        fitting = [node for node in free if _may_run(spec, labels[node], taints[node])]
+        chosen = next((node for node in fitting if _has(free[node], asked)), None)
+        if chosen is None:
+            wrong[name] = f"{name} finds no node: {_why(asked, [free[node] for node in fitting])}"
+        else:
+            _take(free[chosen], asked)
+    return Finding(
+        "there is room", len(wanted), tuple(wrong.values()), fix="add nodes, free some, or ask for less (requests)"
+    )
+
+
+def schedulable(node: Manifest) -> bool:
+    return not node["spec"].get("unschedulable") and not node_troubles(node)
+
+
+def allocatable(node: Manifest) -> Room:
+    return {name: objects.quantity(amount) for name, amount in (node["status"].get("allocatable") or {}).items()}
+
+
+def _may_run(spec: Manifest, labels: Mapping[str, str], taints: Iterable[Mapping[str, str]]) -> bool:
+    """By node selector, required node affinity (In, NotIn, Exists, DoesNotExist) and taints."""
+    if not (spec.get("nodeSelector") or {}).items() <= labels.items():
+        return False
+    affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ) or {}
+    terms = affinity.get("nodeSelectorTerms") or []
+    if terms and not any(all(_matches(one, labels) for one in term.get("matchExpressions") or []) for term in terms):
+        return False
+    tolerations = spec.get("tolerations") or []
+    return all(
+        any(_tolerates(one, taint) for one in tolerations)
+        for taint in taints
+        if taint["effect"] in ("NoSchedule", "NoExecute")
+    )
+
+
+def _matches(expression: Mapping[str, object], labels: Mapping[str, str]) -> bool:
+    name, values = str(expression["key"]), expression.get("values") or []
+    assert isinstance(values, list)
+    return {
+        "In": labels.get(name) in values,
+        "NotIn": labels.get(name) not in values,
+        "Exists": name in labels,
+        "DoesNotExist": name not in labels,
+    }.get(str(expression["operator"]), True)
+
+
+def _tolerates(toleration: Mapping[str, str], taint: Mapping[str, str]) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if toleration.get("operator") == "Exists":
+        return toleration.get("key") in (None, "", taint["key"])
+    return toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", "")
+
+
+def _has(free: Room, asked: Room) -> bool:
+    return all(free.get(name, Decimal(0)) >= amount for name, amount in asked.items())
+
+
+def _take(free: Room, asked: Room) -> None:
+    for name, amount in asked.items():
+        free[name] = free.get(name, Decimal(0)) - amount
+
+
+def _why(asked: Room, fitting: Sequence[Room]) -> str:
+    if not fitting:
+        return "no node that is Ready has its labels and lets it in"
+    short = [
+        f"{amount:f} {name} asked, at most {max(free.get(name, Decimal(0)) for free in fitting):f} free on one node"
+        for name, amount in asked.items()
+        if not any(free.get(name, Decimal(0)) >= amount for free in fitting)
+    ]
+    return "; ".join(short) or "no node has all of it free at once"
+
+
+# -- images
+
+
+def _images(manifests: Sequence[Manifest], nodes: Sequence[Manifest]) -> Finding:
+    """An image that is never pulled must be on the nodes; of any other it is the kubelet that finds out."""
+    known = {name for node in nodes for each in node["status"].get("images") or [] for name in each.get("names") or []}
+    cut = any(len(node["status"].get("images") or []) >= IMAGES_LISTED for node in nodes)
+    used = {
+        (container["image"], container.get("imagePullPolicy", ""))
+        for each in manifests
+        for container in objects.containers(each, init=True)
+    }
+    wrong = [] if cut else sorted(image for image, policy in used if policy == "Never" and not _is_known(image, known))
+    return Finding("images are on the nodes", len(used), tuple(wrong), fix="load the image onto the nodes")
+
+
+def _is_known(image: str, known: Iterable[str]) -> bool:
+    names = {image, f"docker.io/{image}", f"docker.io/library/{image}"}
+    return any(name in names for name in known)
+
+
+def _pull_secrets(intent: Intent, there: Manifest | None) -> Finding:
+    made = {each["metadata"]["name"] for each in intent.manifests if each["kind"] == "Secret"}
+    named = {
+        one["name"]
+        for each in intent.manifests
+        for one in ((objects.pod_template(each) or {}).get("spec") or {}).get("imagePullSecrets") or []
+    }
+    missing = []
+    for name in sorted(named - made):
+        if there is None or intent.cluster.read("v1/Secret", intent.namespace, name) is None:
+            missing.append(name)
+    return Finding("pull secrets are there", len(named), tuple(missing), fix="create it in the namespace first")

@@ -1,0 +1,119 @@
+"""Which rights a run needs on the cluster, as data: asked for in the preflight, and written as a Role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from harness.targets.kubernetes.api import Cluster, Resource
+
+THREADS = 8
+# OPTIONS has no verb in RBAC: a gate that asks so needs the empty one.
+PROXY_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "OPTIONS": ""}
+
+
+@dataclass(frozen=True, order=True)
+class Right:
+    """One verb on one resource. Without `namespaced` it is for the whole cluster; without `needed` a run does with
+    less: it then knows less."""
+
+    group: str
+    resource: str
+    verb: str
+    subresource: str = ""
+    namespaced: bool = True
+    needed: bool = True
+
+    def __str__(self) -> str:
+        whole = self.resource + (f"/{self.subresource}" if self.subresource else "")
+        return f"{self.verb or 'OPTIONS'} {whole}" + (f" ({self.group})" if self.group else "")
+
+
+def needed(kinds: Iterable[Resource], methods: Iterable[str], makes_namespace: bool) -> list[Right]:
+    """What bringing up, checking and taking down needs: `kinds` are what is applied, `methods` the HTTP methods by
+    which gates ask pods."""
+    found = {
+        Right(each.group, each.plural, verb, namespaced=each.namespaced)
+        for each in kinds
+        for verb in ("get", "list", "create", "patch", "delete")
+    }
+    found |= {Right("", "pods", verb) for verb in ("get", "list")}
+    found |= {Right("", "pods", PROXY_VERBS[method], "proxy") for method in {*methods, "GET"}}
+    found |= {Right("", "pods", "get", "log"), Right("", "pods", "create", "portforward")}
+    found |= {Right("", "secrets", verb) for verb in ("get", "list", "create", "delete")}
+    found |= {Right("", "persistentvolumeclaims", verb) for verb in ("list", "delete")}
+    found |= {Right("apps", plural, "list") for plural in ("deployments", "statefulsets", "daemonsets", "replicasets")}
+    found |= {Right("", "services", "list"), Right("discovery.k8s.io", "endpointslices", "list")}
+    found |= {Right("coordination.k8s.io", "leases", verb) for verb in ("get", "list", "create", "delete")}
+    found.add(Right("", "events", "list", needed=False))
+    found |= {Right("", "namespaces", "get", namespaced=False, needed=makes_namespace)}
+    if makes_namespace:
+        found |= {Right("", "namespaces", verb, namespaced=False) for verb in ("create", "delete")}
+    found |= {Right("", plural, "list", namespaced=False, needed=False) for plural in ("nodes", "pods")}
+    found.add(Right("", "persistentvolumes", "list", namespaced=False, needed=False))
+    return sorted(found)
+
+
+def denied(cluster: Cluster, namespace: str, rights: Sequence[Right]) -> list[Right]:
+    """Those that the cluster says we do not have."""
+
+    def asked(each: Right) -> bool:
+        place = namespace if each.namespaced else ""
+        return cluster.allowed(each.verb, each.group, each.resource, each.subresource, place)
+
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        answers = list(pool.map(asked, rights))
+    return [each for each, allowed in zip(rights, answers, strict=True) if not allowed]
+
+
+def roles(rights: Sequence[Right], name: str, namespace: str) -> list[dict[str, object]]:
+    """A Role with what is needed within the namespace, and a ClusterRole with the rest, apart."""
+    about = {"name": name}
+    made: list[dict[str, object]] = [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {**about, "namespace": namespace},
+            "rules": rules([each for each in rights if each.namespaced]),
+        }
+    ]
+    if wide := [each for each in rights if not each.namespaced]:
+        made.append(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "ClusterRole",
+                "metadata": about,
+                "rules": rules(wide),
+            }
+        )
+    return made
+
+
+def rules(rights: Iterable[Right]) -> list[dict[str, list[str]]]:
+    """As RBAC writes them: resources of a group that share their verbs stand in one rule."""
+    verbs: dict[tuple[str, str], list[str]] = {}
+    for each in sorted(rights):
+        whole = each.resource + (f"/{each.subresource}" if each.subresource else "")
+        verbs.setdefault((each.group, whole), []).append(each.verb)
+    grouped: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (group, resource), those in verbs.items():
+        grouped.setdefault((group, tuple(dict.fromkeys(those))), []).append(resource)
+    return [
+        {"apiGroups": [group], "resources": resources, "verbs": list(those)}
+        for (group, those), resources in grouped.items()
+    ]
+
+
+def by_kind(cluster: Cluster, kinds: Iterable[str]) -> Mapping[str, Resource]:
+    """apiVersion/Kind → where it is served, for those that are."""
+    from harness.targets.kubernetes.api import ApiError
+
+    found = {}
+    for kind in kinds:
+        try:
+            found[kind] = cluster.resource(kind)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+    return found

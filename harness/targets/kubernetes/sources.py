@@ -1,0 +1,75 @@
+"""From what a scenario names to the objects that are applied: a Kustomize folder, or plain manifests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadInput
+from harness.model.scenario import OnCluster
+from harness.targets.kubernetes.api import Manifest
+from harness.targets.render import program_path
+
+RENDER_WITHIN_S = 60.0
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def rendered(on: OnCluster) -> tuple[Manifest, ...]:
+    """All objects, lists taken apart, in the order in which they stand. Raises BadInput."""
+    if on.kustomize:
+        return parse(_kustomize(Path(on.kustomize)), on.kustomize)
+    path = Path(on.manifests)
+    files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES) if path.is_dir() else [path]
+    found = tuple(each for file in files for each in parse(file.read_text(), str(file)))
+    if not found:
+        raise BadInput("no manifest is in it", file=path, fix="name a file or folder with manifests")
+    return found
+
+
+def kubectl() -> str:
+    """The path of kubectl: HARNESS_PATH, then PATH. Raises BadInput when there is none."""
+    found = shutil.which("kubectl", path=os.pathsep.join(program_path()))
+    if not found:
+        raise BadInput("kubectl is not installed", fix="install it, or name its folder in HARNESS_PATH")
+    return found
+
+
+def _kustomize(folder: Path) -> str:
+    command = [kubectl(), "kustomize", str(folder)]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=RENDER_WITHIN_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise BadInput(f"kubectl kustomize took more than {RENDER_WITHIN_S:g} s", file=folder) from None
+    if ran.returncode:
+        raise BadInput(ran.stderr.strip()[-500:], file=folder, fix=f"`kubectl kustomize {folder}` tells the same")
+    return ran.stdout
+
+
+def parse(text: str, file: str) -> tuple[Manifest, ...]:
+    """The objects of a YAML or JSON text, read as kubectl does (YAML 1.1)."""
+    import yaml
+
+    try:
+        documents = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        cause = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise BadInput(cause, file=file, line=mark.line + 1 if mark else None, fix="mend the manifest") from None
+    return tuple(each for document in documents if document is not None for each in _objects(document, file))
+
+
+def _objects(document: Any, file: str) -> list[Manifest]:
+    if isinstance(document, dict) and document.get("kind") == "List":
+        return [each for item in document.get("items") or [] for each in _objects(item, file)]
+    about = document.get("metadata") if isinstance(document, dict) else None
+    if not isinstance(about, dict) or not all(
+        isinstance(value, str) and value for value in (document.get("apiVersion"), document.get("kind"), about.get("name"))
+    ):
+        shown = str(document)[:80].replace("\n", " ")
+        raise BadInput(
+            f"is no Kubernetes object: {shown}", file=file, fix="an object has apiVersion, kind and metadata.name"
+        )
+    return [document]

@@ -1,0 +1,216 @@
+"""The kubernetes target: a platform file and manifests, brought up on a cluster that is there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness.errors import BadInput, PlatformAbsent, TargetError
+from harness.model.events import StandIn
+from harness.model.platform import Platform
+from harness.model.scenario import OnCluster
+from harness.ports import Endpoints, Instance, Leftovers, Report
+from harness.spec.placeholders import Secret, substitute
+from harness.spec.yaml import Located
+from harness.targets.folder import make_private
+from harness.targets.kubernetes import checks, claim, deployment, objects, pods, rights, sources, state, teardown
+from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
+from harness.targets.kubernetes.deployment import Deployment
+from harness.targets.kubernetes.preflight import Finding, Intent, findings, preflight
+from harness.targets.kubernetes.state import ClusterFolder, ClusterState
+
+
+class KubernetesTarget:
+    """One platform on one cluster, named by its state folder on this machine.
+
+    Holds nothing but a connection: every call asks the cluster, so that several processes (the harness, a chaos child,
+    a watchdog) may use the same platform.
+    """
+
+    def __init__(
+        self, folder: ClusterFolder, platform: Located[Platform] | None = None, on: OnCluster | None = None
+    ) -> None:
+        self.folder = folder
+        self._platform, self._on = platform, on
+
+    @property
+    def reference(self) -> str:
+        return f"kubernetes:{self.folder.root}"
+
+    def state(self) -> ClusterState:
+        """The attach file. Raises PlatformAbsent or TargetError."""
+        return state.read(self.folder)
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        on = self._on or self.state().on
+        return Cluster.connect(on.kubeconfig, on.context)
+
+    # -- deployment
+
+    def up(self, release: str, report: Report) -> None:
+        """Deploys phase by phase. Raises BadInput or TargetError before anything is touched when the preflight finds
+        something, TargetError (with the phase taken back) when a rollout or a gate fails."""
+        if self._platform is None or self._on is None or self.folder.root.exists():
+            raise TargetError(f"{self.folder.root} was brought up before\n  fix: roll out a release with `deploy`")
+        plan = self._plan(release)
+        preflight(plan.intent, report)
+        for path in (self.folder.root, self.folder.logs):
+            make_private(path)
+        state.save(self.folder, plan.state)
+        for service in plan.state.spec.services:
+            if service.stand_in:
+                report(StandIn(service=service.name, text=service.stand_in))
+        claim.claim(self.cluster, plan.state, _namespace(plan.rendered, self._on.namespace))
+        deployment.first(Deployment(self.cluster, self.folder, plan.manifests), report)
+
+    def examine(self, release: str) -> Iterator[Finding]:
+        """What `up` looks at before it touches anything; it stops there."""
+        yield from findings(self._plan(release).intent)
+
+    def _plan(self, release: str) -> _Plan:
+        """All that can be known without touching the cluster. Raises BadInput where the files do not go together."""
+        assert self._platform is not None and self._on is not None
+        claim.refuse_protected(self._on.namespace)
+        rendered = sources.rendered(self._on)
+        kinds = [objects.key(each).kind for each in rendered]
+        fresh = deployment.new_state(self.folder, self._platform, self._on, self.cluster, release, kinds)
+        fresh = fresh.model_copy(update={"manifests_sha256": deployment.digest(rendered)})
+        manifests = self._prepared(fresh, rendered)
+        chosen = objects.released(manifests, fresh.spec, fresh.labels, fresh.release_named(fresh.release))
+        objects.by_phase(chosen, fresh.spec, fresh.labels)
+        intent = Intent(self.cluster, self._on.namespace, fresh.id, chosen, fresh.spec)
+        return _Plan(fresh, rendered, manifests, intent)
+
+    def deploy(self, release: str, report: Report) -> None:
+        """Rolls out another release of the released services while they serve, phase by phase.
+
+        Raises BadInput for an unknown release, TargetError (with the phase taken back) when something fails.
+        """
+        now = self.state()
+        now.release_named(release)
+        teardown.same_cluster(self.cluster, now)
+        manifests = self._prepared(now, sources.rendered(now.on))
+        deployment.replace(Deployment(self.cluster, self.folder, manifests), release, report)
+
+    def _prepared(self, now: ClusterState, rendered: Sequence[Manifest]) -> list[Manifest]:
+        served = rights.by_kind(self.cluster, {objects.key(each).kind for each in rendered})
+        namespaced = {kind: resource.namespaced for kind, resource in served.items()}
+        return objects.prepared(rendered, now.id, now.on.namespace, namespaced, claim.generated_names(now))
+
+    # -- looking
+
+    def check(self, report: Report) -> None:
+        """Reports one CheckDone for each post-deployment check."""
+        for each in checks.post_deployment(self.cluster, self.folder, self.state()):
+            report(each)
+
+    def ready(self) -> Sequence[str]:
+        """Names of the pods that should serve and do not; and of workloads that have too few, how many are missing."""
+        return pods.unready(self.cluster, self.state())
+
+    def endpoints(self) -> Endpoints:
+        """As the scenario says, secrets filled in from the cluster."""
+        now = self.state()
+        at = now.on.endpoints
+        return Endpoints(
+            edge=at.edge,
+            prometheus=at.prometheus,
+            alertmanager=at.alertmanager,
+            databases={region: self._filled(now, url) for region, url in at.databases.items()},
+            regions=dict(at.regions),
+            extra={},
+        )
+
+    def _filled(self, now: ClusterState, text: str) -> str:
+        def value(found: object) -> str:
+            if not isinstance(found, Secret):
+                raise BadInput(f"{found} has no meaning in an endpoint", fix="write a whole URL with ${secret.name}")
+            return claim.secret(self.cluster, now, found.name)
+
+        return substitute(text, value)
+
+    def instances(self, service: str | None = None, region: str | None = None) -> Sequence[Instance]:
+        """The pods that are there now and not on their way out."""
+        now = self.state()
+        if service is not None:
+            now.service(service)
+        found = pods.instances(now, pods.of_run(self.cluster, now), self.folder.root)
+        return [each for each in found if service in (None, each.service) and region in (None, each.region)]
+
+    def artifacts(self) -> Mapping[str, Path | str]:
+        """Every image that runs, by the digest that the kubelet tells; and the manifests as they were rendered."""
+        now = self.state()
+        found: dict[str, Path | str] = {"manifests": now.manifests_sha256}
+        for pod in pods.of_run(self.cluster, now):
+            for status in pods.statuses(pod):
+                digest = status.get("imageID", "").rpartition("sha256:")[2]
+                name = f"image {status['image']}"
+                if found.setdefault(name, digest) != digest:  # two nodes have something else under the same name
+                    found[f"{name} on {pod['spec'].get('nodeName')}"] = digest
+        return found
+
+    def logs(self) -> Sequence[Path]:
+        """Logs of all containers, also of the run before, the cluster's events in the namespace, gates; fetched now."""
+        now = self.state()
+        for pod in self.cluster.list("v1/Pod", now.on.namespace, {objects.RUN: now.id}):
+            name = pod["metadata"]["name"]
+            for status in pods.statuses(pod):
+                self._fetch(now, name, status["name"], previous=False)
+                if status.get("restartCount"):
+                    self._fetch(now, name, status["name"], previous=True)
+        try:
+            events = self.cluster.list("v1/Event", now.on.namespace)
+            text = "".join(json.dumps(each, sort_keys=True) + "\n" for each in events)
+            (self.folder.logs / "events.jsonl").write_text(text)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+        own = [self.folder.gates] if self.folder.gates.exists() else []
+        return [*sorted(self.folder.logs.iterdir()), *own]
+
+    def _fetch(self, now: ClusterState, pod: str, container: str, previous: bool) -> None:
+        file = self.folder.logs / f"{pod}.{container}{'.before' if previous else ''}.log"
+        try:
+            text = self.cluster.logs(now.on.namespace, pod, container, previous)
+        except ApiError as error:  # the container is gone by now, or was never started
+            text = f"(not to be had: {error})\n"
+        file.write_text(text)
+
+    # -- the end
+
+    def down(self) -> Leftovers:
+        """Deletes exactly what carries the run's label, and sees that it is gone; then the folder goes.
+
+        Works from a cold process, twice, and when nothing was ever brought up. Returns what is still there; in that
+        case the folder stays.
+        """
+        try:
+            now = self.state()
+        except PlatformAbsent:
+            return Leftovers()
+        now = state.change(self.folder, status="ending")
+        if left := teardown.end(self.cluster, now):
+            return Leftovers(objects=tuple(left))
+        shutil.rmtree(self.folder.root, ignore_errors=True)
+        return Leftovers(files=(str(self.folder.root),) if self.folder.root.exists() else ())
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What `up` is going to do."""
+
+    state: ClusterState
+    rendered: Sequence[Manifest]
+    manifests: Sequence[Manifest]  # labelled, and of no release yet
+    intent: Intent
+
+
+def _namespace(rendered: Sequence[Manifest], name: str) -> Manifest:
+    """What the manifests say of the platform's namespace, if anything."""
+    mine = (each for each in rendered if each["kind"] == "Namespace" and each["metadata"]["name"] == name)
+    return next(mine, {})

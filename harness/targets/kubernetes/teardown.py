@@ -1,0 +1,114 @@
+"""The end of a platform on a cluster: everything with the run's label, asked away and then seen to be gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from harness.errors import TargetError
+from harness.targets.kubernetes import claim
+from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
+from harness.targets.kubernetes.claim import LEASE, LEASE_KIND
+from harness.targets.kubernetes.objects import RUN, Key, key
+from harness.targets.kubernetes.state import ClusterState
+
+EVERY_S = 0.5
+# Of these a run makes some by itself or has them made, whatever the manifests hold.
+OWN_KINDS = ("v1/Pod", "v1/Secret", "v1/PersistentVolumeClaim", "apps/v1/ReplicaSet", LEASE_KIND)
+
+
+def end(cluster: Cluster, now: ClusterState) -> list[str]:
+    """Deletes what the run made, and waits until it is gone; what is still there, in words.
+
+    A namespace that the run made goes as a whole; in one that was there before, each object goes by itself. The Lease
+    is given back last. Raises TargetError when the cluster is not the one that the platform was brought up on.
+    """
+    same_cluster(cluster, now)
+    where = now.on.namespace
+    found = claim.namespace(cluster, where)
+    volumes = _volumes(cluster, where) if found else []
+    if found is not None and claim.is_ours(found, now.id):
+        cluster.delete("v1/Namespace", "", where, uid=found["metadata"]["uid"])
+    elif found is not None:
+        _delete(cluster, [one for one in _labelled(cluster, now, namespaced=True) if one.name != LEASE])
+    _delete(cluster, _labelled(cluster, now, namespaced=False))
+    deadline = time.monotonic() + now.on.down_within
+    while left := _left(cluster, now, volumes):
+        if time.monotonic() > deadline:
+            return left
+        time.sleep(EVERY_S)
+    if found is not None and not claim.is_ours(found, now.id):
+        _release_lease(cluster, now)
+    return []
+
+
+def same_cluster(cluster: Cluster, now: ClusterState) -> None:
+    """A context may have come to mean another cluster; nothing is done to that one."""
+    uid = claim.cluster_uid(cluster)
+    if now.cluster and uid != now.cluster:
+        raise TargetError(
+            f"context {now.on.context!r} is not the cluster any more that {now.id} was brought up on\n"
+            f"  fix: let the kubeconfig lead to {now.server} again; when that cluster is gone, remove the state folder"
+        )
+
+
+def _labelled(cluster: Cluster, now: ClusterState, namespaced: bool) -> list[Key]:
+    """Everything of the run's kinds that carries its label, within its namespace or outside of all."""
+    found: list[Key] = []
+    for kind in dict.fromkeys((*now.kinds, *OWN_KINDS)):
+        try:
+            if cluster.resource(kind).namespaced is namespaced:
+                place = now.on.namespace if namespaced else ""
+                found += [key(each) for each in cluster.list(kind, place, {RUN: now.id})]
+        except ApiError as error:
+            if error.status != 404:  # a kind that is not served any more has no objects
+                raise
+    return found
+
+
+def _delete(cluster: Cluster, chosen: Sequence[Key]) -> None:
+    for one in chosen:
+        cluster.delete(one.kind, one.namespace, one.name)
+
+
+def _volumes(cluster: Cluster, namespace: str) -> list[str]:
+    """Names of the volumes that were made for claims in the namespace; none when we may not look."""
+    try:
+        found = cluster.list("v1/PersistentVolume")
+    except ApiError as error:
+        if error.status == 403:
+            return []
+        raise
+    return [
+        each["metadata"]["name"]
+        for each in found
+        if (each["spec"].get("claimRef") or {}).get("namespace") == namespace
+        and each["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
+    ]
+
+
+def _left(cluster: Cluster, now: ClusterState, volumes: Sequence[str]) -> list[str]:
+    left = []
+    found = claim.namespace(cluster, now.on.namespace)
+    if found is not None and claim.is_ours(found, now.id):
+        left.append(_stuck(found))
+    elif found is not None:
+        left += [str(one) for one in _labelled(cluster, now, namespaced=True) if one.name != LEASE]
+    left += [str(one) for one in _labelled(cluster, now, namespaced=False)]
+    if volumes:
+        there = {each["metadata"]["name"] for each in cluster.list("v1/PersistentVolume")}
+        left += [f"PersistentVolume {name}" for name in volumes if name in there]
+    return left
+
+
+def _stuck(namespace: Manifest) -> str:
+    """The namespace, with its own words on what keeps it."""
+    conditions = (namespace.get("status") or {}).get("conditions") or []
+    why = "; ".join(each["message"] for each in conditions if each["status"] == "True")
+    return f"Namespace {namespace['metadata']['name']}" + (f" ({why})" if why else "")
+
+
+def _release_lease(cluster: Cluster, now: ClusterState) -> None:
+    found = cluster.read(LEASE_KIND, now.on.namespace, LEASE)
+    if found and (found["metadata"].get("labels") or {}).get(RUN) == now.id:
+        cluster.delete(LEASE_KIND, now.on.namespace, LEASE, uid=found["metadata"]["uid"])
