@@ -30,7 +30,8 @@ VERBS = {
     "down": "Take a platform down.",
     "status": "Show the platforms that are up.",
     "runs": "List the runs and their verdicts.",
-    "doctor": "Say what this machine has and lacks.",
+    "doctor": "Say what this machine, or a scenario's cluster, has and lacks.",
+    "rbac": "Write the rights that a scenario needs on its cluster.",
     "schema": "Print the JSON Schema of a YAML document.",
     "completion": "Print the completion script of a shell.",
 }

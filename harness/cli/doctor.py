@@ -8,12 +8,17 @@ from harness.cli.options import as_json, print_json
 
 
 @click.command()
+@click.argument("scenario", default="")
 @as_json
-def command(as_json: bool) -> int:
-    """Say what this machine has and lacks, and how to get it. Exit code 20 when something needed is missing."""
-    from harness.run.doctor import examine
+def command(scenario: str, as_json: bool) -> int:
+    """Say what this machine has and lacks, and how to get it. Exit code 20 when something needed is missing.
 
-    findings = examine()
+    With SCENARIO: what its cluster has and lacks, as a run would look before it touches anything.
+    """
+    from harness.run import cluster, doctor
+    from harness.spec.scenario import find_scenario
+
+    findings = cluster.examine(find_scenario(scenario)) if scenario else doctor.examine()
     if as_json:
         print_json([finding._asdict() for finding in findings])
     else:

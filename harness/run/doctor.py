@@ -20,6 +20,7 @@ PROGRAMS = (
     ("weaviate-server", "", True, "make setup builds it; that needs Go 1.24 or newer"),
     ("chromium", "", True, "apt-get install chromium: it measures the first paint"),
     ("k6", "", False, "go install go.k6.io/k6@v1.8.1: optional"),
+    ("kubectl", "", False, "install it, or name its folder in HARNESS_PATH: only for the kubernetes target"),
 )
 
 
@@ -42,7 +43,8 @@ def _programs() -> list[Finding]:
     found = []
     home_go = Path(os.environ.get("GOBIN") or Path(os.environ.get("GOPATH", Path.home() / "go")) / "bin")
     for name, place, needed, fix in PROGRAMS:
-        path = shutil.which(name) or shutil.which(name, path=os.pathsep.join([place or "/usr/bin", str(home_go)]))
+        places = [os.environ.get("HARNESS_PATH", ""), place or "/usr/bin", str(home_go)]
+        path = shutil.which(name) or shutil.which(name, path=os.pathsep.join(filter(None, places)))
         found.append(Finding(name, path is not None, needed, path or "not found", fix))
     return found
 

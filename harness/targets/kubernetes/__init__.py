@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import PlatformAbsent, TargetError
+from harness.errors import HarnessError, PlatformAbsent, TargetError
 from harness.targets.folder import make_private, state_root
 from harness.targets.summary import PlatformSummary
 
@@ -74,7 +74,7 @@ def status(root: Path | None = None) -> list[PlatformSummary]:
         known = {"created_wall_ns": now.created_wall_ns, "edge": now.on.endpoints.edge, "release": now.release}
         try:
             count, not_ready, word = len(target.instances()), tuple(target.ready()), str(now.status)
-        except TargetError:
+        except HarnessError:  # no connection, no rights, or no kubeconfig any more
             count, not_ready, word = 0, (), "unreachable"
         found.append(
             PlatformSummary(

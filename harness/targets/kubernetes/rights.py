@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from harness.targets.kubernetes.api import Cluster, Resource
+from harness.targets.kubernetes.api import ApiError, Cluster, Resource
 
 THREADS = 8
 # OPTIONS has no verb in RBAC: a gate that asks so needs the empty one.
@@ -53,6 +53,12 @@ def needed(kinds: Iterable[Resource], methods: Iterable[str], makes_namespace: b
     found |= {Right("", plural, "list", namespaced=False, needed=False) for plural in ("nodes", "pods")}
     found.add(Right("", "persistentvolumes", "list", namespaced=False, needed=False))
     return sorted(found)
+
+
+# What faults need beyond that, by the capability of the target that they use.
+FOR_CAPABILITY: Mapping[str, tuple[Right, ...]] = {
+    "Processes": tuple(Right("", "pods", verb) for verb in ("create", "delete")),
+}
 
 
 def denied(cluster: Cluster, namespace: str, rights: Sequence[Right]) -> list[Right]:
@@ -107,8 +113,6 @@ def rules(rights: Iterable[Right]) -> list[dict[str, list[str]]]:
 
 def by_kind(cluster: Cluster, kinds: Iterable[str]) -> Mapping[str, Resource]:
     """apiVersion/Kind → where it is served, for those that are."""
-    from harness.targets.kubernetes.api import ApiError
-
     found = {}
     for kind in kinds:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from harness.targets.folder import make_private
 from harness.targets.kubernetes import checks, claim, deployment, objects, pods, rights, sources, state, teardown
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
 from harness.targets.kubernetes.deployment import Deployment
-from harness.targets.kubernetes.preflight import Finding, Intent, findings, preflight
+from harness.targets.kubernetes.preflight import Finding, Intent, findings, gate_methods, preflight
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 
 
@@ -71,6 +71,16 @@ class KubernetesTarget:
     def examine(self, release: str) -> Iterator[Finding]:
         """What `up` looks at before it touches anything; it stops there."""
         yield from findings(self._plan(release).intent)
+
+    def roles(self, capabilities: Iterable[str]) -> list[dict[str, object]]:
+        """The Role and ClusterRole that a run needs, faults that use these capabilities included."""
+        plan = self._plan("")
+        served = rights.by_kind(self.cluster, plan.state.kinds)
+        makes_namespace = claim.namespace(self.cluster, plan.intent.namespace) is None
+        asked = set(rights.needed(served.values(), gate_methods(plan.state.spec), makes_namespace))
+        for each in capabilities:
+            asked |= set(rights.FOR_CAPABILITY.get(each, ()))
+        return rights.roles(sorted(asked), "sophia-harness", plan.intent.namespace)
 
     def _plan(self, release: str) -> _Plan:
         """All that can be known without touching the cluster. Raises BadInput where the files do not go together."""

@@ -1,0 +1,28 @@
+"""harness rbac"""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli.options import as_json, print_json
+
+
+@click.command()
+@click.argument("scenario")
+@as_json
+def command(scenario: str, as_json: bool) -> None:
+    """Write the Role that SCENARIO needs in its namespace, and apart from it the ClusterRole with the rest, as YAML.
+
+    Exactly what bringing up, checking, breaking and taking down ask for; bind both to who runs the harness. Where the
+    namespace is there already, no right to make one is asked for. The cluster is asked what it serves, nothing more.
+    """
+    from harness.run.cluster import roles
+    from harness.spec.scenario import find_scenario
+
+    found = roles(find_scenario(scenario))
+    if as_json:
+        print_json(found)
+        return
+    import yaml
+
+    click.echo(yaml.safe_dump_all(found, sort_keys=False), nl=False)

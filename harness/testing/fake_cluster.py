@@ -1,0 +1,287 @@
+"""A cluster in memory, the equal of `harness.targets.kubernetes.api.Cluster`: objects are dicts, controllers act when
+somebody looks, a pod's answers come from a function."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.targets.kubernetes.api import ApiError, Manifest, Ran, Resource
+from harness.targets.probe import Answer
+
+SERVED = {
+    "v1": ["Namespace", "Node", "PersistentVolume", "Pod", "Secret", "Service", "ConfigMap", "PersistentVolumeClaim"],
+    "apps/v1": ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"],
+    "coordination.k8s.io/v1": ["Lease"],
+    "discovery.k8s.io/v1": ["EndpointSlice"],
+    "events.k8s.io/v1": ["Event"],
+}
+WHOLE = ("Namespace", "Node", "PersistentVolume")
+Where = tuple[str, str, str]  # kind, namespace, name
+
+
+def node(name: str, labels: Mapping[str, str] | None = None, cpu: str = "4", memory: str = "8Gi") -> Manifest:
+    """A node that is Ready and has room."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": dict(labels or {})},
+        "spec": {},
+        "status": {
+            "allocatable": {"cpu": cpu, "memory": memory, "pods": "110"},
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+
+
+@dataclass
+class FakeCluster:
+    """See the module.
+
+    `answers(pod, port, method, path, body)` is what a pod says; `broken` names images whose pods never become ready;
+    `forbidden` are (verb, resource) that we lack; `stuck` names objects that survive their deletion.
+    """
+
+    answers: Callable[[Manifest, int, str, str, str | None], Answer]
+    context: str = "fake"
+    server: str = "https://fake.invalid"
+    broken: set[str] = field(default_factory=set)
+    forbidden: set[tuple[str, str]] = field(default_factory=set)
+    stuck: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._objects: dict[Where, Manifest] = {}
+        self._numbers = itertools.count(1)
+        self.requests: list[str] = []  # verb and object of everything that changed something
+        for each in ("kube-system", "default"):
+            self._put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each}})
+        self._put(node("node-1"))
+
+    # -- objects
+
+    def version(self) -> str:
+        return "v0-fake"
+
+    def resource(self, kind: str) -> Resource:
+        api_version, _, name = kind.rpartition("/")
+        if name not in SERVED.get(api_version, []):
+            raise ApiError(f"{kind} is not served", 404, "NotFound")
+        group, _, version = api_version.rpartition("/")
+        return Resource(group, version, name.lower() + "s", name not in WHOLE)
+
+    def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        self._may("get", kind)
+        self._settle()
+        found = self._objects.get((kind, namespace, name))
+        return copy.deepcopy(found)
+
+    def list(
+        self, kind: str, namespace: str = "", labels: Mapping[str, str] | str = "", fields: str = ""
+    ) -> Sequence[Manifest]:
+        self._may("list", kind)
+        self._settle()
+        wanted = dict(part.split("=", 1) for part in labels.split(",") if part) if isinstance(labels, str) else labels
+        return [
+            copy.deepcopy(each)
+            for (its_kind, place, _), each in self._objects.items()
+            if its_kind == kind
+            and namespace in ("", place)
+            and wanted.items() <= (each["metadata"].get("labels") or {}).items()
+        ]
+
+    def create(self, manifest: Manifest) -> Manifest:
+        where = _where(manifest)
+        self._may("create", where[0])
+        self._needs_namespace(where)
+        if where in self._objects:
+            raise ApiError(f"{where[2]} already exists", 409, "AlreadyExists")
+        return self._changed("create", manifest)
+
+    def apply(self, manifest: Manifest, force: bool = False, dry_run: bool = False) -> Manifest:
+        where = _where(manifest)
+        self._may("patch", where[0])
+        self._needs_namespace(where)
+        if dry_run:
+            return copy.deepcopy(manifest)
+        return self._changed("apply", _merged(self._objects.get(where, {}), manifest))
+
+    def patch(self, kind: str, namespace: str, name: str, change: Manifest, subresource: str = "") -> Manifest:
+        self._may("patch", kind)
+        if (kind, namespace, name) not in self._objects:
+            raise ApiError(f"{name} not found", 404, "NotFound")
+        seen = (change.get("metadata") or {}).get("resourceVersion")
+        if seen and seen != self._objects[kind, namespace, name]["metadata"]["resourceVersion"]:
+            raise ApiError("the object has changed", 409, "Conflict")
+        return self._changed("patch", _merged(self._objects[kind, namespace, name], change))
+
+    def delete(self, kind: str, namespace: str, name: str, *, uid: str = "", grace_s: int | None = None) -> bool:
+        self._may("delete", kind)
+        found = self._objects.get((kind, namespace, name))
+        if found is None:
+            return False
+        if uid and found["metadata"]["uid"] != uid:
+            raise ApiError("the uid is another one", 409, "Conflict")
+        self.requests.append(f"delete {kind} {name}")
+        if name not in self.stuck:
+            del self._objects[kind, namespace, name]
+        if kind == "v1/Namespace" and name not in self.stuck:
+            for where in [each for each in self._objects if each[1] == name]:
+                del self._objects[where]
+        return True
+
+    # -- pods
+
+    def proxy(
+        self,
+        namespace: str,
+        pod: str,
+        port: int,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: str | bytes | None = None,
+        timeout_s: float = 5.0,
+    ) -> Answer:
+        found = self.read("v1/Pod", namespace, pod)
+        if found is None or not _ready(found):
+            raise ApiError(f"{pod}:{port} does not answer", 503, "ServiceUnavailable")
+        return self.answers(found, port, method, path, body.decode() if isinstance(body, bytes) else body)
+
+    def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str], timeout_s: float = 30.0) -> Ran:
+        return Ran(0, "")
+
+    def logs(
+        self, namespace: str, pod: str, container: str, previous: bool = False, limit_bytes: int = 4 * 1024 * 1024
+    ) -> str:
+        if self.read("v1/Pod", namespace, pod) is None:
+            raise ApiError(f"no pod {pod}", 404, "NotFound")
+        return "Server is up\n"[:limit_bytes]
+
+    def allowed(
+        self, verb: str, group: str, resource: str, subresource: str = "", namespace: str = "", name: str = ""
+    ) -> bool:
+        return (verb, resource) not in self.forbidden
+
+    # -- controllers
+
+    def _settle(self) -> None:
+        """What controllers and kubelets would have done by now."""
+        for each in [one for one in self._objects.values() if one["kind"] in ("Deployment", "StatefulSet")]:
+            self._pods_of(each)
+        owners = {each["metadata"]["uid"] for each in self._objects.values()}
+        for where, each in list(self._objects.items()):
+            if any(one["uid"] not in owners for one in each["metadata"].get("ownerReferences") or []):
+                del self._objects[where]
+
+    def _pods_of(self, workload: Manifest) -> None:
+        about, template = workload["metadata"], workload["spec"]["template"]
+        wanted = workload["spec"].get("replicas", 1)
+        mine = {
+            where: each
+            for where, each in self._objects.items()
+            if any(one["uid"] == about["uid"] for one in each["metadata"].get("ownerReferences") or [])
+        }
+        for where, each in mine.items():
+            if each["template"] != template or len(mine) > wanted:
+                del self._objects[where]
+        kept = [each for where, each in mine.items() if where in self._objects]
+        names = {each["metadata"]["name"] for each in kept}
+        for number in range(wanted):
+            suffix = str(number) if workload["kind"] == "StatefulSet" else f"x{number}"
+            name = f"{about['name']}-{suffix}"
+            if name not in names:
+                kept.append(self._put(self._pod(workload, name, number)))
+        ready = sum(_ready(each) for each in kept)
+        workload["status"] = {
+            "observedGeneration": about["generation"],
+            "replicas": wanted,
+            "updatedReplicas": wanted,
+            "readyReplicas": ready,
+        }
+
+    def _pod(self, workload: Manifest, name: str, number: int) -> Manifest:
+        about, template = workload["metadata"], workload["spec"]["template"]
+        labels = dict(template["metadata"]["labels"])
+        if workload["kind"] == "StatefulSet":
+            labels["apps.kubernetes.io/pod-index"] = str(number)
+        images = [each["image"] for each in template["spec"]["containers"]]
+        well = not self.broken & set(images)
+        state = {"running": {}} if well else {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "namespace": about["namespace"],
+                "labels": labels,
+                "ownerReferences": [{"uid": about["uid"]}],
+            },
+            "template": copy.deepcopy(template),
+            "spec": {**copy.deepcopy(template["spec"]), "nodeName": "node-1"},
+            "status": {
+                "phase": "Running" if well else "Pending",
+                "podIP": "10.0.0.1",
+                "conditions": [{"type": "Ready", "status": str(well)}],
+                "containerStatuses": [
+                    {
+                        "name": each["name"],
+                        "image": each["image"],
+                        "imageID": f"sha256:{each['image'].encode().hex():0<64}"[:71],
+                        "containerID": f"fake://{next(self._numbers)}",
+                        "restartCount": 0,
+                        "state": state,
+                    }
+                    for each in template["spec"]["containers"]
+                ],
+            },
+        }
+
+    # -- inside
+
+    def _may(self, verb: str, kind: str) -> None:
+        resource = self.resource(kind).plural
+        if (verb, resource) in self.forbidden:
+            raise ApiError(f"{verb} {resource}: forbidden", 403, "Forbidden")
+
+    def _needs_namespace(self, where: Where) -> None:
+        if where[1] and ("v1/Namespace", "", where[1]) not in self._objects:
+            raise ApiError(f"namespace {where[1]} not found", 404, "NotFound")
+
+    def _changed(self, verb: str, manifest: Manifest) -> Manifest:
+        self.requests.append(f"{verb} {_where(manifest)[0]} {manifest['metadata']['name']}")
+        return copy.deepcopy(self._put(manifest))
+
+    def _put(self, manifest: Manifest) -> Manifest:
+        where, before = _where(manifest), self._objects.get(_where(manifest))
+        stored = copy.deepcopy(manifest)
+        about = stored["metadata"]
+        if stored["kind"] == "Secret" and "stringData" in stored:
+            import base64
+
+            coded = {key: base64.b64encode(text.encode()).decode() for key, text in stored.pop("stringData").items()}
+            stored["data"] = {**stored.get("data", {}), **coded}
+        about["uid"] = before["metadata"]["uid"] if before else f"uid-{next(self._numbers)}"
+        number = next(self._numbers)
+        about["resourceVersion"] = str(number)
+        about["generation"] = number
+        self._objects[where] = stored
+        return stored
+
+
+def _where(manifest: Manifest) -> Where:
+    about = manifest["metadata"]
+    return f"{manifest['apiVersion']}/{manifest['kind']}", about.get("namespace", ""), about["name"]
+
+
+def _ready(pod: Manifest) -> bool:
+    return any(each == {"type": "Ready", "status": "True"} for each in pod["status"]["conditions"])
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """Maps key by key; lists and all else whole."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return copy.deepcopy(new)
+    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}

@@ -1,0 +1,235 @@
+"""What the preflight finds, each with its negative control: a cluster on which all is well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import BadInput, TargetError
+from harness.spec.platform import load_platform
+from harness.targets.kubernetes import objects, rights, sources
+from harness.targets.kubernetes.api import Resource
+from harness.targets.kubernetes.preflight import Finding, Intent, findings, preflight
+from harness.testing.fake_cluster import FakeCluster, node
+
+CLUSTER = Path(__file__).parent.parent / "fixtures" / "cluster"
+SPEC = load_platform(CLUSTER / "platform.yaml").value.spec
+
+
+def manifests(**changes: Any) -> list[dict[str, Any]]:
+    """The fixture's objects; `changes` go into the first container of the edge's pods."""
+    found = sources.parse((CLUSTER / "manifests.yaml").read_text(), "manifests.yaml")
+    mine = objects.prepared(found, "small-abcdef", "small", {}, ["small-secrets"])
+    edge = next(each for each in mine if each["metadata"]["name"] == "edge")
+    edge["spec"]["template"]["spec"]["containers"][0].update(changes)
+    return mine
+
+
+def looked(cluster: FakeCluster, chosen: list[dict[str, Any]] | None = None) -> dict[str, Finding]:
+    intent = Intent(cluster, "small", "small-abcdef", chosen or manifests(), SPEC)
+    return {each.name.split(" (")[0]: each for each in findings(intent)}
+
+
+def wrong(found: dict[str, Finding]) -> dict[str, tuple[str, ...]]:
+    return {name: each.wrong for name, each in found.items() if each.wrong}
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster(lambda *_: None)
+
+
+def test_nothing_is_found_where_all_is_well(cluster: FakeCluster) -> None:
+    found = looked(cluster)
+    assert wrong(found) == {}
+    assert all(each.of and not each.unknown for name, each in found.items() if name != "pull secrets are there")
+    assert cluster.requests == []
+
+
+def test_an_api_that_is_not_served(cluster: FakeCluster) -> None:
+    strange = {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "x", "namespace": "small"}}
+    assert wrong(looked(cluster, [*manifests(), strange])) == {"API versions are served": ("example.org/v1/Thing",)}
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource", "told"),
+    [("create", "namespaces", "create namespaces"), ("patch", "deployments", "patch deployments (apps)")],
+)
+def test_a_right_that_we_lack(cluster: FakeCluster, verb: str, resource: str, told: str) -> None:
+    cluster.forbidden.add((verb, resource))
+    assert wrong(looked(cluster)) == {"we have the rights": (told,)}
+
+
+def test_nodes_that_we_may_not_see_are_not_taken_as_ready(cluster: FakeCluster) -> None:
+    cluster.forbidden.add(("list", "nodes"))
+    found = looked(cluster)
+    assert wrong(found) == {}
+    assert found["nodes are Ready"].unknown
+    assert found["there is room"].unknown
+
+
+def test_a_node_that_is_not_ready(cluster: FakeCluster) -> None:
+    ill = node("node-2")
+    ill["status"]["conditions"] = [{"type": "Ready", "status": "Unknown", "message": "no word from it"}]
+    cluster.create(ill)
+    assert wrong(looked(cluster)) == {"nodes are Ready": ("node-2 is not Ready: no word from it",)}
+
+
+@pytest.mark.parametrize("resource", ["cpu", "memory", "nvidia.com/gpu"])
+def test_what_no_node_has(cluster: FakeCluster, resource: str) -> None:
+    amount = {"cpu": "5", "memory": "9Gi", "nvidia.com/gpu": "1"}[resource]
+    (told,) = wrong(looked(cluster, manifests(resources={"limits": {resource: amount}})))["there is room"]
+    assert told.startswith("Deployment small/edge finds no node")
+    assert resource in told
+    assert wrong(looked(cluster, manifests(resources={"requests": {"cpu": "3"}}))) == {}
+
+
+def test_room_is_counted_together_with_what_runs(cluster: FakeCluster) -> None:
+    runs: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "other", "namespace": "default"},
+        "spec": {"nodeName": "node-1", "containers": [{"resources": {"requests": {"cpu": "3500m"}}}]},
+        "status": {"phase": "Running", "conditions": []},
+    }
+    chosen = manifests(resources={"requests": {"cpu": "450m"}})
+    assert wrong(looked(cluster, chosen)) == {}
+    cluster.create(runs)
+    (told,) = wrong(looked(cluster, chosen))["there is room"]
+    assert "cpu" in told
+
+
+def test_a_pod_goes_only_where_it_may(cluster: FakeCluster) -> None:
+    chosen = manifests()
+    pod = chosen[-1]["spec"]["template"]["spec"]
+    pod["nodeSelector"] = {"zone": "far"}
+    assert "there is room" in wrong(looked(cluster, chosen))
+    far = node("node-2", {"zone": "far"})
+    far["spec"]["taints"] = [{"key": "only", "value": "gpu", "effect": "NoSchedule"}]
+    cluster.create(far)
+    assert "there is room" in wrong(looked(cluster, chosen))
+    pod["tolerations"] = [{"key": "only", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}]
+    assert wrong(looked(cluster, chosen)) == {}
+
+
+def test_an_image_that_is_never_pulled_must_be_there(cluster: FakeCluster) -> None:
+    chosen = manifests(imagePullPolicy="Never")
+    assert wrong(looked(cluster, chosen)) == {"images are on the nodes": ("small.local/edge:1",)}
+    known = node("node-2")
+    known["status"]["images"] = [{"names": ["small.local/edge:1"]}]
+    cluster.create(known)
+    assert wrong(looked(cluster, chosen)) == {}
+
+
+def test_secrets_that_are_examples_and_addresses_of_the_internet(cluster: FakeCluster) -> None:
+    chosen = manifests(env=[{"name": "KEY", "value": "changeme"}, {"name": "PEER", "value": "8.8.8.8"}])
+    found = wrong(looked(cluster, chosen))
+    assert found["no placeholder secret"] == ("Deployment small/edge: KEY",)
+    assert found["no hard-coded public address"] == ("Deployment small/edge: 8.8.8.8",)
+
+
+def test_a_pull_secret_that_is_missing(cluster: FakeCluster) -> None:
+    chosen = manifests()
+    chosen[-1]["spec"]["template"]["spec"]["imagePullSecrets"] = [{"name": "registry"}]
+    assert wrong(looked(cluster, chosen)) == {"pull secrets are there": ("registry",)}
+
+
+def test_what_is_there_already_and_is_not_ours(cluster: FakeCluster) -> None:
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "small"}})
+    assert wrong(looked(cluster)) == {}
+    cluster.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "base-east", "namespace": "small"}})
+    (told,) = wrong(looked(cluster))["the place is free"]
+    assert told == "Service small/base-east is there already, and is not of this run"
+
+
+def test_everything_wrong_is_told_at_once_and_reported(cluster: FakeCluster) -> None:
+    cluster.forbidden.add(("create", "namespaces"))
+    chosen = manifests(env=[{"name": "KEY", "value": "changeme"}])
+    events: list[Any] = []
+    with pytest.raises(TargetError, match="nothing was touched") as refused:
+        preflight(Intent(cluster, "small", "small-abcdef", chosen, SPEC), events.append)
+    assert "create namespaces" in str(refused.value)
+    assert "KEY" in str(refused.value)
+    assert {each.name for each in events if each.passed != each.of} == {
+        "preflight: we have the rights",
+        "preflight: no placeholder secret",
+    }
+
+
+# -- objects
+
+
+def test_counts_must_be_those_of_the_platform_file() -> None:
+    chosen = manifests()
+    assert [name for name, _ in objects.by_phase(chosen, SPEC, SPEC.kubernetes.labels)][0] == ""
+    chosen[-1]["spec"]["replicas"] = 2
+    with pytest.raises(BadInput, match="edge in no region: 2 in the manifests, 1 in the platform file"):
+        objects.by_phase(chosen, SPEC, SPEC.kubernetes.labels)
+    with pytest.raises(BadInput, match="0 in the manifests"):
+        objects.by_phase(chosen[:-1], SPEC, SPEC.kubernetes.labels)
+
+
+def test_a_label_that_names_no_service_is_refused() -> None:
+    chosen = manifests()
+    chosen[-1]["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] = "stranger"
+    with pytest.raises(BadInput, match="stranger"):
+        objects.by_phase(chosen, SPEC, SPEC.kubernetes.labels)
+
+
+def test_an_object_of_another_namespace_is_refused() -> None:
+    strange = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "elsewhere"}}
+    with pytest.raises(BadInput, match="not in namespace small"):
+        objects.prepared([strange], "run", "small", {"v1/ConfigMap": True}, [])
+
+
+def test_a_generated_secret_may_stand_in_no_file() -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {}}
+    with pytest.raises(BadInput, match="has it made"):
+        objects.prepared([secret], "run", "small", {}, ["s"])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("250m", 0.25), ("2", 2), (1, 1), ("1Gi", 2**30), ("1M", 10**6), ("1.5k", 1500), ("1e3", 1000)]
+)
+def test_quantities(text: str, number: float) -> None:
+    assert float(objects.quantity(text)) == number
+
+
+@pytest.mark.parametrize("text", ["", "x", "1Zi"])
+def test_no_quantities(text: str) -> None:
+    with pytest.raises(BadInput):
+        objects.quantity(text)
+
+
+@pytest.mark.parametrize("text", ["- just\n- a list", "kind: Pod", "apiVersion: v1\nkind: Pod\nmetadata: {}", "a: [b"])
+def test_what_is_no_object(text: str) -> None:
+    with pytest.raises(BadInput, match=r"x\.yaml"):
+        sources.parse(text, "x.yaml")
+
+
+def test_lists_are_taken_apart() -> None:
+    text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}}\n---\n"
+    assert [each["metadata"]["name"] for each in sources.parse(text, "x.yaml")] == ["a"]
+
+
+# -- rights
+
+
+def test_roles_have_exactly_the_rights() -> None:
+    kinds = [Resource("apps", "v1", "deployments", True), Resource("", "v1", "persistentvolumes", False)]
+    wanted = rights.needed(kinds, {"GET", "OPTIONS"}, makes_namespace=True)
+    role, wide = rights.roles(wanted, "harness", "small")
+    told = {
+        (group, resource, verb)
+        for each in (role, wide)
+        for rule in each["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert told == {
+        (each.group, f"{each.resource}/{each.subresource}".rstrip("/"), each.verb) for each in wanted
+    }
+    assert {rule["apiGroups"][0] for rule in wide["rules"]} == {""}

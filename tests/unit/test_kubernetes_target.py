@@ -1,0 +1,318 @@
+"""The kubernetes target against a cluster in memory: phases, gates, taking back, claims, the end."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import BadInput, TargetError
+from harness.model.events import AnyEvent
+from harness.model.scenario import OnCluster
+from harness.ports import Artifacts, Logs, Target
+from harness.spec.platform import load_platform
+from harness.targets import kubernetes as kind
+from harness.targets.kubernetes.claim import LEASE, LEASE_KIND
+from harness.targets.kubernetes.objects import RUN
+from harness.targets.kubernetes.target import KubernetesTarget
+from harness.targets.probe import Answer
+from harness.testing.fake_cluster import FakeCluster
+
+CLUSTER = Path(__file__).parent.parent / "fixtures" / "cluster"
+
+
+class _Edge(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def edge() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Edge)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+class Made:
+    """A target on a fake cluster; `said` is every request that a pod was asked."""
+
+    def __init__(self, tmp_path: Path, edge: str) -> None:
+        self.said: list[tuple[str, str, str]] = []
+        self.ill: set[str] = set()  # paths that answer 503
+        self.cluster = FakeCluster(self._answer)
+        self.edge, self.root = edge, tmp_path
+        self.events: list[AnyEvent] = []
+        self.target = self.another()
+
+    def another(self, **changes: Any) -> KubernetesTarget:
+        given: dict[str, Any] = {
+            "context": "fake",
+            "namespace": "small",
+            "manifests": str(CLUSTER / "manifests.yaml"),
+            "endpoints": {"edge": self.edge, "databases": {"east": "base://${secret.base}@host/db"}},
+            "rollout_within": 1.0,
+            "down_within": 1.0,
+        }
+        on = OnCluster.model_validate({**given, **changes})
+        target = kind.kubernetes(load_platform(CLUSTER / "platform.yaml"), on, self.root)
+        target.__dict__["cluster"] = self.cluster
+        return target
+
+    def attached(self) -> KubernetesTarget:
+        """As another process has it."""
+        target = kind.attach(self.target.reference)
+        target.__dict__["cluster"] = self.cluster
+        return target
+
+    def up(self, release: str = "") -> None:
+        self.target.up(release, self.events.append)
+
+    def _answer(self, pod: dict[str, Any], port: int, method: str, path: str, body: str | None) -> Answer:
+        self.said.append((pod["metadata"]["name"], method, path))
+        return Answer(503 if path in self.ill else 200, {}, json.dumps({"path": path}))
+
+
+@pytest.fixture
+def made(tmp_path: Path, edge: str) -> Made:
+    return Made(tmp_path, edge)
+
+
+def names(events: list[AnyEvent]) -> list[str]:
+    return [each.event for each in events if each.event not in ("check", "stand-in")]
+
+
+def test_is_a_target_with_its_capabilities(made: Made) -> None:
+    for protocol in (Target, Artifacts, Logs):
+        assert isinstance(made.target, protocol)
+
+
+def test_comes_up_phase_by_phase(made: Made) -> None:
+    made.up()
+    assert names(made.events) == [
+        "gate.checked",
+        "phase.deployed",
+        "gate.checked",
+        "phase.deployed",
+        "gate.checked",
+        "phase.deployed",
+        "deployed",
+    ]
+    assert made.target.ready() == []
+    found = made.target.instances()
+    assert [each.name for each in found] == [
+        "base-east-0",
+        "base-west-0",
+        "app-east-x0",
+        "app-east-x1",
+        "app-west-x0",
+        "edge-x0",
+    ]
+    assert {each.release for each in found if each.service == "app"} == {"1"}
+    assert {each.release for each in found if each.service == "base"} == {""}
+    assert [each.name for each in made.target.instances("app", "east")] == ["app-east-x0", "app-east-x1"]
+    assert ("app-east-x0", "POST", "/ready") in made.said
+    order = [each for each in made.cluster.requests if each.startswith("apply apps")]
+    assert [each.rpartition(" ")[2] for each in order] == ["base-east", "base-west", "app-east", "app-west", "edge"]
+    with pytest.raises(TargetError, match="brought up before"):
+        made.up()
+
+
+def test_every_object_is_labelled_and_of_the_namespace(made: Made) -> None:
+    made.up()
+    run = made.target.folder.id
+    for each in ("v1/Namespace", "v1/Service", "v1/Pod", "v1/Secret", "apps/v1/Deployment", LEASE_KIND):
+        found = [one for one in made.cluster.list(each) if one["metadata"]["name"] not in ("kube-system", "default")]
+        assert found, each
+        assert {one["metadata"]["labels"][RUN] for one in found} == {run}, each
+    (namespace,) = made.cluster.list("v1/Namespace", labels={RUN: run})
+    assert namespace["metadata"]["labels"]["purpose"] == "tests"
+
+
+def test_a_release_sets_its_label_and_what_it_names(made: Made) -> None:
+    made.up("2")
+    east = made.cluster.read("apps/v1/Deployment", "small", "app-east")
+    base = made.cluster.read("apps/v1/StatefulSet", "small", "base-east")
+    assert east and base
+    (container,) = east["spec"]["template"]["spec"]["containers"]
+    assert {one["name"]: one["value"] for one in container["env"]} == {"KEPT": "yes", "NOTE": "two"}
+    assert east["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/version"] == "2"
+    assert "app.kubernetes.io/version" not in base["spec"]["template"]["metadata"]["labels"]
+
+
+def test_the_secret_is_made_and_is_in_no_file(made: Made) -> None:
+    made.up()
+    url = made.target.endpoints().databases["east"]
+    secret = url.removeprefix("base://").removesuffix("@host/db")
+    assert len(secret) > 20
+    for file in made.root.rglob("*"):
+        if file.is_file():
+            assert secret not in file.read_text()
+    assert stat.S_IMODE(made.target.folder.state.stat().st_mode) == 0o600
+    assert made.attached().endpoints().databases["east"] == url
+
+
+def test_a_gate_that_fails_takes_its_phase_back_and_no_other(made: Made) -> None:
+    made.ill.add("/ready")
+    with pytest.raises(TargetError, match="app is well"):
+        made.up()
+    assert names(made.events) == ["gate.checked", "phase.deployed", "gate.checked", "phase.taken-back"]
+    assert made.events[-1].verified
+    assert [each.service for each in made.target.instances()] == ["base", "base"]
+    assert made.cluster.list("apps/v1/Deployment") == []
+    assert made.target.state().status == "failed"
+    assert made.target.down().clean
+
+
+def test_an_image_that_is_not_there_fails_before_the_deadline(made: Made) -> None:
+    made.cluster.broken.add("small.local/app:1")
+    target = made.another(rollout_within=60.0)
+    with pytest.raises(TargetError, match="ImagePullBackOff"):
+        target.up("", made.events.append)
+    assert made.events[-1].event == "phase.taken-back"
+    assert made.events[-1].verified
+
+
+def test_another_release_takes_over_and_a_bad_one_is_taken_back(made: Made) -> None:
+    made.up()
+    made.target.deploy("2", made.events.append)
+    assert {each.release for each in made.target.instances("app")} == {"2"}
+    assert made.target.state().release == "2"
+    made.ill.add("/ready")
+    with pytest.raises(TargetError, match="app is well"):
+        made.target.deploy("1", made.events.append)
+    assert made.events[-1].event == "phase.taken-back"
+    assert made.events[-1].verified
+    assert {each.release for each in made.target.instances("app")} == {"2"}
+    assert made.target.state().status == "up"
+    with pytest.raises(BadInput, match="no release"):
+        made.target.deploy("none", made.events.append)
+
+
+def test_checks_tell_what_is_right_and_what_is_not(made: Made) -> None:
+    made.up()
+    found: list[Any] = []
+    made.target.check(found.append)
+    wrong = {each.name for each in found if each.passed != each.of}
+    assert wrong == {"every Service has endpoints"}  # the fake has no EndpointSlices
+    assert {"every health endpoint answers", "logs show success", "a program that is told of a pod"} <= {
+        each.name for each in found
+    }
+    made.ill.add("/health")
+    made.target.check(found.clear() or found.append)
+    (health,) = [each for each in found if each.name == "every health endpoint answers"]
+    assert health.passed == 1  # the edge, which has no health check of its own
+
+
+def test_images_and_manifests_are_told_by_digest(made: Made) -> None:
+    made.up()
+    found = made.target.artifacts()
+    assert set(found) == {"manifests", "image small.local/base:1", "image small.local/app:1", "image small.local/edge:1"}
+    assert all(len(str(digest)) == 64 for digest in found.values())
+    assert made.another(namespace="other")._plan("").state.manifests_sha256 == found["manifests"]
+
+
+def test_logs_are_fetched(made: Made) -> None:
+    made.up()
+    files = {file.name: file.read_text() for file in made.target.logs()}
+    assert files["base-east-0.base.log"] == "Server is up\n"
+    assert "gates.jsonl" in files
+
+
+def test_two_runs_never_meet(made: Made) -> None:
+    made.up()
+    other = made.another()
+    before = list(made.cluster.requests)
+    with pytest.raises(TargetError, match="nothing was touched") as refused:
+        other.up("", made.events.append)
+    assert made.target.folder.id in str(refused.value)
+    assert made.cluster.requests == before
+    assert other.down().clean
+    assert made.cluster.requests == before
+
+
+def test_a_lease_that_is_taken_in_between_is_respected(made: Made) -> None:
+    plan = made.target._plan("")
+    made.up()
+    from harness.targets.kubernetes import claim
+
+    other = plan.state.model_copy(update={"id": "small-000000"})
+    with pytest.raises(TargetError, match="is taken by"):
+        claim.claim(made.cluster, other, {})
+
+
+def test_down_leaves_nothing_and_may_be_called_twice(made: Made) -> None:
+    made.up()
+    attached = made.attached()
+    assert attached.down().clean
+    assert made.cluster.list("v1/Pod") == []
+    assert [each["metadata"]["name"] for each in made.cluster.list("v1/Namespace")] == ["kube-system", "default"]
+    assert not made.target.folder.root.exists()
+    assert made.target.down().clean
+    with pytest.raises(TargetError):
+        made.target.ready()
+
+
+def test_a_namespace_that_was_there_stays_and_what_is_not_ours_too(made: Made) -> None:
+    made.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "small"}})
+    made.cluster.create(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs", "namespace": "small"}}
+    )
+    made.up()
+    assert made.cluster.read(LEASE_KIND, "small", LEASE)
+    assert made.target.down().clean
+    assert made.cluster.read("v1/ConfigMap", "small", "theirs")
+    assert made.cluster.read(LEASE_KIND, "small", LEASE) is None
+    for each in ("v1/Pod", "v1/Service", "v1/Secret", "apps/v1/Deployment"):
+        assert made.cluster.list(each) == [], each
+
+
+def test_what_stays_is_told_and_the_folder_too(made: Made) -> None:
+    made.up()
+    made.cluster.stuck.add("small")
+    left = made.target.down()
+    assert not left.clean
+    assert left.objects == ("Namespace small",)
+    assert made.target.folder.root.exists()
+    made.cluster.stuck.clear()
+    assert made.target.down().clean
+
+
+def test_another_cluster_of_the_same_context_is_left_alone(made: Made) -> None:
+    made.up()
+    stranger = FakeCluster(made._answer)
+    for _ in range(5):
+        next(stranger._numbers)
+    stranger.delete("v1/Namespace", "", "kube-system")
+    stranger.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system"}})
+    stranger.requests.clear()
+    attached = made.attached()
+    attached.__dict__["cluster"] = stranger
+    with pytest.raises(TargetError, match="is not the cluster any more"):
+        attached.down()
+    assert stranger.requests == []
+
+
+def test_status_lists_it_and_says_when_the_cluster_is_away(made: Made) -> None:
+    made.up()
+    (row,) = kind.status(made.root)  # no kubeconfig leads anywhere here
+    assert (row.reference, row.status, row.release) == (made.target.reference, "unreachable", "1")
+
+
+@pytest.mark.parametrize("namespace", ["default", "kube-system", "kube-x"])
+def test_protected_namespaces_are_refused(made: Made, namespace: str) -> None:
+    with pytest.raises(BadInput, match="protected"):
+        made.another(namespace=namespace).up("", made.events.append)
+    assert made.cluster.requests == []
