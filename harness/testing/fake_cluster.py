@@ -13,12 +13,14 @@ from harness.targets.kubernetes.api import ApiError, Manifest, Ran, Resource
 from harness.targets.probe import Answer
 
 SERVED = {
-    "v1": ["Namespace", "Node", "PersistentVolume", "Pod", "Secret", "Service", "ConfigMap", "PersistentVolumeClaim"],
+    "v1": [
+        "Namespace", "Node", "PersistentVolume",
+        "Pod", "Secret", "Service", "ConfigMap", "PersistentVolumeClaim", "Event",
+    ],
     "apps/v1": ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"],
     "coordination.k8s.io/v1": ["Lease"],
     "discovery.k8s.io/v1": ["EndpointSlice"],
-    "events.k8s.io/v1": ["Event"],
-}
+}  # fmt: skip
 WHOLE = ("Namespace", "Node", "PersistentVolume")
 Where = tuple[str, str, str]  # kind, namespace, name
 

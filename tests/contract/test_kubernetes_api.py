@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import api_server
 import pytest
 
 from harness.errors import BadInput
@@ -14,6 +13,7 @@ from harness.targets.kubernetes import claim, rights
 from harness.targets.kubernetes.api import ApiError, Cluster
 from harness.targets.kubernetes.objects import RUN
 from harness.testing.fake_cluster import FakeCluster
+from tests.contract import api_server
 
 real = pytest.mark.skipif(
     bool(api_server.MISSING), reason=f"no {', '.join(api_server.MISSING)} in {api_server.BIN}: python -m testbed build"

@@ -221,7 +221,7 @@ def test_images_and_manifests_are_told_by_digest(made: Made) -> None:
     found = made.target.artifacts()
     assert set(found) == {"manifests", "image small.local/base:1", "image small.local/app:1", "image small.local/edge:1"}
     assert all(len(str(digest)) == 64 for digest in found.values())
-    assert made.another(namespace="other")._plan("").state.manifests_sha256 == found["manifests"]
+    assert made.another()._plan("").state.manifests_sha256 == found["manifests"]
 
 
 def test_logs_are_fetched(made: Made) -> None:

@@ -1,7 +1,7 @@
-"""The API server of a cluster, and the only module that talks to it: JSON in, JSON out, TLS always verified.
+"""The API server of a cluster, and the only module that talks to it: JSON in, JSON out.
 
 A kind is written `apiVersion/Kind`: "v1/Pod", "apps/v1/Deployment". Objects are plain dicts, as the API gives them.
-Nothing is cached but which kinds are served, and nothing is tried again but a GET that did not get through.
+Nothing is cached but which kinds are served.
 """
 
 from __future__ import annotations
@@ -9,28 +9,18 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from harness.errors import BadInput, TargetError
+from harness.errors import BadInput
+from harness.targets.kubernetes.connection import APPLY, MERGE, TIMEOUT_S, ApiError, Connection, Manifest, opened
 from harness.targets.probe import Answer
 
+__all__ = ["ApiError", "Cluster", "Manifest", "Ran", "Resource"]
+
 FIELD_MANAGER = "sophia-harness"
-TIMEOUT_S, CONNECT_S, PAGE = 30.0, 5.0, 500
-MERGE, JSON, APPLY = "application/merge-patch+json", "application/json", "application/apply-patch+yaml"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-Manifest = dict[str, Any]
-
-
-class ApiError(TargetError):
-    """The API server refused (`status` is HTTP's), or it was not reached (0). `causes` are its own words, if any."""
-
-    def __init__(self, text: str, status: int = 0, reason: str = "", causes: Sequence[str] = ()) -> None:
-        super().__init__(text)
-        self.status, self.reason, self.causes = status, reason, tuple(causes)
+PAGE = 500
 
 
 @dataclass(frozen=True)
@@ -58,52 +48,34 @@ class Resource:
 
 
 class Cluster:
-    """One API server with one set of credentials; safe for several threads. Every failure is an ApiError.
+    """One API server; safe for several threads. Every failure is an ApiError.
 
     A missing object is no failure where a call can say so: `read` gives None, `delete` False.
     """
 
-    def __init__(self, context: str, server: str, pool: Any, token: Callable[[], str], configuration: Any) -> None:
-        self.context, self.server = context, server
-        self._pool, self._token, self._configuration = pool, token, configuration
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._resources: dict[str, dict[str, Resource]] = {}
         self._lock = threading.Lock()
 
     @classmethod
     def connect(cls, kubeconfig: str, context: str) -> Cluster:
-        """The cluster of a context; nothing is asked of it yet. An empty `kubeconfig` is $KUBECONFIG, else
-        ~/.kube/config. Raises BadInput for what cannot be used."""
-        from kubernetes import config
-        from kubernetes.client import Configuration
-        from kubernetes.client.rest import RESTClientObject
+        """The cluster of a context; nothing is asked of it yet. Raises BadInput for what cannot be used."""
+        return cls(opened(kubeconfig, context))
 
-        if not context:
-            raise BadInput("no context is named", fix="name one: the current context of a kubeconfig is never taken")
-        chosen = Configuration()
-        try:
-            config.load_kube_config(kubeconfig or None, context, chosen, persist_config=False)
-        except (config.ConfigException, OSError, KeyError, ValueError) as error:
-            file = kubeconfig or "the default kubeconfig"
-            raise BadInput(
-                f"{file} gives no context {context!r} that can be used: {error}", fix="`kubectl config get-contexts`"
-            ) from None
-        address = urlsplit(chosen.host)
-        if not chosen.verify_ssl or (address.scheme != "https" and address.hostname not in LOOPBACK):
-            raise BadInput(
-                f"context {context!r} talks to {chosen.host} without verified TLS",
-                fix="give the kubeconfig a certificate-authority, without insecure-skip-tls-verify",
-            )
+    @property
+    def context(self) -> str:
+        return self._connection.context
 
-        def token() -> str:
-            return str(chosen.get_api_key_with_prefix("BearerToken", alias="authorization") or "")
-
-        return cls(context, chosen.host, RESTClientObject(chosen).pool_manager, token, chosen)
+    @property
+    def server(self) -> str:
+        return self._connection.server
 
     # -- objects
 
     def get(self, path: str, **query: str | int) -> Manifest:
         """The JSON at an API path, for what is no object, as "/version"."""
-        return self._json("GET", path, query)
+        return self._connection.json("GET", path, query)
 
     def version(self) -> str:
         """As "v1.36.3"."""
@@ -137,7 +109,7 @@ class Cluster:
     def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object, or None. `namespace` is "" for what has none."""
         try:
-            return self._json("GET", self.resource(kind).path(namespace, name))
+            return self._connection.json("GET", self.resource(kind).path(namespace, name))
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -155,7 +127,7 @@ class Cluster:
         query["limit"] = PAGE
         api_version, _, name = kind.rpartition("/")
         while True:
-            page = self._json("GET", self.resource(kind).path(namespace), query)
+            page = self._connection.json("GET", self.resource(kind).path(namespace), query)
             for item in page.get("items") or []:
                 yield {"apiVersion": api_version, "kind": name, **item}
             following = page["metadata"].get("continue")
@@ -165,19 +137,19 @@ class Cluster:
 
     def create(self, manifest: Manifest) -> Manifest:
         """Makes a new object; status 409 when there is one of that name. `generateName` may stand for the name."""
-        return self._json("POST", self._place(manifest, named=False), {"fieldManager": FIELD_MANAGER}, manifest)
+        return self._connection.json("POST", self._place(manifest, named=False), {"fieldManager": FIELD_MANAGER}, manifest)
 
     def apply(self, manifest: Manifest, force: bool = False, dry_run: bool = False) -> Manifest:
         """Server-side apply as our field manager; status 409 when somebody else owns a field, unless `force`."""
         query: dict[str, str | int] = {"fieldManager": FIELD_MANAGER, "force": str(force).lower()}
         if dry_run:
             query["dryRun"] = "All"
-        return self._json("PATCH", self._place(manifest), query, manifest, APPLY)
+        return self._connection.json("PATCH", self._place(manifest), query, manifest, APPLY)
 
     def patch(self, kind: str, namespace: str, name: str, change: Manifest, subresource: str = "") -> Manifest:
         """JSON merge patch. With `metadata.resourceVersion` in it, status 409 when the object has changed since."""
         path = self.resource(kind).path(namespace, name, subresource)
-        return self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, change, MERGE)
+        return self._connection.json("PATCH", path, {"fieldManager": FIELD_MANAGER}, change, MERGE)
 
     def delete(self, kind: str, namespace: str, name: str, *, uid: str = "", grace_s: int | None = None) -> bool:
         """Asks for an object's end; False when there is none. With `uid`, status 409 when it is another one by now.
@@ -190,7 +162,7 @@ class Cluster:
         if grace_s is not None:
             options["gracePeriodSeconds"] = grace_s
         try:
-            self._json("DELETE", self.resource(kind).path(namespace, name), body=options)
+            self._connection.json("DELETE", self.resource(kind).path(namespace, name), body=options)
         except ApiError as error:
             if error.status == 404:
                 return False
@@ -217,9 +189,9 @@ class Cluster:
     ) -> Answer:
         """What a pod answers on a port, asked through the API server. ApiError when the pod was not reached."""
         place = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(pod)}:{port}/proxy{path}"
-        answer = self._send(method, place, body, dict(headers or {}), timeout_s, again=False)
+        answer = self._connection.send(method, place, body, dict(headers or {}), timeout_s, again=False)
         if _is_status(answer):  # the API server's own words, not the pod's
-            raise self._refusal(method, place, answer)
+            raise self._connection.refusal(method, place, answer)
         return answer
 
     def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str], timeout_s: float = TIMEOUT_S) -> Ran:
@@ -233,7 +205,7 @@ class Cluster:
         address = self.server.replace("http", "ws", 1) + path  # http → ws, https → wss
         what = f"{argv[0]} in {pod}/{container}"
         try:
-            client = WSClient(self._configuration, address, self._authorization(), capture_all=True)
+            client = WSClient(self._connection.configuration, address, self._connection.authorization(), capture_all=True)
             try:
                 client.run_forever(timeout=timeout_s)
                 ended = not client.is_open()
@@ -257,7 +229,7 @@ class Cluster:
         query = [("ports", str(port))]
         try:
             made = portforward_call(
-                self._configuration, "GET", self.server + path, query_params=query, headers=self._authorization()
+                self._connection.configuration, "GET", self.server + path, query_params=query, headers=self._connection.authorization()
             )
         except (ApiException, OSError, ValueError) as error:
             raise ApiError(f"{pod}:{port} cannot be forwarded: {getattr(error, 'reason', None) or error}") from None
@@ -269,9 +241,9 @@ class Cluster:
         """What a container has written, at most the first `limit_bytes`; `previous`: the run before this one."""
         query = urlencode({"container": container, "previous": str(previous).lower(), "limitBytes": limit_bytes})
         path = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(pod)}/log?{query}"
-        answer = self._send("GET", path, None, {}, TIMEOUT_S, again=True)
+        answer = self._connection.send("GET", path, None, {}, TIMEOUT_S, again=True)
         if answer.status != 200:
-            raise self._refusal("GET", path, answer)
+            raise self._connection.refusal("GET", path, answer)
         return answer.text
 
     # -- rights
@@ -293,78 +265,8 @@ class Cluster:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
         }
-        answer = self._json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        answer = self._connection.json("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
         return bool(answer["status"].get("allowed"))
-
-    # -- HTTP
-
-    def _json(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str | int] | None = None,
-        body: Manifest | None = None,
-        content_type: str = JSON,
-    ) -> Manifest:
-        whole = f"{path}?{urlencode(query)}" if query else path
-        data = None if body is None else json.dumps(body)
-        headers = {"Accept": JSON, **({"Content-Type": content_type} if data else {})}
-        answer = self._send(method, whole, data, headers, TIMEOUT_S, again=method == "GET")
-        if not 200 <= answer.status < 300:
-            raise self._refusal(method, path, answer)
-        try:
-            return dict(json.loads(answer.text))
-        except ValueError:
-            raise ApiError(f"{method} {path}: the answer is no JSON: {answer.text[:200]!r}", answer.status) from None
-
-    def _send(
-        self, method: str, path: str, body: str | bytes | None, headers: dict[str, str], timeout_s: float, again: bool
-    ) -> Answer:
-        import urllib3
-
-        retries = urllib3.Retry(2, redirect=0, status=0, backoff_factor=0.1, raise_on_redirect=False)
-        try:
-            answer = self._pool.request(
-                method,
-                self.server + path,
-                body=body,
-                headers={**headers, **self._authorization()},
-                timeout=urllib3.Timeout(connect=min(CONNECT_S, timeout_s), read=timeout_s),
-                retries=retries if again else False,
-                redirect=False,
-            )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ApiError(
-                f"{self.server} of context {self.context!r} does not answer {method} {path.split('?')[0]}: {error}\n"
-                "  fix: see whether the cluster runs and can be reached from here"
-            ) from None
-        seen = {name.lower(): value for name, value in answer.headers.items()}
-        return Answer(answer.status, seen, answer.data.decode(errors="replace"))
-
-    def _authorization(self) -> dict[str, str]:
-        token = self._token()
-        return {"authorization": token} if token else {}
-
-    def _refusal(self, method: str, path: str, answer: Answer) -> ApiError:
-        """The API server's own words, with what helps."""
-        said: Any = {}
-        if "json" in answer.headers.get("content-type", ""):
-            try:
-                said = json.loads(answer.text)
-            except ValueError:
-                said = {}
-        said = said if isinstance(said, dict) else {}
-        causes = [
-            ": ".join(part for part in (cause.get("field", ""), cause.get("message", "")) if part)
-            for cause in (said.get("details") or {}).get("causes") or []
-        ]
-        fixes = {
-            401: f"renew the credentials of context {self.context!r}",
-            403: "give this identity the right; `harness rbac SCENARIO` writes the Role that a run needs",
-        }
-        fix = f"\n  fix: {fixes[answer.status]}" if answer.status in fixes else ""
-        words = said.get("message") or answer.text[:300] or f"HTTP status {answer.status}"
-        return ApiError(f"{method} {path.split('?')[0]}: {words}{fix}", answer.status, said.get("reason", ""), causes)
 
 
 def _segment(text: str) -> str:

@@ -80,7 +80,9 @@ def prepared(
     for each in manifests:
         mine = copy.deepcopy(each)
         about = mine["metadata"]
-        if mine["kind"] == "Namespace" and mine["apiVersion"] == "v1" and about["name"] == namespace:
+        if mine["kind"] == "Namespace" and mine["apiVersion"] == "v1":
+            if about["name"] != namespace:
+                raise BadInput(f"{key(mine)} is not {namespace}", fix="a run acts on one namespace: name it in both")
             continue
         if mine["kind"] == "Secret" and about["name"] in generated:
             raise BadInput(
@@ -158,7 +160,8 @@ def _same_counts(spec: PlatformSpec, counts: Mapping[tuple[str, str], int | None
     for place in sorted({*declared, *counts}):
         want, have = declared.get(place, 0), counts.get(place, 0)
         if have is not None and have != want:
-            wrong.append(f"{place[0]} in {place[1] or 'no region'}: {have} in the manifests, {want} in the platform file")
+            where = f"{place[0]} in {place[1] or 'no region'}"
+            wrong.append(f"{where}: {have} in the manifests, {want} in the platform file")
     if wrong:
         raise BadInput(
             "the manifests and the platform file do not agree on the instances: " + "; ".join(wrong),

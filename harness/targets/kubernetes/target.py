@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from harness.errors import BadInput, PlatformAbsent, TargetError
@@ -36,6 +37,7 @@ class KubernetesTarget:
     ) -> None:
         self.folder = folder
         self._platform, self._on = platform, on
+        self._secrets: dict[str, str] = {}
 
     @property
     def reference(self) -> str:
@@ -48,7 +50,8 @@ class KubernetesTarget:
     @cached_property
     def cluster(self) -> Cluster:
         on = self._on or self.state().on
-        return Cluster.connect(on.kubeconfig, on.context)
+        stamp = sum(Path(part).stat().st_mtime_ns for part in on.kubeconfig.split(os.pathsep) if Path(part).exists())
+        return _connected(on.kubeconfig, on.context, stamp)
 
     # -- deployment
 
@@ -140,7 +143,9 @@ class KubernetesTarget:
         def value(found: object) -> str:
             if not isinstance(found, Secret):
                 raise BadInput(f"{found} has no meaning in an endpoint", fix="write a whole URL with ${secret.name}")
-            return claim.secret(self.cluster, now, found.name)
+            if found.name not in self._secrets:
+                self._secrets[found.name] = claim.secret(self.cluster, now, found.name)
+            return self._secrets[found.name]
 
         return substitute(text, value)
 
@@ -208,6 +213,12 @@ class KubernetesTarget:
             return Leftovers(objects=tuple(left))
         shutil.rmtree(self.folder.root, ignore_errors=True)
         return Leftovers(files=(str(self.folder.root),) if self.folder.root.exists() else ())
+
+
+@lru_cache(maxsize=8)
+def _connected(kubeconfig: str, context: str, stamp: int) -> Cluster:
+    """One connection for all targets of a process, as long as the kubeconfig stays as it is."""
+    return Cluster.connect(kubeconfig, context)
 
 
 @dataclass(frozen=True)

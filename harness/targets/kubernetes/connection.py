@@ -1,0 +1,132 @@
+"""A connection to an API server: requests, answers, and refusals in words. TLS is always verified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from harness.errors import BadInput, TargetError
+from harness.targets.probe import Answer
+
+TIMEOUT_S, CONNECT_S = 30.0, 5.0
+MERGE, JSON, APPLY = "application/merge-patch+json", "application/json", "application/apply-patch+yaml"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+Manifest = dict[str, Any]
+
+
+class ApiError(TargetError):
+    """The API server refused (`status` is HTTP's), or it was not reached (0). `causes` are its own words, if any."""
+
+    def __init__(self, text: str, status: int = 0, reason: str = "", causes: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.status, self.reason, self.causes = status, reason, tuple(causes)
+
+
+class Connection:
+    """One API server with one set of credentials; safe for several threads. Every failure is an ApiError.
+
+    Nothing is tried again but a GET that did not get through.
+    """
+
+    def __init__(self, context: str, configuration: Any, pool: Any) -> None:
+        self.context, self.server, self.configuration = context, str(configuration.host), configuration
+        self._pool = pool
+
+    def json(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        body: Manifest | None = None,
+        content_type: str = JSON,
+    ) -> Manifest:
+        whole = f"{path}?{urlencode(query)}" if query else path
+        data = None if body is None else json.dumps(body)
+        headers = {"Accept": JSON, **({"Content-Type": content_type} if data else {})}
+        answer = self.send(method, whole, data, headers, TIMEOUT_S, again=method == "GET")
+        if not 200 <= answer.status < 300:
+            raise self.refusal(method, path, answer)
+        try:
+            return dict(json.loads(answer.text))
+        except ValueError:
+            raise ApiError(f"{method} {path}: the answer is no JSON: {answer.text[:200]!r}", answer.status) from None
+
+    def send(
+        self, method: str, path: str, body: str | bytes | None, headers: dict[str, str], timeout_s: float, again: bool
+    ) -> Answer:
+        import urllib3
+
+        retries = urllib3.Retry(2, redirect=0, status=0, backoff_factor=0.1, raise_on_redirect=False)
+        try:
+            answer = self._pool.request(
+                method,
+                self.server + path,
+                body=body,
+                headers={**headers, **self.authorization()},
+                timeout=urllib3.Timeout(connect=min(CONNECT_S, timeout_s), read=timeout_s),
+                retries=retries if again else False,
+                redirect=False,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ApiError(
+                f"{self.server} of context {self.context!r} does not answer {method} {path.split('?')[0]}: {error}\n"
+                "  fix: see whether the cluster runs and can be reached from here"
+            ) from None
+        seen = {name.lower(): value for name, value in answer.headers.items()}
+        return Answer(answer.status, seen, answer.data.decode(errors="replace"))
+
+    def authorization(self) -> dict[str, str]:
+        token = self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        return {"authorization": str(token)} if token else {}
+
+    def refusal(self, method: str, path: str, answer: Answer) -> ApiError:
+        """The API server's own words, with what helps."""
+        said: Any = {}
+        if "json" in answer.headers.get("content-type", ""):
+            try:
+                said = json.loads(answer.text)
+            except ValueError:
+                said = {}
+        said = said if isinstance(said, dict) else {}
+        causes = [
+            ": ".join(part for part in (cause.get("field", ""), cause.get("message", "")) if part)
+            for cause in (said.get("details") or {}).get("causes") or []
+        ]
+        fixes = {
+            401: f"renew the credentials of context {self.context!r}",
+            403: "give this identity the right; `harness rbac SCENARIO` writes the Role that a run needs",
+        }
+        fix = f"\n  fix: {fixes[answer.status]}" if answer.status in fixes else ""
+        words = said.get("message") or answer.text[:300] or f"HTTP status {answer.status}"
+        return ApiError(f"{method} {path.split('?')[0]}: {words}{fix}", answer.status, said.get("reason", ""), causes)
+
+
+def opened(kubeconfig: str, context: str) -> Connection:
+    """The connection of a context; nothing is asked yet. An empty `kubeconfig` is $KUBECONFIG, else ~/.kube/config.
+
+    Raises BadInput for what cannot be used.
+    """
+    from kubernetes import config
+    from kubernetes.client import Configuration
+    from kubernetes.client.rest import RESTClientObject
+
+    if not context:
+        raise BadInput("no context is named", fix="name one: the current context of a kubeconfig is never taken")
+    chosen = Configuration()
+    try:
+        config.load_kube_config(kubeconfig or None, context, chosen, persist_config=False)
+    except (config.ConfigException, OSError, KeyError, ValueError) as error:
+        file = kubeconfig or "the default kubeconfig"
+        raise BadInput(
+            f"{file} gives no context {context!r} that can be used: {error}", fix="`kubectl config get-contexts`"
+        ) from None
+    address = urlsplit(chosen.host)
+    if not chosen.verify_ssl or (address.scheme != "https" and address.hostname not in LOOPBACK):
+        raise BadInput(
+            f"context {context!r} talks to {chosen.host} without verified TLS",
+            fix="give the kubeconfig a certificate-authority, without insecure-skip-tls-verify",
+        )
+    return Connection(context, chosen, RESTClientObject(chosen).pool_manager)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.kind.bed import BIN, KUBECONFIG, why_not
+from tests.e2e.local.support import Harness
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mine = [item for item in items if Path(__file__).parent in item.path.parents]
+    reason = why_not() if mine else ""
+    for item in mine:
+        item.add_marker(pytest.mark.e2e)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
+    monkeypatch.setenv("KUBECONFIG", str(KUBECONFIG))
+    monkeypatch.setenv("HARNESS_PATH", os.pathsep.join([str(BIN), os.environ.get("HARNESS_PATH", "")]))
+    monkeypatch.setenv("HARNESS_STATE", str(tmp_path / "state"))
+    called = Harness(tmp_path)
+    yield called
+    for run in called.runs:
+        if run.process.poll() is None:
+            run.process.send_signal(signal.SIGINT)
+            run.finish(240)

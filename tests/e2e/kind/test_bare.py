@@ -1,0 +1,49 @@
+"""The main job on a real Kubernetes, as a user runs it, and what must be refused there."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from tests.e2e.kind.bed import everything, kubectl
+from tests.e2e.local.support import ROOT, Harness
+
+SCENARIO = ROOT / "scenarios" / "certify-bare.yaml"
+
+
+def test_the_good_release_passes_and_nothing_is_left(harness: Harness) -> None:
+    before = everything()
+    run = harness("certify", "--profile", "bare").finish(540)
+    assert run.code == 0, f"{run.output}\n{run.errors[-3000:]}\n{json.dumps(run.reasons(), indent=1)}"
+    judgement = run.judgement()
+    assert judgement["verdict"] == "PASS"
+    assert {"kill-weaviate#1"} == {one["experiment"] for one in judgement["recoveries"]}
+    assert all(row["lost"] == row["indeterminate"] == 0 for row in judgement["data_loss"])
+    images = [event["name"] for event in run.events("digest") if event["name"].startswith("image ")]
+    assert len(images) == 2
+    assert everything() == before
+    assert not run.left_behind()
+
+
+def test_a_harness_that_is_killed_leaves_nothing(harness: Harness) -> None:
+    before = everything()
+    run = harness("run", str(SCENARIO))
+    run.wait_for("phase.deployed", within=240)
+    run.process.send_signal(signal.SIGKILL)
+    run.finish(240)
+    harness("recover", str(run.folder)).finish(240)
+    assert everything() == before
+
+
+def test_two_runs_never_meet(harness: Harness) -> None:
+    first = harness("up", str(SCENARIO)).finish(300)
+    assert first.code == 0, first.errors[-3000:]
+    pods = kubectl("get", "pods", "-n", "sophia", "-o", "jsonpath={.items[*].metadata.uid}")
+    second = harness("up", str(SCENARIO)).finish(120)
+    assert second.code == 21
+    assert "is taken by" in second.errors
+    assert kubectl("get", "pods", "-n", "sophia", "-o", "jsonpath={.items[*].metadata.uid}") == pods
+    down = harness("down").finish(240)
+    assert down.code == 0, down.errors[-3000:]
+    assert not Path(harness.tmp / "state").exists() or not list((harness.tmp / "state").glob("*/cluster.json"))
