@@ -19,9 +19,10 @@ SERVED = {
     ],
     "apps/v1": ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"],
     "coordination.k8s.io/v1": ["Lease"],
+    "storage.k8s.io/v1": ["StorageClass"],
     "discovery.k8s.io/v1": ["EndpointSlice"],
 }  # fmt: skip
-WHOLE = ("Namespace", "Node", "PersistentVolume")
+WHOLE = ("Namespace", "Node", "PersistentVolume", "StorageClass")
 Where = tuple[str, str, str]  # kind, namespace, name
 
 
@@ -72,7 +73,7 @@ class FakeCluster:
         if name not in SERVED.get(api_version, []):
             raise ApiError(f"{kind} is not served", 404, "NotFound")
         group, _, version = api_version.rpartition("/")
-        return Resource(group, version, name.lower() + "s", name not in WHOLE)
+        return Resource(group, version, name.lower() + ("es" if name.endswith("s") else "s"), name not in WHOLE)
 
     def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         self._may("get", kind)

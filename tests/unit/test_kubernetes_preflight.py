@@ -44,7 +44,7 @@ def cluster() -> FakeCluster:
 def test_nothing_is_found_where_all_is_well(cluster: FakeCluster) -> None:
     found = looked(cluster)
     assert wrong(found) == {}
-    assert all(each.of and not each.unknown for name, each in found.items() if name != "pull secrets are there")
+    assert all(each.of and not each.unknown for name, each in found.items() if name != "storage classes are there")
     assert cluster.requests == []
 
 
@@ -130,10 +130,31 @@ def test_secrets_that_are_examples_and_addresses_of_the_internet(cluster: FakeCl
     assert found["no hard-coded public address"] == ("Deployment small/edge: 8.8.8.8",)
 
 
-def test_a_pull_secret_that_is_missing(cluster: FakeCluster) -> None:
-    chosen = manifests()
-    chosen[-1]["spec"]["template"]["spec"]["imagePullSecrets"] = [{"name": "registry"}]
-    assert wrong(looked(cluster, chosen)) == {"pull secrets are there": ("registry",)}
+def test_what_pods_cannot_start_without(cluster: FakeCluster) -> None:
+    chosen = manifests(
+        envFrom=[{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "maybe", "optional": True}}]
+    )
+    pod = chosen[-1]["spec"]["template"]["spec"]
+    pod["imagePullSecrets"] = [{"name": "registry"}]
+    pod["volumes"] = [{"name": "v", "secret": {"secretName": "certificate"}}]
+    told = wrong(looked(cluster, chosen))["what pods refer to is there"]
+    assert told == ("ConfigMap settings", "Secret certificate", "Secret registry")
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "small"}}
+    told = wrong(looked(cluster, [*chosen, settings]))["what pods refer to is there"]
+    assert told == ("Secret certificate", "Secret registry")
+
+
+def test_claims_need_their_storage_class(cluster: FakeCluster) -> None:
+    claim: dict[str, Any] = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"}, "spec": {}}
+    claim["metadata"]["namespace"] = "small"
+    fast = {**claim, "metadata": {"name": "f", "namespace": "small"}, "spec": {"storageClassName": "fast"}}
+    chosen = [*manifests(), claim, fast]
+    assert wrong(looked(cluster, chosen)) == {"storage classes are there": ("a default class", "fast")}
+    marked = {"storageclass.kubernetes.io/is-default-class": "true"}
+    cluster.create(
+        {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "fast", "annotations": marked}}
+    )
+    assert wrong(looked(cluster, chosen)) == {}
 
 
 def test_what_is_there_already_and_is_not_ours(cluster: FakeCluster) -> None:

@@ -169,6 +169,36 @@ def _same_counts(spec: PlatformSpec, counts: Mapping[tuple[str, str], int | None
         )
 
 
+def references(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """(Secret or ConfigMap, name) of everything that the object's pods cannot start without."""
+    spec = (pod_template(manifest) or {}).get("spec") or {}
+    found: list[tuple[str, Any]] = [("Secret", each) for each in spec.get("imagePullSecrets") or []]
+    for container in containers(manifest, init=True):
+        for each in container.get("env") or []:
+            source = each.get("valueFrom") or {}
+            found += [("Secret", source.get("secretKeyRef")), ("ConfigMap", source.get("configMapKeyRef"))]
+        for each in container.get("envFrom") or []:
+            found += [("Secret", each.get("secretRef")), ("ConfigMap", each.get("configMapRef"))]
+    for volume in spec.get("volumes") or []:
+        if secret := volume.get("secret"):
+            found.append(("Secret", {"name": secret.get("secretName"), "optional": secret.get("optional")}))
+        sources = (volume.get("projected") or {}).get("sources") or []
+        for each in [volume, *sources]:
+            found.append(("ConfigMap", each.get("configMap")))
+        found += [("Secret", each.get("secret")) for each in sources]
+    return ((kind, each["name"]) for kind, each in found if each and not each.get("optional"))
+
+
+def storage_classes(manifest: Manifest) -> Iterator[str]:
+    """Of the claims that an object is or makes; "" for the default one. A claim of a named volume needs none."""
+    spec = manifest.get("spec") or {}
+    own = [manifest] if manifest["kind"] == "PersistentVolumeClaim" else []
+    for claim in [*own, *(spec.get("volumeClaimTemplates") or [])]:
+        asked = claim.get("spec") or {}
+        if not asked.get("volumeName") and asked.get("storageClassName") != "":
+            yield asked.get("storageClassName") or ""
+
+
 def quantity(text: str | int | float) -> Decimal:
     """A Kubernetes quantity ("250m", "1Gi", "2") as a number. Raises BadInput."""
     units = {

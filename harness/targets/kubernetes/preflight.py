@@ -17,6 +17,7 @@ from harness.targets.kubernetes.objects import RUN, key
 
 Room = dict[str, Decimal]
 CHECKED = "preflight: "
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 IMAGES_LISTED = 50  # a kubelet names at most so many of its images
 
 
@@ -71,7 +72,8 @@ def findings(intent: Intent) -> Iterator[Finding]:
     yield _rights(intent, served, makes_namespace=there is None)
     yield _free(intent, there)
     yield from _nodes(intent)
-    yield _pull_secrets(intent, there)
+    yield _referred(intent, there)
+    yield _storage(intent)
     yield Finding(
         "no placeholder secret",
         len(intent.manifests),
@@ -267,15 +269,39 @@ def _is_known(image: str, known: Iterable[str]) -> bool:
     return any(name in names for name in known)
 
 
-def _pull_secrets(intent: Intent, there: Manifest | None) -> Finding:
-    made = {each["metadata"]["name"] for each in intent.manifests if each["kind"] == "Secret"}
-    named = {
-        one["name"]
-        for each in intent.manifests
-        for one in ((objects.pod_template(each) or {}).get("spec") or {}).get("imagePullSecrets") or []
-    }
-    missing = []
-    for name in sorted(named - made):
-        if there is None or intent.cluster.read("v1/Secret", intent.namespace, name) is None:
-            missing.append(name)
-    return Finding("pull secrets are there", len(named), tuple(missing), fix="create it in the namespace first")
+# -- what pods refer to
+
+
+def _referred(intent: Intent, there: Manifest | None) -> Finding:
+    """Secrets and ConfigMaps that pods cannot start without are in the manifests, made by us, or there already."""
+    generated = intent.spec.kubernetes.secrets.values() if intent.spec.kubernetes else ()
+    known = {(each["kind"], each["metadata"]["name"]) for each in intent.manifests}
+    known |= {("Secret", place.secret) for place in generated if place.generate}
+    named = {one for each in intent.manifests for one in objects.references(each)}
+    missing = [
+        f"{kind} {name}"
+        for kind, name in sorted(named - known)
+        if there is None or intent.cluster.read(f"v1/{kind}", intent.namespace, name) is None
+    ]
+    return Finding(
+        "what pods refer to is there", len(named), tuple(missing), fix="add it to the manifests, or create it first"
+    )
+
+
+def _storage(intent: Intent) -> Finding:
+    """The storage classes that claims name; for a claim that names none, a default one."""
+    wanted = {name for each in intent.manifests for name in objects.storage_classes(each)}
+    name = "storage classes are there"
+    if not wanted:
+        return Finding(name, 0)
+    try:
+        classes = intent.cluster.list("storage.k8s.io/v1/StorageClass")
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return Finding(name, 0, unknown="we may not look at storage classes")
+    known = {each["metadata"]["name"] for each in classes}
+    if any((each["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true" for each in classes):
+        known.add("")
+    missing = tuple(each or "a default class" for each in sorted(wanted - known))
+    return Finding(name, len(wanted), missing, fix="name a class that is there (`kubectl get storageclass`)")

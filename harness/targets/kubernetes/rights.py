@@ -52,6 +52,8 @@ def needed(kinds: Iterable[Resource], methods: Iterable[str], makes_namespace: b
         found |= {Right("", "namespaces", verb, namespaced=False) for verb in ("create", "delete")}
     found |= {Right("", plural, "list", namespaced=False, needed=False) for plural in ("nodes", "pods")}
     found.add(Right("", "persistentvolumes", "list", namespaced=False, needed=False))
+    found.add(Right("storage.k8s.io", "storageclasses", "list", namespaced=False, needed=False))
+    found |= {Right("", plural, "get") for plural in ("secrets", "configmaps")}
     return sorted(found)
 
 
