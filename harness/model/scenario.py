@@ -321,16 +321,29 @@ class ReachedAt(Frozen):
     regions: dict[str, str] = Field(default={}, description="region → URL of its own entry, for the read-back")
 
 
+class KindCluster(Frozen):
+    """A cluster that the run makes with kind, and deletes again."""
+
+    config: str = Field(default="", description="kind's own configuration file; a path from the scenario's folder")
+    image: str = Field(default="", description="the node image; empty: kind's default")
+    archives: tuple[str, ...] = Field(
+        default=(), description="image archives that are loaded onto the nodes; paths from the scenario's folder"
+    )
+    within: Duration = Field(default=600.0, gt=0, description="time that making it, and each loading, may take")
+
+
 class OnCluster(Frozen):
     """Which cluster, which part of it, what is applied there, and how the platform is reached."""
 
-    provider: Literal["context"] = Field(
-        default="context", description="where the cluster comes from: `context`, it is there already"
+    provider: Literal["context", "kind"] = Field(
+        default="context",
+        description="where the cluster comes from: it is there already (`context`), or the run makes it (`kind`)",
     )
     kubeconfig: str = Field(
         default="", description="a path from the scenario's folder; empty: `$KUBECONFIG`, else `~/.kube/config`"
     )
-    context: str = Field(min_length=1, description="the context in it; the current one is never taken by itself")
+    context: str = Field(default="", description="the context in it; it must be named")
+    kind: KindCluster | None = Field(default=None, description="for `provider: kind`, instead of a context")
     namespace: str = Field(
         pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         description="of the platform; made and removed by the run, unless it is there already",
@@ -349,6 +362,14 @@ class OnCluster(Frozen):
     def _one_source(self) -> OnCluster:
         if bool(self.kustomize) == bool(self.manifests):
             raise ValueError("needs one of kustomize and manifests")
+        return self
+
+    @model_validator(mode="after")
+    def _one_cluster(self) -> OnCluster:
+        if (self.kind is not None) != (self.provider == "kind"):
+            raise ValueError("`provider: kind` and the section `kind` go together")
+        if self.provider == "context" and not self.context:
+            raise ValueError("a cluster that is there needs its context")
         return self
 
 

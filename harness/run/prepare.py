@@ -97,7 +97,7 @@ def prepare(file: Path, choices: Choices) -> Prepared:
 def may_act(files: ScenarioFiles, yes: bool) -> None:
     """A cluster that the scenario does not mark as one for tests is acted on only when somebody says so."""
     on = files.cluster
-    if on is not None and not (on.test or yes):
+    if on is not None and on.provider == "context" and not (on.test or yes):
         raise files.scenario.error(
             ("spec", "target", "kubernetes", "test"),
             f"context {on.context} is not marked as a test cluster: the run deploys there, loads it and breaks it",

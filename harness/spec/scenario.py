@@ -47,6 +47,10 @@ def load_scenario(file: Path) -> ScenarioFiles:
     for name, weight in spec.load.mix.items():
         if weight < 0 or total <= 0:
             raise scenario.error(("spec", "load", "mix", name), "weights must be positive", "remove the journey")
+    on = spec.target.kubernetes
+    if on is not None and on.provider != "context" and (on.context or on.kubeconfig):
+        path = ("spec", "target", "kubernetes", "context" if on.context else "kubeconfig")
+        raise scenario.error(path, f"{on.provider} makes the cluster, and its kubeconfig", "leave it out")
     files = ScenarioFiles(
         scenario,
         platform=there(("spec", "target", "platform"), spec.target.platform),
@@ -71,9 +75,14 @@ def load_scenario(file: Path) -> ScenarioFiles:
 def _cluster(given: OnCluster | None, there: Callable[[tuple[str | int, ...], str], Path]) -> OnCluster | None:
     if given is None:
         return None
+    at = ("spec", "target", "kubernetes")
     named = {key: getattr(given, key) for key in ("kubeconfig", "kustomize", "manifests") if getattr(given, key)}
-    paths = {key: str(there(("spec", "target", "kubernetes", key), name)) for key, name in named.items()}
-    return given.model_copy(update=paths)
+    changes: dict[str, object] = {key: str(there((*at, key), name)) for key, name in named.items()}
+    if (kind := given.kind) is not None:
+        config = str(there((*at, "kind", "config"), kind.config)) if kind.config else ""
+        archives = tuple(str(there((*at, "kind", "archives", i), name)) for i, name in enumerate(kind.archives))
+        changes["kind"] = kind.model_copy(update={"config": config, "archives": archives})
+    return given.model_copy(update=changes)
 
 
 def find_scenario(name: str, profile: str = "") -> Path:

@@ -30,7 +30,8 @@ def kubernetes(platform: Located[Platform], on: OnCluster, root: Path | None = N
     from harness.targets.kubernetes.target import KubernetesTarget
 
     base = make_private(state_root(root))
-    on = on.model_copy(update={"kubeconfig": kubeconfig(on.kubeconfig)})
+    if on.provider == "context":
+        on = on.model_copy(update={"kubeconfig": kubeconfig(on.kubeconfig)})
     folder = ClusterFolder(base / f"{platform.value.metadata.name}-{secrets.token_hex(3)}")
     return KubernetesTarget(folder, platform, on)
 

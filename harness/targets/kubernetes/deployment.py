@@ -15,7 +15,7 @@ from harness.model.scenario import OnCluster
 from harness.ports import Report
 from harness.spec.yaml import Located
 from harness.targets.gates import see_hold
-from harness.targets.kubernetes import claim, objects, pods, state
+from harness.targets.kubernetes import objects, pods, state
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
 from harness.targets.kubernetes.gates import Gates
 from harness.targets.kubernetes.objects import ROLLED_OUT, RUN, Key, key
@@ -46,9 +46,7 @@ class Deployment:
         return dict(objects.by_phase(chosen, now.spec, now.labels))
 
 
-def new_state(
-    folder: ClusterFolder, platform: Located[Platform], on: OnCluster, cluster: Cluster, release: str, kinds: Sequence[str]
-) -> ClusterState:
+def new_state(folder: ClusterFolder, platform: Located[Platform], on: OnCluster, release: str) -> ClusterState:
     """The state of a platform of which nothing is there yet."""
     spec, file = platform.value.spec, platform.file.resolve()
     return ClusterState(
@@ -58,10 +56,7 @@ def new_state(
         platform_sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         created_wall_ns=time.time_ns(),
         on=on,
-        cluster=claim.cluster_uid(cluster),
-        server=cluster.server,
         release=release or (spec.releases[0].name if spec.releases else ""),
-        kinds=tuple(sorted(set(kinds))),
         spec=spec,
     )
 

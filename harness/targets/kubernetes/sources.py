@@ -29,16 +29,16 @@ def rendered(on: OnCluster) -> tuple[Manifest, ...]:
     return found
 
 
-def kubectl() -> str:
-    """The path of kubectl: HARNESS_PATH, then PATH. Raises BadInput when there is none."""
-    found = shutil.which("kubectl", path=os.pathsep.join(program_path()))
+def program(name: str) -> str:
+    """The path of a program: HARNESS_PATH, then PATH. Raises BadInput when there is none."""
+    found = shutil.which(name, path=os.pathsep.join(program_path()))
     if not found:
-        raise BadInput("kubectl is not installed", fix="install it, or name its folder in HARNESS_PATH")
+        raise BadInput(f"{name} is not installed", fix="install it, or name its folder in HARNESS_PATH")
     return found
 
 
 def _kustomize(folder: Path) -> str:
-    command = [kubectl(), "kustomize", str(folder)]
+    command = [program("kubectl"), "kustomize", str(folder)]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=RENDER_WITHIN_S, check=False)
     except subprocess.TimeoutExpired:

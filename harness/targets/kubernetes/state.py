@@ -86,6 +86,16 @@ class ClusterFolder:
         return self.root / "checked.json"
 
     @property
+    def kubeconfig(self) -> Path:
+        """Of a cluster that the run made."""
+        return self.root / "kubeconfig"
+
+    @property
+    def provider_log(self) -> Path:
+        """What the provider of such a cluster said."""
+        return self.logs / "provider.log"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -18,7 +18,7 @@ from harness.ports import Endpoints, Instance, Leftovers, Report
 from harness.spec.placeholders import Secret, substitute
 from harness.spec.yaml import Located
 from harness.targets.folder import make_private
-from harness.targets.kubernetes import checks, claim, deployment, objects, pods, rights, sources, state, teardown
+from harness.targets.kubernetes import checks, claim, deployment, kind, objects, pods, rights, sources, state, teardown
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
 from harness.targets.kubernetes.deployment import Deployment
 from harness.targets.kubernetes.preflight import Finding, Intent, findings, gate_methods, preflight
@@ -60,16 +60,29 @@ class KubernetesTarget:
         something, TargetError (with the phase taken back) when a rollout or a gate fails."""
         if self._platform is None or self._on is None or self.folder.root.exists():
             raise TargetError(f"{self.folder.root} was brought up before\n  fix: roll out a release with `deploy`")
+        if self._on.provider == "kind":
+            self._make_cluster(release)
         plan = self._plan(release)
         preflight(plan.intent, report)
-        for path in (self.folder.root, self.folder.logs):
-            make_private(path)
-        state.save(self.folder, plan.state)
+        self._make_folder(plan.state)
         for service in plan.state.spec.services:
             if service.stand_in:
                 report(StandIn(service=service.name, text=service.stand_in))
         claim.claim(self.cluster, plan.state, _namespace(plan.rendered, self._on.namespace))
         deployment.first(Deployment(self.cluster, self.folder, plan.manifests), report)
+
+    def _make_folder(self, fresh: ClusterState) -> None:
+        for path in (self.folder.root, self.folder.logs):
+            make_private(path)
+        state.save(self.folder, fresh)
+
+    def _make_cluster(self, release: str) -> None:
+        """Of the run's own. That there is going to be one is on disk before it is made."""
+        assert self._platform is not None and self._on is not None
+        kind.preflight()
+        sources.rendered(self._on)  # what is wrong with the files is told before a minute goes into a cluster
+        self._make_folder(deployment.new_state(self.folder, self._platform, self._on, release))
+        self._on = kind.create(self._on, self.folder)
 
     def examine(self, release: str) -> Iterator[Finding]:
         """What `up` looks at before it touches anything; it stops there."""
@@ -90,9 +103,14 @@ class KubernetesTarget:
         assert self._platform is not None and self._on is not None
         claim.refuse_protected(self._on.namespace)
         rendered = sources.rendered(self._on)
-        kinds = [objects.key(each).kind for each in rendered]
-        fresh = deployment.new_state(self.folder, self._platform, self._on, self.cluster, release, kinds)
-        fresh = fresh.model_copy(update={"manifests_sha256": deployment.digest(rendered)})
+        fresh = deployment.new_state(self.folder, self._platform, self._on, release).model_copy(
+            update={
+                "cluster": claim.cluster_uid(self.cluster),
+                "server": self.cluster.server,
+                "kinds": tuple(sorted({objects.key(each).kind for each in rendered})),
+                "manifests_sha256": deployment.digest(rendered),
+            }
+        )
         manifests = self._prepared(fresh, rendered)
         chosen = objects.released(manifests, fresh.spec, fresh.labels, fresh.release_named(fresh.release))
         objects.by_phase(chosen, fresh.spec, fresh.labels)
@@ -209,7 +227,8 @@ class KubernetesTarget:
         except PlatformAbsent:
             return Leftovers()
         now = state.change(self.folder, status="ending")
-        if left := teardown.end(self.cluster, now):
+        made = now.on.provider == "kind"
+        if left := kind.delete(now.on, self.folder) if made else teardown.end(self.cluster, now):
             return Leftovers(objects=tuple(left))
         shutil.rmtree(self.folder.root, ignore_errors=True)
         return Leftovers(files=(str(self.folder.root),) if self.folder.root.exists() else ())
