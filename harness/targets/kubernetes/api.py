@@ -169,6 +169,23 @@ class Cluster:
             raise
         return True
 
+    def evict(self, namespace: str, pod: str, *, uid: str = "") -> bool:
+        """Asks for a pod's end as far as disruption budgets allow it: status 429 when they do not (yet); False when
+        there is no such pod."""
+        body: Manifest = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}} if uid else {},
+        }
+        try:
+            self._connection.json("POST", self.resource("v1/Pod").path(namespace, pod, "eviction"), body=body)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
     def _place(self, manifest: Manifest, named: bool = True) -> str:
         resource = self.resource(f"{manifest['apiVersion']}/{manifest['kind']}")
         about = manifest["metadata"]
