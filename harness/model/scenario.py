@@ -321,6 +321,14 @@ class ReachedAt(Frozen):
     regions: dict[str, str] = Field(default={}, description="region → URL of its own entry, for the read-back")
 
 
+class HelmChart(Frozen):
+    """A chart, rendered here by `helm template` and applied like any manifests; it makes no Helm release."""
+
+    chart: str = Field(description="the chart's folder or archive; a path from the scenario's folder")
+    values: tuple[str, ...] = Field(default=(), description="files of values; paths from the scenario's folder")
+    set: dict[str, str] = Field(default={}, description="single values, as in `global.imageTag: 1.0.0`")
+
+
 class KindCluster(Frozen):
     """A cluster that the run makes with kind, and deletes again."""
 
@@ -350,6 +358,7 @@ class OnCluster(Frozen):
     )
     kustomize: str = Field(default="", description="a Kustomize folder; a path from the scenario's folder")
     manifests: str = Field(default="", description="a file or folder of plain manifests, instead of `kustomize`")
+    helm: HelmChart | None = Field(default=None, description="a Helm chart, instead of `kustomize`")
     endpoints: ReachedAt = Field(description="how the platform is reached from here")
     agent_image: str = Field(
         default="", description="an image with Python, for the pods by which faults act on nodes; empty: no such fault"
@@ -360,8 +369,8 @@ class OnCluster(Frozen):
 
     @model_validator(mode="after")
     def _one_source(self) -> OnCluster:
-        if bool(self.kustomize) == bool(self.manifests):
-            raise ValueError("needs one of kustomize and manifests")
+        if [bool(self.kustomize), bool(self.manifests), self.helm is not None].count(True) != 1:
+            raise ValueError("needs one of kustomize, manifests and helm")
         return self
 
     @model_validator(mode="after")

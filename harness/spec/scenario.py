@@ -82,6 +82,10 @@ def _cluster(given: OnCluster | None, there: Callable[[tuple[str | int, ...], st
         config = str(there((*at, "kind", "config"), kind.config)) if kind.config else ""
         archives = tuple(str(there((*at, "kind", "archives", i), name)) for i, name in enumerate(kind.archives))
         changes["kind"] = kind.model_copy(update={"config": config, "archives": archives})
+    if (helm := given.helm) is not None:
+        chart = str(there((*at, "helm", "chart"), helm.chart))
+        values = tuple(str(there((*at, "helm", "values", i), name)) for i, name in enumerate(helm.values))
+        changes["helm"] = helm.model_copy(update={"chart": chart, "values": values})
     return given.model_copy(update=changes)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.errors import BadInput, TargetError
+from harness.model.scenario import OnCluster
 from harness.spec.platform import load_platform
 from harness.targets.kubernetes import objects, rights, sources
 from harness.targets.kubernetes.api import Resource
@@ -233,6 +234,39 @@ def test_what_is_no_object(text: str) -> None:
 def test_lists_are_taken_apart() -> None:
     text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}}\n---\n"
     assert [each["metadata"]["name"] for each in sources.parse(text, "x.yaml")] == ["a"]
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for kubectl and helm that print how they were called, as an object."""
+    for name in ("kubectl", "helm"):
+        file = tmp_path / name
+        file.write_text('#!/bin/sh\n[ -z "$REFUSE" ] || { echo "no such folder" >&2; exit 1; }\n'
+                        'echo "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \'$*\'}"\n')  # fmt: skip
+        file.chmod(0o755)
+    monkeypatch.setattr(sources, "program_path", lambda: (str(tmp_path), "/bin"))
+    return tmp_path
+
+
+def on(**given: Any) -> OnCluster:
+    return OnCluster.model_validate({"context": "c", "namespace": "n", "endpoints": {"edge": "http://e"}, **given})
+
+
+def test_kustomize_and_helm_are_called_as_documented(programs: Path) -> None:
+    (kustomized,) = sources.rendered(on(kustomize="/k"))
+    assert kustomized["metadata"]["name"] == "kustomize /k"
+    (charted,) = sources.rendered(on(helm={"chart": "/c", "values": ["/v.yaml"], "set": {"a.b": "1.0"}}))
+    told = "template n /c --namespace=n --values=/v.yaml --set-string=a.b=1.0 --include-crds --no-hooks"
+    assert charted["metadata"]["name"] == told
+
+
+def test_what_they_say_is_told(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFUSE", "yes")
+    with pytest.raises(BadInput, match="/k: no such folder"):
+        sources.rendered(on(kustomize="/k"))
+    (programs / "kubectl").unlink()
+    with pytest.raises(BadInput, match="kubectl is not installed"):
+        sources.rendered(on(kustomize="/k"))
 
 
 # -- rights

@@ -67,7 +67,7 @@ def test_paths_become_absolute(tmp_path: Path) -> None:
         ("\n      context: ''", "context"),
         ("\n      namespace: Not Valid", "namespace"),
         ("\n      provider: cloud", "provider"),
-        (" {context: c, namespace: n, endpoints: {edge: 'http://e'}}", "one of kustomize and manifests"),
+        (" {context: c, namespace: n, endpoints: {edge: 'http://e'}}", "one of kustomize, manifests and helm"),
         (" {context: c, namespace: n, manifests: a, kustomize: b, endpoints: {edge: 'http://e'}}", "one of kustomize"),
         (" {context: c, namespace: n, manifests: none.yaml, endpoints: {edge: 'http://e'}}", "none.yaml does not exist"),
         (" {context: c, namespace: n, manifests: a, endpoints: {edge: 'edge.http'}}", "edge"),

@@ -1,4 +1,4 @@
-"""From what a scenario names to the objects that are applied: a Kustomize folder, or plain manifests."""
+"""From what a scenario names to the objects that are applied: a Kustomize folder, a Helm chart, or plain manifests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput
-from harness.model.scenario import OnCluster
+from harness.model.scenario import HelmChart, OnCluster
 from harness.targets.kubernetes.api import Manifest
 from harness.targets.render import program_path
 
@@ -20,7 +20,9 @@ SUFFIXES = (".yaml", ".yml", ".json")
 def rendered(on: OnCluster) -> tuple[Manifest, ...]:
     """All objects, lists taken apart, in the order in which they stand. Raises BadInput."""
     if on.kustomize:
-        return parse(_kustomize(Path(on.kustomize)), on.kustomize)
+        return parse(_kustomize(on.kustomize), on.kustomize)
+    if on.helm:
+        return parse(_helm(on.helm, on.namespace), on.helm.chart)
     path = Path(on.manifests)
     files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES) if path.is_dir() else [path]
     found = tuple(each for file in files for each in parse(file.read_text(), str(file)))
@@ -37,14 +39,25 @@ def program(name: str) -> str:
     return found
 
 
-def _kustomize(folder: Path) -> str:
-    command = [program("kubectl"), "kustomize", str(folder)]
+def _kustomize(folder: str) -> str:
+    return _said([program("kubectl"), "kustomize", folder], folder)
+
+
+def _helm(chart: HelmChart, namespace: str) -> str:
+    values = [f"--values={file}" for file in chart.values]
+    single = [f"--set-string={key}={value}" for key, value in chart.set.items()]
+    command = [program("helm"), "template", namespace, chart.chart, f"--namespace={namespace}", *values, *single]
+    return _said([*command, "--include-crds", "--no-hooks"], chart.chart)
+
+
+def _said(command: list[str], source: str) -> str:
+    what = " ".join([Path(command[0]).name, command[1]])
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=RENDER_WITHIN_S, check=False)
     except subprocess.TimeoutExpired:
-        raise BadInput(f"kubectl kustomize took more than {RENDER_WITHIN_S:g} s", file=folder) from None
+        raise BadInput(f"{what} took more than {RENDER_WITHIN_S:g} s", file=source) from None
     if ran.returncode:
-        raise BadInput(ran.stderr.strip()[-500:], file=folder, fix=f"`kubectl kustomize {folder}` tells the same")
+        raise BadInput(ran.stderr.strip()[-500:], file=source, fix=f"`{what} …` tells the same")
     return ran.stdout
 
 
