@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from harness.errors import BadInput
+from harness.targets.kubernetes import streams
 from harness.targets.kubernetes.connection import APPLY, MERGE, TIMEOUT_S, ApiError, Connection, Manifest, opened
 from harness.targets.probe import Answer
 
@@ -85,7 +86,7 @@ class Cluster:
         """Where a kind is served; ApiError with status 404 when it is not."""
         api_version, _, name = kind.rpartition("/")
         with self._lock:
-            if api_version not in self._resources:
+            if name not in self._resources.get(api_version, {}):  # it may be served by now
                 self._resources[api_version] = self._discover(api_version)
             found = self._resources[api_version].get(name)
         if found is None:
@@ -213,44 +214,13 @@ class Cluster:
 
     def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str], timeout_s: float = TIMEOUT_S) -> Ran:
         """Runs a command in a container to its end, without a shell and without input."""
-        from kubernetes.client.exceptions import ApiException
-        from kubernetes.stream.ws_client import ERROR_CHANNEL, WSClient
-
-        query = [("container", container), ("stdout", "true"), ("stderr", "true")]
-        query += [("command", word) for word in argv]
-        path = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(pod)}/exec?{urlencode(query)}"
-        address = self.server.replace("http", "ws", 1) + path  # http → ws, https → wss
-        what = f"{argv[0]} in {pod}/{container}"
-        try:
-            client = WSClient(self._connection.configuration, address, self._connection.authorization(), capture_all=True)
-            try:
-                client.run_forever(timeout=timeout_s)
-                ended = not client.is_open()
-                said, output = client.read_channel(ERROR_CHANNEL), client.read_all()
-            finally:
-                client.close()
-        except (ApiException, OSError, ValueError) as error:
-            raise ApiError(f"{what}: {error}") from None
-        except Exception as error:  # noqa: BLE001 — the websocket library's own errors have no common base with these
-            raise ApiError(f"{what}: {type(error).__name__}: {error}") from None
-        if not ended or not said:
-            raise ApiError(f"{what}: did not end within {timeout_s:g} s, or the connection was lost")
-        return Ran(_exit_code(json.loads(said)), output)
+        path = self.resource("v1/Pod").path(namespace, pod, "exec")
+        return Ran(*streams.run(self._connection, path, container, argv, timeout_s))
 
     def forward(self, namespace: str, pod: str, port: int) -> socket.socket:
         """A connection to a pod's port, through the API server."""
-        from kubernetes.client.exceptions import ApiException
-        from kubernetes.stream.ws_client import portforward_call
-
-        path = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(pod)}/portforward"
-        query = [("ports", str(port))]
-        try:
-            made = portforward_call(
-                self._connection.configuration, "GET", self.server + path, query_params=query, headers=self._connection.authorization()
-            )
-        except (ApiException, OSError, ValueError) as error:
-            raise ApiError(f"{pod}:{port} cannot be forwarded: {getattr(error, 'reason', None) or error}") from None
-        return made.socket(port)  # type: ignore[no-any-return]
+        path = self.resource("v1/Pod").path(namespace, pod, "portforward")
+        return streams.connect(self._connection, path, port, TIMEOUT_S)
 
     def logs(
         self, namespace: str, pod: str, container: str, previous: bool = False, limit_bytes: int = 4 * 1024 * 1024
@@ -301,13 +271,3 @@ def _is_status(answer: Answer) -> bool:
     except ValueError:
         return False
     return isinstance(said, dict) and said.get("kind") == "Status" and said.get("apiVersion") == "v1"
-
-
-def _exit_code(status: Manifest) -> int:
-    """Of the Status that ends an exec. Raises ApiError when the command was not run."""
-    if status.get("status") == "Success":
-        return 0
-    for cause in (status.get("details") or {}).get("causes") or []:
-        if cause.get("reason") == "ExitCode":
-            return int(cause["message"])
-    raise ApiError(str(status.get("message") or status))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import ssl
+import tempfile
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from harness.errors import BadInput, TargetError
 from harness.targets.probe import Answer
 
-TIMEOUT_S, CONNECT_S = 30.0, 5.0
+TIMEOUT_S, CONNECT_S, POOLED = 30.0, 5.0, 16
 MERGE, JSON, APPLY = "application/merge-patch+json", "application/json", "application/apply-patch+yaml"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -31,9 +33,17 @@ class Connection:
     Nothing is tried again but a GET that did not get through.
     """
 
-    def __init__(self, context: str, configuration: Any, pool: Any) -> None:
-        self.context, self.server, self.configuration = context, str(configuration.host), configuration
-        self._pool = pool
+    def __init__(self, context: str, configuration: Any, tls: ssl.SSLContext) -> None:
+        import urllib3
+
+        self.context, self.server = context, str(configuration.host)
+        self._configuration, self._tls = configuration, tls
+        named = {"server_hostname": configuration.tls_server_name} if configuration.tls_server_name else {}
+        options: dict[str, Any] = {"ssl_context": tls, "maxsize": POOLED, **named}
+        if configuration.proxy:
+            self._pool: Any = urllib3.ProxyManager(configuration.proxy, **options)
+        else:
+            self._pool = urllib3.PoolManager(**options)
 
     def json(
         self,
@@ -78,8 +88,35 @@ class Connection:
         seen = {name.lower(): value for name, value in answer.headers.items()}
         return Answer(answer.status, seen, answer.data.decode(errors="replace"))
 
+    def websocket(self, path: str, protocol: str, timeout_s: float) -> Any:
+        """An open WebSocket at a path, with one subprotocol of Kubernetes'."""
+        import websocket
+
+        address = urlsplit(self.server)
+        name = self._configuration.tls_server_name or address.hostname
+        made = websocket.WebSocket(sslopt={"context": self._tls, "server_hostname": name})
+        via = urlsplit(self._configuration.proxy or "")
+        options = {"http_proxy_host": via.hostname, "http_proxy_port": via.port} if via.hostname else {}
+        headers = [f"{key}: {value}" for key, value in self.authorization().items()]
+        try:
+            made.connect(
+                self.server.replace("http", "ws", 1) + path,  # http → ws, https → wss
+                header=headers,
+                subprotocols=[protocol],
+                timeout=timeout_s,
+                suppress_origin=True,
+                **options,
+            )
+        except websocket.WebSocketBadStatusException as error:
+            body = (error.resp_body or b"").decode(errors="replace")
+            answer = Answer(error.status_code, {"content-type": JSON}, body)
+            raise self.refusal("GET", path, answer) from None
+        except (websocket.WebSocketException, OSError) as error:
+            raise ApiError(f"{self.server} of context {self.context!r}: {path.split('?')[0]}: {error}") from None
+        return made
+
     def authorization(self) -> dict[str, str]:
-        token = self.configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        token = self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         return {"authorization": str(token)} if token else {}
 
     def refusal(self, method: str, path: str, answer: Answer) -> ApiError:
@@ -111,22 +148,30 @@ def opened(kubeconfig: str, context: str) -> Connection:
     """
     from kubernetes import config
     from kubernetes.client import Configuration
-    from kubernetes.client.rest import RESTClientObject
 
     if not context:
         raise BadInput("no context is named", fix="name one: the current context of a kubeconfig is never taken")
     chosen = Configuration()
-    try:
-        config.load_kube_config(kubeconfig or None, context, chosen, persist_config=False)
-    except (config.ConfigException, OSError, KeyError, ValueError) as error:
-        file = kubeconfig or "the default kubeconfig"
-        raise BadInput(
-            f"{file} gives no context {context!r} that can be used: {error}", fix="`kubectl config get-contexts`"
-        ) from None
+    # The loader writes keys to files: they are read from there, and gone before anything can be killed.
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        try:
+            config.load_kube_config(kubeconfig or None, context, chosen, persist_config=False, temp_file_path=folder)
+            _check_tls(context, chosen)
+            tls = ssl.create_default_context(cafile=chosen.ssl_ca_cert)
+            if chosen.cert_file:
+                tls.load_cert_chain(chosen.cert_file, chosen.key_file)
+        except (config.ConfigException, OSError, KeyError, ValueError) as error:
+            raise BadInput(
+                f"{kubeconfig or 'the default kubeconfig'} gives no context {context!r} that can be used: {error}",
+                fix="`kubectl config get-contexts`",
+            ) from None
+    return Connection(context, chosen, tls)
+
+
+def _check_tls(context: str, chosen: Any) -> None:
     address = urlsplit(chosen.host)
     if not chosen.verify_ssl or (address.scheme != "https" and address.hostname not in LOOPBACK):
         raise BadInput(
             f"context {context!r} talks to {chosen.host} without verified TLS",
             fix="give the kubeconfig a certificate-authority, without insecure-skip-tls-verify",
         )
-    return Connection(context, chosen, RESTClientObject(chosen).pool_manager)

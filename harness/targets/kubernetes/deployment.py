@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.errors import TargetError
@@ -66,12 +66,30 @@ def first(made: Deployment, report: Report) -> None:
     begun = time.monotonic()
     now = made.state()
     groups = made.phases(now.release)
-    for each in groups[""]:
-        made.cluster.apply(each)
     _remember(made.folder, "", groups[""])
+    definitions = [each for each in groups[""] if each["kind"] == objects.DEFINITION]
+    for each in definitions:
+        made.cluster.apply(each)
+    _wait_until_served(made.cluster, objects.defined(definitions), now.on.rollout_within)
+    for each in groups[""]:
+        if each not in definitions:
+            made.cluster.apply(each)
     for phase in now.spec.phases:
         roll_out(made, phase, groups[phase.name], report)
     finish(made, begun, report)
+
+
+def _wait_until_served(cluster: Cluster, kinds: Iterable[str], within_s: float) -> None:
+    deadline = time.monotonic() + within_s
+    for kind in kinds:
+        while True:
+            try:
+                cluster.resource(kind)
+                break
+            except ApiError as error:
+                if error.status != 404 or time.monotonic() > deadline:
+                    raise
+                time.sleep(EVERY_S)
 
 
 def replace(made: Deployment, release: str, report: Report) -> None:

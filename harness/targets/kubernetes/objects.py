@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import BadInput
 from harness.model.platform import PlatformSpec, PodLabels, Release
-from harness.targets.kubernetes.api import Manifest
+from harness.targets.kubernetes.api import Manifest, Resource
 
 RUN = "sophia-harness/run"  # on every object that a run makes; its value is the platform's id
 TEMPLATES = {
@@ -21,6 +21,7 @@ TEMPLATES = {
     "Job": ("spec", "template"),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
+DEFINITION = "CustomResourceDefinition"
 ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 
 
@@ -167,6 +168,19 @@ def _same_counts(spec: PlatformSpec, counts: Mapping[tuple[str, str], int | None
             "the manifests and the platform file do not agree on the instances: " + "; ".join(wrong),
             fix="the same services, regions and counts in both (labels: see spec.kubernetes of the platform file)",
         )
+
+
+def defined(manifests: Iterable[Manifest]) -> dict[str, Resource]:
+    """apiVersion/Kind → where it will be served, of the kinds that CustomResourceDefinitions among the objects make."""
+    found = {}
+    for each in manifests:
+        if each["kind"] == DEFINITION:
+            spec = each["spec"]
+            names, group = spec["names"], spec["group"]
+            for version in spec["versions"]:
+                resource = Resource(group, version["name"], names["plural"], spec["scope"] == "Namespaced")
+                found[f"{group}/{version['name']}/{names['kind']}"] = resource
+    return found
 
 
 def references(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -61,7 +61,7 @@ def findings(intent: Intent) -> Iterator[Finding]:
     """All looks, one after another; what one of them needs and may not see makes that one unknown."""
     yield Finding(f"the cluster answers ({intent.cluster.version()})", 1)
     kinds = sorted({key(each).kind for each in intent.manifests})
-    served = rights.by_kind(intent.cluster, kinds)
+    served = {**objects.defined(intent.manifests), **rights.by_kind(intent.cluster, kinds)}
     yield Finding(
         "API versions are served",
         len(kinds),

@@ -19,7 +19,7 @@ from harness.spec.placeholders import Secret, substitute
 from harness.spec.yaml import Located
 from harness.targets.folder import make_private
 from harness.targets.kubernetes import checks, claim, deployment, kind, objects, pods, rights, sources, state, teardown
-from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
+from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
 from harness.targets.kubernetes.deployment import Deployment
 from harness.targets.kubernetes.preflight import Finding, Intent, findings, gate_methods, preflight
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
@@ -91,7 +91,7 @@ class KubernetesTarget:
     def roles(self, capabilities: Iterable[str]) -> list[dict[str, object]]:
         """The Role and ClusterRole that a run needs, faults that use these capabilities included."""
         plan = self._plan("")
-        served = rights.by_kind(self.cluster, plan.state.kinds)
+        served = self._served(plan.rendered)
         makes_namespace = claim.namespace(self.cluster, plan.intent.namespace) is None
         asked = set(rights.needed(served.values(), gate_methods(plan.state.spec), makes_namespace))
         for each in capabilities:
@@ -129,9 +129,14 @@ class KubernetesTarget:
         deployment.replace(Deployment(self.cluster, self.folder, manifests), release, report)
 
     def _prepared(self, now: ClusterState, rendered: Sequence[Manifest]) -> list[Manifest]:
-        served = rights.by_kind(self.cluster, {objects.key(each).kind for each in rendered})
+        served = self._served(rendered)
         namespaced = {kind: resource.namespaced for kind, resource in served.items()}
         return objects.prepared(rendered, now.id, now.on.namespace, namespaced, claim.generated_names(now))
+
+    def _served(self, rendered: Sequence[Manifest]) -> dict[str, Resource]:
+        """Where the objects' kinds are served, or will be."""
+        kinds = {objects.key(each).kind for each in rendered}
+        return {**objects.defined(rendered), **rights.by_kind(self.cluster, kinds)}
 
     # -- looking
 
