@@ -20,9 +20,10 @@ SERVED = {
     "apps/v1": ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"],
     "coordination.k8s.io/v1": ["Lease"],
     "storage.k8s.io/v1": ["StorageClass"],
+    "rbac.authorization.k8s.io/v1": ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"],
     "discovery.k8s.io/v1": ["EndpointSlice"],
 }  # fmt: skip
-WHOLE = ("Namespace", "Node", "PersistentVolume", "StorageClass")
+WHOLE = ("Namespace", "Node", "PersistentVolume", "StorageClass", "ClusterRole", "ClusterRoleBinding")
 Where = tuple[str, str, str]  # kind, namespace, name
 
 

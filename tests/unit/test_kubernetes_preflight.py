@@ -288,3 +288,17 @@ def test_roles_have_exactly_the_rights() -> None:
         (each.group, f"{each.resource}/{each.subresource}".rstrip("/"), each.verb) for each in wanted
     }
     assert {rule["apiGroups"][0] for rule in wide["rules"]} == {""}
+
+
+def test_what_a_role_of_the_manifests_gives_must_be_ours_to_give(cluster: FakeCluster) -> None:
+    rule = {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["watch"]}
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "r", "namespace": "small"},
+        "rules": [rule],
+    }
+    assert rights.granted([role]) == [rights.Right("", "pods", "watch", "exec")]
+    assert wrong(looked(cluster, [*manifests(), role])) == {}
+    cluster.forbidden.add(("watch", "pods"))
+    assert wrong(looked(cluster, [*manifests(), role])) == {"we have the rights": ("watch pods/exec",)}

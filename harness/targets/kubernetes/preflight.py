@@ -11,7 +11,7 @@ from harness.model.events import CheckDone
 from harness.model.platform import PlatformSpec
 from harness.ports import Report
 from harness.targets.kubernetes import claim, objects, rights
-from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
+from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
 from harness.targets.kubernetes.checks import hard_coded, node_troubles, placeholder_secrets
 from harness.targets.kubernetes.objects import RUN, key
 
@@ -88,8 +88,8 @@ def findings(intent: Intent) -> Iterator[Finding]:
     )
 
 
-def _rights(intent: Intent, served: Mapping[str, rights.Resource], makes_namespace: bool) -> Finding:
-    asked = rights.needed(served.values(), gate_methods(intent.spec), makes_namespace)
+def _rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: bool) -> Finding:
+    asked = all_rights(intent, served, makes_namespace)
     denied = rights.denied(intent.cluster, intent.namespace, asked)
     return Finding(
         "we have the rights",
@@ -97,6 +97,12 @@ def _rights(intent: Intent, served: Mapping[str, rights.Resource], makes_namespa
         tuple(str(each) for each in denied if each.needed),
         fix="`harness rbac SCENARIO` writes the Role that is needed",
     )
+
+
+def all_rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: bool) -> list[rights.Right]:
+    """What the run needs, and what the Roles that it applies give."""
+    asked = rights.needed(served.values(), gate_methods(intent.spec), makes_namespace)
+    return sorted({*asked, *rights.granted(intent.manifests)})
 
 
 def gate_methods(spec: PlatformSpec) -> set[str]:

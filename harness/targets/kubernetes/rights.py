@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from harness.targets.kubernetes.api import ApiError, Cluster, Resource
+from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
 
 THREADS = 8
 # OPTIONS has no verb in RBAC: a gate that asks so needs the empty one.
@@ -55,6 +55,24 @@ def needed(kinds: Iterable[Resource], methods: Iterable[str], makes_namespace: b
     found.add(Right("storage.k8s.io", "storageclasses", "list", namespaced=False, needed=False))
     found |= {Right("", plural, "get") for plural in ("secrets", "configmaps")}
     return sorted(found)
+
+
+def granted(manifests: Iterable[Manifest]) -> list[Right]:
+    """What Roles among the objects give: nobody may give a right that he has not."""
+    return [
+        Right(group, *_split(resource, verb), namespaced=each["kind"] == "Role")
+        for each in manifests
+        if each["kind"] in ("Role", "ClusterRole")
+        for rule in each.get("rules") or []
+        for group in rule.get("apiGroups") or []
+        for resource in rule.get("resources") or []
+        for verb in rule["verbs"]
+    ]
+
+
+def _split(resource: str, verb: str) -> tuple[str, str, str]:
+    name, _, subresource = resource.partition("/")
+    return name, verb, subresource
 
 
 # What faults need beyond that, by the capability of the target that they use.

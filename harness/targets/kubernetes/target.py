@@ -21,7 +21,7 @@ from harness.targets.folder import make_private
 from harness.targets.kubernetes import checks, claim, deployment, kind, objects, pods, rights, sources, state, teardown
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
 from harness.targets.kubernetes.deployment import Deployment
-from harness.targets.kubernetes.preflight import Finding, Intent, findings, gate_methods, preflight
+from harness.targets.kubernetes.preflight import Finding, Intent, all_rights, findings, preflight
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 
 
@@ -93,7 +93,7 @@ class KubernetesTarget:
         plan = self._plan("")
         served = self._served(plan.rendered)
         makes_namespace = claim.namespace(self.cluster, plan.intent.namespace) is None
-        asked = set(rights.needed(served.values(), gate_methods(plan.state.spec), makes_namespace))
+        asked = {*all_rights(plan.intent, served, makes_namespace)}
         for each in capabilities:
             asked |= set(rights.FOR_CAPABILITY.get(each, ()))
         return rights.roles(sorted(asked), "sophia-harness", plan.intent.namespace)

@@ -6,7 +6,7 @@ import json
 import signal
 from pathlib import Path
 
-from tests.e2e.kind.bed import everything, kubectl
+from tests.e2e.kind.bed import KUBECONFIG, everything, kubectl
 from tests.e2e.local.support import ROOT, Harness
 
 SCENARIO = ROOT / "scenarios" / "certify-bare.yaml"
@@ -47,3 +47,51 @@ def test_two_runs_never_meet(harness: Harness) -> None:
     down = harness("down").finish(240)
     assert down.code == 0, down.errors[-3000:]
     assert not Path(harness.tmp / "state").exists() or not list((harness.tmp / "state").glob("*/cluster.json"))
+
+
+def test_the_role_that_we_write_suffices_and_less_is_refused(harness: Harness, tmp_path: Path) -> None:
+    kubectl("create", "namespace", "sophia")
+    kubectl("create", "serviceaccount", "certifier", "-n", "default")
+    try:
+        before = everything()
+        written = harness("rbac", str(SCENARIO)).finish(60)
+        assert written.code == 0, written.errors
+        (tmp_path / "roles.yaml").write_text(written.output)
+        kubectl("apply", "-f", str(tmp_path / "roles.yaml"))
+        who = "--serviceaccount=default:certifier"
+        kubectl("create", "rolebinding", "certifier", "-n", "sophia", "--role=sophia-harness", who)
+        kubectl("create", "clusterrolebinding", "certifier", "--clusterrole=sophia-harness", who)
+        mine = {"KUBECONFIG": str(as_certifier(tmp_path))}
+        up = harness("up", str(SCENARIO), **mine).finish(300)
+        assert up.code == 0, up.errors[-3000:]
+        down = harness("down", **mine).finish(240)
+        assert down.code == 0, down.errors[-3000:]
+        kubectl("delete", "clusterrolebinding", "certifier")
+        kubectl("delete", "clusterrole", "sophia-harness")
+        assert everything() == before
+        kubectl("delete", "rolebinding", "certifier", "-n", "sophia")
+        refused = harness("up", str(SCENARIO), **mine).finish(120)
+        assert refused.code == 21
+        assert "nothing was touched" in refused.errors
+        assert everything() == before
+    finally:
+        for words in (
+            ("namespace", "sophia"),
+            ("serviceaccount", "certifier", "-n", "default"),
+            ("clusterrolebinding", "certifier"),
+            ("clusterrole", "sophia-harness"),
+        ):
+            kubectl("delete", "--ignore-not-found", *words)
+
+
+def as_certifier(tmp_path: Path) -> Path:
+    """The bed's kubeconfig with the service account's token instead of the administrator's key."""
+    import yaml
+
+    config = yaml.safe_load(KUBECONFIG.read_text())
+    config["users"] = [{"name": "certifier", "user": {"token": kubectl("create", "token", "certifier").strip()}}]
+    for context in config["contexts"]:
+        context["context"]["user"] = "certifier"
+    file = tmp_path / "certifier.kubeconfig"
+    file.write_text(yaml.safe_dump(config))
+    return file
