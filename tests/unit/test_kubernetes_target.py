@@ -15,7 +15,7 @@ import pytest
 from harness.errors import BadInput, TargetError
 from harness.model.events import AnyEvent
 from harness.model.scenario import OnCluster
-from harness.ports import Artifacts, Logs, Target
+from harness.ports import Artifacts, Logs, Releases, Target
 from harness.spec.platform import load_platform
 from harness.targets import kubernetes as kind
 from harness.targets.kubernetes.claim import LEASE, LEASE_KIND
@@ -95,7 +95,7 @@ def names(events: list[AnyEvent]) -> list[str]:
 
 
 def test_is_a_target_with_its_capabilities(made: Made) -> None:
-    for protocol in (Target, Artifacts, Logs):
+    for protocol in (Target, Artifacts, Logs, Releases):
         assert isinstance(made.target, protocol)
 
 
@@ -199,6 +199,36 @@ def test_another_release_takes_over_and_a_bad_one_is_taken_back(made: Made) -> N
     assert made.target.state().status == "up"
     with pytest.raises(BadInput, match="no release"):
         made.target.deploy("none", made.events.append)
+
+
+def test_canaries_come_and_go_beside_the_serving_pods(made: Made) -> None:
+    made.up()
+    serving = [each.name for each in made.target.instances("app")]
+    added = made.target.add_instances("app", "east", 2, "2", made.events.append)
+    assert [each.name for each in added] == ["app-east-canary-x0", "app-east-canary-x1"]
+    assert [each.release for each in added] == ["2", "2"]
+    east = [each.name for each in made.target.instances("app", "east")]
+    assert east == [*serving[:2], *(each.name for each in added)]
+    stable = made.cluster.read("apps/v1/Deployment", "small", "app-east")
+    assert stable
+    assert stable["spec"]["replicas"] == 2
+    for _ in range(2):
+        made.target.remove_instances(added)
+    assert [each.name for each in made.target.instances("app")] == serving
+    assert made.target.ready() == []
+
+
+def test_a_canary_that_does_not_start_leaves_nothing(made: Made) -> None:
+    made.up()
+    serving = [each.name for each in made.target.instances()]
+    made.cluster.broken.add("small.local/app:1")
+    with pytest.raises(TargetError, match="ImagePullBackOff"):
+        made.target.add_instances("app", "west", 1, "2", made.events.append)
+    assert [each.name for each in made.target.instances()] == serving
+    with pytest.raises(BadInput, match="no releases"):
+        made.target.add_instances("base", "east", 1, "2", made.events.append)
+    with pytest.raises(BadInput, match="not in region"):
+        made.target.add_instances("app", "north", 1, "2", made.events.append)
 
 
 def test_checks_tell_what_is_right_and_what_is_not(made: Made) -> None:

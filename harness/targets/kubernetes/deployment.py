@@ -66,7 +66,7 @@ def first(made: Deployment, report: Report) -> None:
     begun = time.monotonic()
     now = made.state()
     groups = made.phases(now.release)
-    _remember(made.folder, "", groups[""])
+    remember(made.folder, "", groups[""])
     definitions = [each for each in groups[""] if each["kind"] == objects.DEFINITION]
     for each in definitions:
         made.cluster.apply(each)
@@ -113,7 +113,7 @@ def roll_out(made: Deployment, phase: Phase, manifests: Sequence[Manifest], repo
     claims = _claims(made.cluster, now)
     try:
         for batch in _batches(phase, manifests, now):
-            _remember(made.folder, phase.name, batch)
+            remember(made.folder, phase.name, batch)
             for each in batch:
                 made.cluster.apply(each)
             wait_for_rollout(made.cluster, now, batch)
@@ -203,11 +203,18 @@ def _troubles(cluster: Cluster, now: ClusterState) -> list[tuple[str, bool]]:
 # -- back
 
 
-def _remember(folder: ClusterFolder, phase: str, manifests: Sequence[Manifest]) -> None:
+def remember(folder: ClusterFolder, phase: str, manifests: Sequence[Manifest]) -> None:
     """Written before it is applied: what may be on the cluster is known."""
     applied = state.read_applied(folder)
     applied[phase] = {**applied.get(phase, {}), **{str(key(each)): each for each in manifests}}
     state.save_applied(folder, applied)
+
+
+def forget(folder: ClusterFolder, phase: str, names: Sequence[str]) -> None:
+    """Objects of these names are not there any more."""
+    applied = state.read_applied(folder)
+    kept = {name: each for name, each in applied.get(phase, {}).items() if each["metadata"]["name"] not in names}
+    state.save_applied(folder, {**applied, phase: kept})
 
 
 def _claims(cluster: Cluster, now: ClusterState) -> set[str]:

@@ -19,6 +19,7 @@ from harness.targets.kubernetes.state import ClusterState
 from harness.targets.probe import Answer, Send, send_direct, target_of
 
 INDEX = "apps.kubernetes.io/pod-index"  # a StatefulSet's pods carry it
+TRACK = "sophia-harness/track"  # on canaries: the name of their workload
 WORKLOADS = tuple(f"apps/v1/{kind}" for kind in ROLLED_OUT)
 
 
@@ -56,7 +57,7 @@ def instances(state: ClusterState, pods: Sequence[Manifest], folder: Path) -> li
     found = []
     for service, region in sorted(groups, key=lambda place: (order[place[0]], _region_order(state, place[1]))):
         declared = state.service(service)
-        aged = sorted(groups[service, region], key=lambda pod: (_index(pod), _age(pod)))
+        aged = sorted(groups[service, region], key=lambda pod: (_is_canary(pod), _index(pod), _age(pod)))
         for number, pod in enumerate(aged):
             told = pod["metadata"]["labels"]
             found.append(
@@ -72,6 +73,10 @@ def instances(state: ClusterState, pods: Sequence[Manifest], folder: Path) -> li
                 )
             )
     return found
+
+
+def _is_canary(pod: Manifest) -> bool:
+    return TRACK in (pod["metadata"].get("labels") or {})
 
 
 def _region_order(state: ClusterState, region: str) -> int:
@@ -106,7 +111,8 @@ def unready(cluster: Cluster, state: ClusterState) -> list[str]:
         for workload in cluster.list(kind, state.on.namespace, {RUN: state.id}):
             wanted = desired(workload)
             selector = workload["spec"]["selector"].get("matchLabels") or {}
-            have = sum(selector.items() <= (pod["metadata"].get("labels") or {}).items() for pod in pods)
+            mine = [pod for pod in pods if TRACK in selector or not _is_canary(pod)]
+            have = sum(selector.items() <= (pod["metadata"].get("labels") or {}).items() for pod in mine)
             if have < wanted:
                 found.append(f"{key(workload)}: {wanted - have} of {wanted} pods are missing")
     return found

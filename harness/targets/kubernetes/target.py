@@ -18,7 +18,7 @@ from harness.ports import Endpoints, Instance, Leftovers, Report
 from harness.spec.placeholders import Secret, substitute
 from harness.spec.yaml import Located
 from harness.targets.folder import make_private
-from harness.targets.kubernetes import checks, claim, deployment, kind, objects, pods, rights, sources, state, teardown
+from harness.targets.kubernetes import canary, checks, claim, deployment, kind, objects, pods, rights, sources, state, teardown
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
 from harness.targets.kubernetes.deployment import Deployment
 from harness.targets.kubernetes.preflight import Finding, Intent, all_rights, findings, preflight
@@ -122,11 +122,23 @@ class KubernetesTarget:
 
         Raises BadInput for an unknown release, TargetError (with the phase taken back) when something fails.
         """
+        self.state().release_named(release)
+        deployment.replace(self._made(), release, report)
+
+    def add_instances(self, service: str, region: str, count: int, release: str, report: Report) -> Sequence[Instance]:
+        """Canaries: pods of a release beside the serving ones; returns when they are ready. Services send them their
+        part of the traffic at once; another share is an actuator's business."""
+        return canary.add(self._made(), service, region, count, release)
+
+    def remove_instances(self, instances: Sequence[Instance]) -> None:
+        """Ends canaries for good; ones that are gone already are no error."""
+        canary.remove(self._made(), instances)
+
+    def _made(self) -> Deployment:
+        """What is there, for changing it: on the cluster that it was brought up on, or not at all."""
         now = self.state()
-        now.release_named(release)
         teardown.same_cluster(self.cluster, now)
-        manifests = self._prepared(now, sources.rendered(now.on))
-        deployment.replace(Deployment(self.cluster, self.folder, manifests), release, report)
+        return Deployment(self.cluster, self.folder, self._prepared(now, sources.rendered(now.on)))
 
     def _prepared(self, now: ClusterState, rendered: Sequence[Manifest]) -> list[Manifest]:
         served = self._served(rendered)

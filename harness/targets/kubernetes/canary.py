@@ -1,0 +1,113 @@
+"""Canaries: pods of another release beside the serving ones, in a workload of their own that Services select too."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+
+from harness.errors import BadInput, TargetError
+from harness.ports import Instance
+from harness.targets.kubernetes import deployment, objects, pods, state
+from harness.targets.kubernetes.api import Manifest
+from harness.targets.kubernetes.deployment import Deployment
+from harness.targets.kubernetes.objects import RUN
+from harness.targets.kubernetes.pods import TRACK
+
+GROUP = "canary"  # the phase under which they are remembered as applied; a phase has no such name
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+KIND = "apps/v1/Deployment"
+
+
+def add(made: Deployment, service: str, region: str, count: int, release: str) -> list[Instance]:
+    """Applies a workload of `count` pods and returns them when they are ready. Raises BadInput for unknown names,
+    TargetError (nothing of them left) when they do not become ready."""
+    now = made.state()
+    declared = now.service(service)
+    now.release_named(release)
+    if not declared.released:
+        raise BadInput(f"service {service!r} has no releases", fix="set `released: true` in the platform file")
+    if region not in declared.instances:
+        fix = f"it is in {', '.join(declared.instances)}"
+        raise BadInput(f"service {service!r} is not in region {region!r}", fix=fix)
+    chosen = objects.released(made.manifests, now.spec, now.labels, now.release_named(release))
+    stable = [each for each in chosen if _is_of(each, service, region, now)]
+    if not stable or stable[0]["kind"] != "Deployment":
+        raise TargetError(f"{service} in {region or 'no region'} is no Deployment, and can have no canary")
+    mine = _beside(stable[0], count, _free_name(made, stable[0]["metadata"]["name"]))
+    deployment.remember(made.folder, GROUP, [mine])
+    try:
+        made.cluster.apply(mine)
+        deployment.wait_for_rollout(made.cluster, now, [mine])
+    except BaseException:
+        _end(made, now, [mine["metadata"]["name"]])
+        raise
+    return [each for each, name in _tracked(made, now) if name == mine["metadata"]["name"]]
+
+
+def remove(made: Deployment, instances: Sequence[Instance]) -> None:
+    """Ends canaries for good; ones that are gone already are no error."""
+    now = made.state()
+    chosen = {each.name for each in instances}
+    groups: dict[str, list[str]] = {}
+    for each, name in _tracked(made, now):
+        groups.setdefault(name, []).append(each.name)
+    whole = [name for name, members in groups.items() if chosen.issuperset(members)]
+    for name, members in groups.items():
+        going = chosen.intersection(members)
+        if going and name not in whole:
+            for pod in going:
+                made.cluster.patch(
+                    "v1/Pod", now.on.namespace, pod, {"metadata": {"annotations": {DELETION_COST: "-1000"}}}
+                )
+            left = {"spec": {"replicas": len(members) - len(going)}}
+            made.cluster.patch(KIND, now.on.namespace, name, left)
+    _end(made, now, whole)
+
+
+def _is_of(manifest: Manifest, service: str, region: str, now: state.ClusterState) -> bool:
+    told = objects.pod_labels(manifest)
+    return (told.get(now.labels.service), told.get(now.labels.region, "")) == (service, region)
+
+
+def _free_name(made: Deployment, stable: str) -> str:
+    taken = state.read_applied(made.folder).get(GROUP, {})
+    names = (f"{stable}-canary{f'-{number}' if number > 1 else ''}" for number in range(1, len(taken) + 2))
+    return next(name for name in names if not any(key.endswith(f"/{name}") for key in taken))
+
+
+def _beside(stable: Manifest, count: int, name: str) -> Manifest:
+    """A copy with a name, a count and a label of its own, which keeps its pods apart from the stable ones."""
+    mine = copy.deepcopy(stable)
+    mine["metadata"]["name"] = name
+    spec = mine["spec"]
+    spec["replicas"] = count
+    spec["selector"]["matchLabels"] = {**spec["selector"]["matchLabels"], TRACK: name}
+    labels = spec["template"]["metadata"]["labels"]
+    spec["template"]["metadata"]["labels"] = {**labels, TRACK: name}
+    return mine
+
+
+def _tracked(made: Deployment, now: state.ClusterState) -> list[tuple[Instance, str]]:
+    """(canary, its workload)."""
+    seen = pods.of_run(made.cluster, now)
+    names = {pod["metadata"]["name"]: pod["metadata"]["labels"].get(TRACK, "") for pod in seen}
+    found = pods.instances(now, seen, made.folder.root)
+    return [(each, names[each.name]) for each in found if names[each.name]]
+
+
+def _end(made: Deployment, now: state.ClusterState, names: Sequence[str]) -> None:
+    """Deletes workloads and waits until their pods are gone. Raises TargetError when they stay."""
+    for name in names:
+        made.cluster.delete(KIND, now.on.namespace, name)
+    deadline = time.monotonic() + now.on.down_within
+    while left := _pods_of(made, now, names):
+        if time.monotonic() > deadline:
+            raise TargetError(f"canaries are still there: {', '.join(left)}")
+        time.sleep(deployment.EVERY_S)
+    deployment.forget(made.folder, GROUP, names)
+
+
+def _pods_of(made: Deployment, now: state.ClusterState, names: Sequence[str]) -> list[str]:
+    found = made.cluster.list("v1/Pod", now.on.namespace, {RUN: now.id})
+    return [pod["metadata"]["name"] for pod in found if pod["metadata"]["labels"].get(TRACK) in names]
