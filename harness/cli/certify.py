@@ -15,9 +15,7 @@ from harness.cli.options import as_json, reports, set_values, yes
 @yes
 @reports
 @as_json
-def command(
-    profile: str, release: str, seed: int | None, state: str, yes: bool, reports: Path, as_json: bool
-) -> int:
+def command(profile: str, release: str, seed: int | None, state: str, yes: bool, reports: Path, as_json: bool) -> int:
     """Certify the platform: deploy, load, break, judge, report.
 
     \b

@@ -26,7 +26,13 @@ def examine(scenario: Path) -> list[Finding]:
     """The preflight of the scenario's cluster; nothing is touched."""
     prepared = prepare(scenario, Choices())
     return [
-        Finding(each.name, not (each.wrong or each.unknown), not each.unknown, each.unknown or "; ".join(each.wrong), each.fix)
+        Finding(
+            each.name,
+            not (each.wrong or each.unknown),
+            not each.unknown,
+            each.unknown or "; ".join(each.wrong),
+            each.fix,
+        )
         for each in _target(prepared).examine(prepared.plan.release)
     ]
 

@@ -125,9 +125,7 @@ def _deploy(context: RunContext, parts: Parts) -> None:
         context.stage("deploy", f"bringing up release {parts.release or 'of the platform file'}")
         parts.target.up(context.spec.upgrade_from or parts.release, context.record)
     if isinstance(parts.target, Artifacts):
-        found = {
-            name: it if isinstance(it, str) else sha256_of(it) for name, it in parts.target.artifacts().items()
-        }
+        found = {name: it if isinstance(it, str) else sha256_of(it) for name, it in parts.target.artifacts().items()}
         for name, digest in found.items():
             context.record(Digest(name=name, sha256=digest))
         parts.admit(found)

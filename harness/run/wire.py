@@ -364,7 +364,7 @@ def bring_up(file: Path, release: str, quiet: bool, yes: bool = False) -> tuple[
 
 
 def _named(file: Path, yes: bool) -> tuple[Located[Platform], OnCluster | None, str]:
-    """(platform, cluster, release) of a scenario, or of a platform file: then for this machine, in its first release."""
+    """(platform, cluster, release) of a scenario, or of a platform file: that is for this machine."""
     from harness.spec.platform import load_platform
     from harness.spec.scenario import load_scenario
     from harness.spec.yaml import read_documents

@@ -193,7 +193,9 @@ def _cycle_from(start: str, depends: Mapping[str, tuple[str, ...]]) -> list[str]
 
 def _service(spec: PlatformSpec, service: Service, at: KeyPath, folder: Path) -> Iterator[Mistake]:
     regions = [region for region, count in service.instances.items() if count > 0]
-    texts: list[tuple[KeyPath, str]] = [((*at, "command", place), text) for place, text in enumerate(service.command or ())]
+    texts: list[tuple[KeyPath, str]] = [
+        ((*at, "command", place), text) for place, text in enumerate(service.command or ())
+    ]
     texts += [
         ((*at, "prepare", step, place), text)
         for step, argv in enumerate(service.prepare)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import BadInput, TargetError
+from harness.errors import BadInput
 from harness.model.events import Deployed, PhaseDeployed, PhaseTakenBack
 from harness.model.platform import Gate, Phase, Platform
 from harness.ports import Report

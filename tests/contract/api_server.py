@@ -70,9 +70,7 @@ def api_server(folder: Path) -> Iterator[Path]:
 def kubeconfig(folder: Path, server: str) -> Path:
     file = folder / "kubeconfig"
     users = "".join(f"- name: {name}\n  user: {{token: token-{name}}}\n" for name in [*USERS, "stranger"])
-    contexts = "".join(
-        f"- name: {name}\n  context: {{cluster: test, user: {name}}}\n" for name in [*USERS, "stranger"]
-    )
+    contexts = "".join(f"- name: {name}\n  context: {{cluster: test, user: {name}}}\n" for name in [*USERS, "stranger"])
     file.write_text(
         f"apiVersion: v1\nkind: Config\nclusters:\n"
         f"- name: test\n  cluster: {{server: {server}, certificate-authority: {folder / 'server.crt'}}}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +39,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append((self.command, self.path, headers, body))
         if self.server.broken:
             self.server.broken -= 1
-            self.connection.close()
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
             return
         status, said = self.server.answers.get(self.path.split("?")[0], (404, {**STATUS, "message": "not found"}))
         text = (said if isinstance(said, str) else json.dumps(said)).encode()

@@ -99,9 +99,7 @@ def test_its_words_are_told_when_it_fails(clusters: Path, folder: ClusterFolder)
     assert kind.delete(on(), folder) == []
 
 
-def test_nodes_that_do_not_become_ready(
-    clusters: Path, folder: ClusterFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nodes_that_do_not_become_ready(clusters: Path, folder: ClusterFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = FakeCluster(lambda *_: None)
     ill = node("worker")
     ill["status"]["conditions"] = []

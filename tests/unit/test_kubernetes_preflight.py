@@ -185,7 +185,7 @@ def test_everything_wrong_is_told_at_once_and_reported(cluster: FakeCluster) -> 
 
 def test_counts_must_be_those_of_the_platform_file() -> None:
     chosen = manifests()
-    assert [name for name, _ in objects.by_phase(chosen, SPEC, SPEC.kubernetes.labels)][0] == ""
+    assert next(name for name, _ in objects.by_phase(chosen, SPEC, SPEC.kubernetes.labels)) == ""
     chosen[-1]["spec"]["replicas"] = 2
     with pytest.raises(BadInput, match="edge in no region: 2 in the manifests, 1 in the platform file"):
         objects.by_phase(chosen, SPEC, SPEC.kubernetes.labels)
@@ -244,7 +244,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file.write_text('#!/bin/sh\n[ -z "$REFUSE" ] || { echo "no such folder" >&2; exit 1; }\n'
                         'echo "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \'$*\'}"\n')  # fmt: skip
         file.chmod(0o755)
-    monkeypatch.setattr(sources, "program_path", lambda: (str(tmp_path), "/bin"))
+    monkeypatch.setattr(sources, "program_path", lambda: (str(tmp_path),))
     return tmp_path
 
 
@@ -284,10 +284,8 @@ def test_roles_have_exactly_the_rights() -> None:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert told == {
-        (each.group, f"{each.resource}/{each.subresource}".rstrip("/"), each.verb) for each in wanted
-    }
-    assert {rule["apiGroups"][0] for rule in wide["rules"]} == {""}
+    assert told == {(each.group, f"{each.resource}/{each.subresource}".rstrip("/"), each.verb) for each in wanted}
+    assert {rule["apiGroups"][0] for rule in wide["rules"]} == {"", "storage.k8s.io"}
 
 
 def test_what_a_role_of_the_manifests_gives_must_be_ours_to_give(cluster: FakeCluster) -> None:

@@ -11,8 +11,8 @@ from harness.run.prepare import may_act
 from harness.run.wire import _named
 from harness.spec.platform import load_platform
 from harness.spec.scenario import load_scenario
-from harness.targets.preflight import preflight
 from harness.targets.folder import PlatformFolder
+from harness.targets.preflight import preflight
 
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "tests" / "fixtures" / "cluster"
@@ -64,12 +64,15 @@ def test_paths_become_absolute(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "told"),
     [
-        ("\n      context: ''", "context"),
+        (" {context: '', namespace: n, manifests: a, endpoints: {edge: 'http://e'}}", "needs its context"),
         ("\n      namespace: Not Valid", "namespace"),
         ("\n      provider: cloud", "provider"),
         (" {context: c, namespace: n, endpoints: {edge: 'http://e'}}", "one of kustomize, manifests and helm"),
         (" {context: c, namespace: n, manifests: a, kustomize: b, endpoints: {edge: 'http://e'}}", "one of kustomize"),
-        (" {context: c, namespace: n, manifests: none.yaml, endpoints: {edge: 'http://e'}}", "none.yaml does not exist"),
+        (
+            " {context: c, namespace: n, manifests: none.yaml, endpoints: {edge: 'http://e'}}",
+            "none.yaml does not exist",
+        ),
         (" {context: c, namespace: n, manifests: a, endpoints: {edge: 'edge.http'}}", "edge"),
     ],
 )
@@ -120,5 +123,5 @@ def test_a_cluster_that_is_not_for_tests_needs_a_word(tmp_path: Path) -> None:
 
 def test_the_local_target_refuses_a_service_without_a_command(tmp_path: Path) -> None:
     platform = load_platform(CLUSTER / "platform.yaml")
-    with pytest.raises(BadInput, match=r"platform\.yaml:10: .*service 'base' has no command"):
+    with pytest.raises(BadInput, match=r"platform\.yaml:9: .*service 'base' has no command"):
         preflight(platform, PlatformFolder(tmp_path / "small-abcdef"))

@@ -249,7 +249,12 @@ def test_checks_tell_what_is_right_and_what_is_not(made: Made) -> None:
 def test_images_and_manifests_are_told_by_digest(made: Made) -> None:
     made.up()
     found = made.target.artifacts()
-    assert set(found) == {"manifests", "image small.local/base:1", "image small.local/app:1", "image small.local/edge:1"}
+    assert set(found) == {
+        "manifests",
+        "image small.local/base:1",
+        "image small.local/app:1",
+        "image small.local/edge:1",
+    }
     assert all(len(str(digest)) == 64 for digest in found.values())
     assert made.another()._plan("").state.manifests_sha256 == found["manifests"]
 
@@ -297,9 +302,7 @@ def test_down_leaves_nothing_and_may_be_called_twice(made: Made) -> None:
 
 def test_a_namespace_that_was_there_stays_and_what_is_not_ours_too(made: Made) -> None:
     made.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "small"}})
-    made.cluster.create(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs", "namespace": "small"}}
-    )
+    made.cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs", "namespace": "small"}})
     made.up()
     assert made.cluster.read(LEASE_KIND, "small", LEASE)
     assert made.target.down().clean

@@ -138,7 +138,9 @@ class Cluster:
 
     def create(self, manifest: Manifest) -> Manifest:
         """Makes a new object; status 409 when there is one of that name. `generateName` may stand for the name."""
-        return self._connection.json("POST", self._place(manifest, named=False), {"fieldManager": FIELD_MANAGER}, manifest)
+        return self._connection.json(
+            "POST", self._place(manifest, named=False), {"fieldManager": FIELD_MANAGER}, manifest
+        )
 
     def apply(self, manifest: Manifest, force: bool = False, dry_run: bool = False) -> Manifest:
         """Server-side apply as our field manager; status 409 when somebody else owns a field, unless `force`."""

@@ -186,9 +186,11 @@ def _troubles(cluster: Cluster, now: ClusterState) -> list[tuple[str, bool]]:
         if pods.is_ready(pod):
             continue
         name = pod["metadata"]["name"]
-        for each in pod["status"].get("conditions") or []:
-            if each["type"] == "PodScheduled" and each["status"] == "False":
-                found.append((f"{name}: {each.get('reason')}: {each.get('message')}", False))
+        found += [
+            (f"{name}: {each.get('reason')}: {each.get('message')}", False)
+            for each in pod["status"].get("conditions") or []
+            if each["type"] == "PodScheduled" and each["status"] == "False"
+        ]
         for each in [*(pod["status"].get("initContainerStatuses") or []), *pods.statuses(pod)]:
             wait = (each.get("state") or {}).get("waiting") or {}
             reason = wait.get("reason", "")
@@ -252,10 +254,9 @@ def take_back(made: Deployment, phase: str, claims: set[str]) -> bool:
 def _left(cluster: Cluster, now: ClusterState, gone: Sequence[Key], services: set[str]) -> list[str]:
     """What of a phase is still there: objects that were deleted, pods of services that have no workload any more."""
     left = [str(one) for one in gone if cluster.read(one.kind, one.namespace, one.name) is not None]
-    for pod in cluster.list("v1/Pod", now.on.namespace, {RUN: now.id}):
-        if pod["metadata"]["labels"].get(now.labels.service) in services:
-            left.append(pod["metadata"]["name"])
-    return left
+    running = cluster.list("v1/Pod", now.on.namespace, {RUN: now.id})
+    theirs = [pod for pod in running if pod["metadata"]["labels"].get(now.labels.service) in services]
+    return left + [pod["metadata"]["name"] for pod in theirs]
 
 
 def _give_back(made: Deployment, phase: Phase, claims: set[str], error: Exception, report: Report) -> None:

@@ -23,7 +23,9 @@ def create(on: OnCluster, folder: ClusterFolder) -> OnCluster:
     asked = on.kind or KindCluster()
     options = [f"--config={asked.config}"] if asked.config else []
     options += [f"--image={asked.image}"] if asked.image else []
-    _kind(folder, asked.within, "create", "cluster", f"--name={folder.id}", f"--kubeconfig={folder.kubeconfig}", *options)
+    _kind(
+        folder, asked.within, "create", "cluster", f"--name={folder.id}", f"--kubeconfig={folder.kubeconfig}", *options
+    )
     folder.kubeconfig.chmod(0o600)
     for archive in asked.archives:
         _kind(folder, asked.within, "load", "image-archive", archive, f"--name={folder.id}")

@@ -24,6 +24,11 @@ TEMPLATES = {
 DEFINITION = "CustomResourceDefinition"
 ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 
+UNITS = {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
+UNITS |= {
+    letter: Decimal(1000) ** power for power, letter in zip((-3, -2, -1, 1, 2, 3, 4, 5, 6), "numkMGTPE", strict=True)
+}
+
 
 @dataclass(frozen=True)
 class Key:
@@ -74,8 +79,8 @@ def prepared(
 ) -> list[Manifest]:
     """The objects as they are applied: in the platform's namespace, labelled with the run, themselves and their pods.
 
-    `namespaced` tells of each kind that is served whether it lies in a namespace. The Namespace itself and the secrets that the
-    harness makes are left out. Raises BadInput for an object of another namespace.
+    `namespaced` tells of each kind that is served whether it lies in a namespace. The Namespace itself and the secrets
+    that the harness makes are left out. Raises BadInput for an object of another namespace.
     """
     generated, found = set(secrets), []
     for each in manifests:
@@ -90,11 +95,10 @@ def prepared(
                 f"Secret {about['name']} stands in the manifests, and the platform file has it made",
                 fix="remove it from the manifests: a generated secret is in no file",
             )
-        if namespaced.get(key(mine).kind, True):
-            if about.setdefault("namespace", namespace) != namespace:
-                raise BadInput(
-                    f"{key(mine)} is not in namespace {namespace}", fix="a run acts on one namespace: set `namespace`"
-                )
+        if namespaced.get(key(mine).kind, True) and about.setdefault("namespace", namespace) != namespace:
+            raise BadInput(
+                f"{key(mine)} is not in namespace {namespace}", fix="a run acts on one namespace: set `namespace`"
+            )
         about["labels"] = {**(about.get("labels") or {}), RUN: run}
         template = pod_template(mine)
         claims = (mine.get("spec") or {}).get("volumeClaimTemplates") or []
@@ -215,15 +219,10 @@ def storage_classes(manifest: Manifest) -> Iterator[str]:
 
 def quantity(text: str | int | float) -> Decimal:
     """A Kubernetes quantity ("250m", "1Gi", "2") as a number. Raises BadInput."""
-    units = {
-        "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60,
-        "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"),
-        "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18,
-    }  # fmt: skip
     word = str(text)
-    unit = next((each for each in units if word.endswith(each)), "")
+    unit = next((each for each in UNITS if word.endswith(each)), "")
     try:
-        return Decimal(word.removesuffix(unit)) * units.get(unit, 1)
+        return Decimal(word.removesuffix(unit)) * UNITS.get(unit, Decimal(1))
     except InvalidOperation:
         raise BadInput(f"{word!r} is no quantity", fix="write as in 250m, 1Gi or 2") from None
 

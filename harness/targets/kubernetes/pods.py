@@ -176,7 +176,7 @@ def through(cluster: Cluster, namespace: str, names: Collection[str]) -> Send:
     """Asks pods, named as hosts, through the API server's proxy, and everybody else directly."""
 
     def send(method: str, url: SplitResult, headers: Mapping[str, str], body: str | None, timeout: float) -> Answer:
-        if url.hostname not in names:
+        if url.hostname is None or url.hostname not in names:
             return send_direct(method, url, headers, body, timeout)
         try:
             return cluster.proxy(

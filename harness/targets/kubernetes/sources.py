@@ -79,7 +79,8 @@ def _objects(document: Any, file: str) -> list[Manifest]:
         return [each for item in document.get("items") or [] for each in _objects(item, file)]
     about = document.get("metadata") if isinstance(document, dict) else None
     if not isinstance(about, dict) or not all(
-        isinstance(value, str) and value for value in (document.get("apiVersion"), document.get("kind"), about.get("name"))
+        isinstance(value, str) and value
+        for value in (document.get("apiVersion"), document.get("kind"), about.get("name"))
     ):
         shown = str(document)[:80].replace("\n", " ")
         raise BadInput(

@@ -18,7 +18,19 @@ from harness.ports import Endpoints, Instance, Leftovers, Report
 from harness.spec.placeholders import Secret, substitute
 from harness.spec.yaml import Located
 from harness.targets.folder import make_private
-from harness.targets.kubernetes import canary, checks, claim, deployment, kind, objects, pods, rights, sources, state, teardown
+from harness.targets.kubernetes import (
+    canary,
+    checks,
+    claim,
+    deployment,
+    kind,
+    objects,
+    pods,
+    rights,
+    sources,
+    state,
+    teardown,
+)
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
 from harness.targets.kubernetes.deployment import Deployment
 from harness.targets.kubernetes.preflight import Finding, Intent, all_rights, findings, preflight
@@ -103,15 +115,16 @@ class KubernetesTarget:
         assert self._platform is not None and self._on is not None
         claim.refuse_protected(self._on.namespace)
         rendered = sources.rendered(self._on)
-        fresh = deployment.new_state(self.folder, self._platform, self._on, release).model_copy(
+        fresh = deployment.new_state(self.folder, self._platform, self._on, release)
+        manifests = self._prepared(fresh, rendered)
+        fresh = fresh.model_copy(
             update={
                 "cluster": claim.cluster_uid(self.cluster),
                 "server": self.cluster.server,
-                "kinds": tuple(sorted({objects.key(each).kind for each in rendered})),
+                "kinds": tuple(sorted({objects.key(each).kind for each in manifests})),
                 "manifests_sha256": deployment.digest(rendered),
             }
         )
-        manifests = self._prepared(fresh, rendered)
         chosen = objects.released(manifests, fresh.spec, fresh.labels, fresh.release_named(fresh.release))
         objects.by_phase(chosen, fresh.spec, fresh.labels)
         intent = Intent(self.cluster, self._on.namespace, fresh.id, chosen, fresh.spec)

@@ -30,5 +30,11 @@ def why_not() -> str:
 def everything() -> set[str]:
     """Names of all objects outside of namespaces, and of all pods and claims within."""
     outside = kubectl("get", KINDS, "-o", "name").split()
-    within = kubectl("get", "pods,pvc,services,leases", "-A", "-o", "jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name} {end}")
+    within = kubectl(
+        "get",
+        "pods,pvc,services,leases",
+        "-A",
+        "-o",
+        "jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name} {end}",
+    )
     return {*outside, *within.split()}
