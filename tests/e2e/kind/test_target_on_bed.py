@@ -93,7 +93,7 @@ def test_up_check_upgrade_canary_and_down(target: KubernetesTarget) -> None:
     assert [each.name for each in found][:2] == ["base-east-0", "base-west-0"]
     checks: list[Any] = []
     target.check(checks.append)
-    assert [each for each in checks if each.passed != each.of or not each.of and "logs" not in each.name] == []
+    assert [each for each in checks if each.passed != each.of or (not each.of and "logs" not in each.name)] == []
     assert any(name.startswith("image ") for name in target.artifacts())
     assert "Server is up" in next(file for file in target.logs() if file.name == "base-east-0.base.log").read_text()
     assert len(target.endpoints().databases["east"]) > 30
