@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
 # Installs all that `make certify` and `make test` need. Says what it does, does nothing twice.
-#   scripts/setup.sh [--tests]     --tests: also what only the tests need
+#   scripts/setup.sh [--tests] [--testbed]     --tests: also what only the tests need; --testbed: what the Kubernetes test bed needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 WEAVIATE=v1.35.2
 packages=(haproxy prometheus prometheus-alertmanager redis-server postgresql-15 chromium)
-[[ ${1:-} == --tests ]] && packages+=(poppler-utils)
+for option in "$@"; do
+  case $option in
+    --tests) packages+=(poppler-utils) ;;
+    --testbed) packages+=(conntrack ethtool iproute2 iptables libdevmapper1.02.1 mmdebstrap openssl runc socat) ;;
+    *) sed -n 2,3p "$0"; exit 2 ;;
+  esac
+done
 
 say() { printf '\033[1m[setup]\033[0m %s\n' "$*"; }
 run_for_long() { # DESCRIPTION COMMAND…: a dot every 5 s, the output only when it fails

@@ -1,0 +1,3 @@
+module testbed.local/programs
+
+go 1.24

@@ -1,0 +1,151 @@
+"""The test bed's pure parts, and what its files promise each other."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from testbed import addons, build, expose, images, layout, machine, process, roots
+from testbed.state import HERE, REPOSITORY, TestbedError
+
+MANIFESTS = sorted(addons.MANIFESTS.glob("*.yaml"))
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TESTBED_STATE", str(tmp_path))
+    return tmp_path
+
+
+def test_regions_are_one_per_node() -> None:
+    assert layout.parse_regions("-,sjc,sjc,lax") == layout.REGIONS
+    with pytest.raises(TestbedError, match="21 nodes"):
+        layout.parse_regions(",".join(["-"] * 21))
+
+
+def test_a_later_process_knows_the_bed(state: Path) -> None:
+    before = machine.Before({"kernel.panic": "0"}, ("/var/lib/kubelet",), netns_mounted=True)
+    record = layout.Record(("", "sjc"), (30080,), "2026-11-25T00:00:00+00:00", before)
+    assert layout.read() is None
+    layout.write(record)
+    assert layout.read() == record
+    assert layout.read().node("n2").region == "sjc"  # type: ignore[union-attr]
+    with pytest.raises(TestbedError, match="no node 'n3'"):
+        record.node("n3")
+
+
+def test_no_two_nodes_share_an_address_or_a_name() -> None:
+    nodes = layout.Record(("",) * 20, (), "", machine.Before({}, (), netns_mounted=False)).nodes
+    for of in ("name", "netns", "address", "pods", "cgroup"):
+        assert len({getattr(node, of) for node in nodes}) == len(nodes)
+
+
+def test_every_program_of_an_image_is_built_and_named_once() -> None:
+    built = [program for part in build.PARTS for program in part.programs]
+    assert len(set(built)) == len(built)
+    for image in (*images.IMAGES, *images.CONTROL_PLANE):
+        assert set(image.programs.values()) <= set(built)
+    assert len({image.name for image in (*images.IMAGES, *images.CONTROL_PLANE)}) == len(images.IMAGES) + len(
+        images.CONTROL_PLANE
+    )
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+def test_manifests_name_images_that_are_made(path: Path) -> None:
+    text = images.with_tags(path.read_text())
+    made = {image.name for image in images.IMAGES}
+    assert set(re.findall(r"image: (\S+)", text)) <= made
+    assert all(document["kind"] for document in YAML(typ="safe").load_all(text))
+
+
+def test_an_unknown_image_is_an_error() -> None:
+    with pytest.raises(TestbedError, match="unknown image 'nothing'"):
+        images.with_tags("image: testbed.local/nothing")
+
+
+def test_the_images_of_the_platform_are_what_its_manifests_ask_for() -> None:
+    assert images.name("sophia") == "sophia.local/sophia:1.0.0"
+    assert images.name("weaviate") == "sophia.local/weaviate:1.35.2"
+
+
+def test_kind_publishes_the_same_ports_as_the_bare_bed() -> None:
+    tags = {name: images.named(name).tag for name in ("coredns", "etcd")}
+    config = YAML(typ="safe").load(string.Template((HERE / "kind.yaml").read_text()).substitute(tags, shared="/x"))
+    mappings = config["nodes"][0]["extraPortMappings"]
+    assert tuple(each["hostPort"] for each in mappings) == layout.NODE_PORTS
+    assert all(each["hostPort"] == each["containerPort"] and each["listenAddress"] == "127.0.0.1" for each in mappings)
+
+
+def test_the_key_of_a_part_changes_with_what_goes_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "_go", lambda: "go1.26.8\namd64\n")
+    monkeypatch.setattr(build, "GO", tmp_path)
+    (tmp_path / "own").mkdir()
+    source = tmp_path / "own" / "main.go"
+    source.write_text("package main")
+    part = build.Part("own", "v1", ("testbed.local/own",), 1, folder="own")
+    before = build._key(part)
+    assert build._key(part) == before
+    source.write_text("package  main")
+    assert build._key(part) != before
+    pinned = build.Part("other", "v1", ("example.org/other",), 1)
+    assert build._key(pinned) != build._key(build.Part("other", "v2", ("example.org/other",), 1))
+
+
+def test_python_packages_of_an_image_are_the_tested_versions() -> None:
+    pinned = roots.requirements("sophia")
+    assert all(re.fullmatch(r"[\w.-]+(\[[\w,-]+\])?==\S+", each) for each in pinned)
+    imported = {"aiohttp", "prometheus-client", "psycopg", "psycopg-pool", "redis", "starlette", "uvicorn"}
+    assert imported <= {re.split(r"[\[=]", each)[0] for each in pinned}
+
+
+def test_ports_listened_on_are_read_from_the_kernels_table() -> None:
+    table = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:7580 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: 0100007F:7580 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 30 10 -1
+   2: 00000000:2329 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3 1 0 100 0 0 10 0
+"""
+    assert expose.listened(table) == {30080}
+    assert expose.parse("6443:16443") == (6443, 16443)
+    assert expose.parse("30080") == (30080, 30080)
+
+
+def test_processes_are_found_by_their_mark_and_ended_others_are_not(state: Path) -> None:
+    run = state / "run"
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+        process.start(run, "n1", "daemon", [sys.executable, "-c", stubborn])
+        process.start(run, "n2", "daemon", ["sh", "-c", "sleep 60 & wait"])  # a child inherits the mark
+        assert process.daemon(run, "n1", "daemon").daemon
+        assert {each.node for each in process.running(run)} == {"n1", "n2"}
+        process.end(lambda: [each.pid for each in process.running(run)], gently_s=0.2)
+        assert process.running(run) == []
+        assert other.poll() is None
+    finally:
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    with pytest.raises(TestbedError, match="daemon of n1 does not run"):
+        process.daemon(run, "n1", "daemon")
+
+
+def test_setup_installs_what_the_bed_needs() -> None:
+    from testbed.bare import NEEDED
+
+    script = (REPOSITORY / "scripts/setup.sh").read_text()
+    packages = set(re.search(r"--testbed\) packages\+=\(([^)]*)\)", script)[1].split())  # type: ignore[index]
+    by_package = {"ip": "iproute2", "nsenter": "util-linux", "unshare": "util-linux", "sysctl": "procps"}
+    always = {"util-linux", "procps"}  # essential, or there in any case
+    assert {by_package.get(name, name) for name in NEEDED} <= packages | always
+
+
+def test_manual_programs_are_executable() -> None:
+    for name in ("entrypoint", "kubelet-pre", "routes", "runc-nosysres", "docker-holder"):
+        assert os.access(HERE / "node" / name, os.X_OK)
