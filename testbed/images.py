@@ -149,7 +149,7 @@ def _layer_of_package(out: Path, package: str, tree: Path) -> None:
 def _key(each: Image) -> str:
     digest = hashlib.sha256(repr(each).encode())
     inputs = [_folder_of(program) for program in each.programs.values()]
-    inputs += [roots.folder(each.root).name] if each.root else []
+    inputs += [roots.folder(each.root).name, *roots.DISPENSABLE] if each.root else []
     for word in inputs:
         digest.update(word.encode())
     if each.package:

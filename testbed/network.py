@@ -50,9 +50,9 @@ def route(node: Node, nodes: Sequence[Node]) -> None:
 
 
 def cut(node: Node, first: Node) -> None:
-    """Takes a node's link down at the bridge: from now on nobody hears of it."""
-    with contextlib.suppress(TestbedError):  # the node is off already
-        _ip(first, f"link set to-{node.name} down")
+    """Takes a node's link away: from now on nobody hears of it. (A namespace's own end comes some time after its removal.)"""
+    with contextlib.suppress(TestbedError):  # it has none
+        _ip(first, f"link del to-{node.name}")
 
 
 def remove(node: Node) -> None:

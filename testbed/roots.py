@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import re
 import shutil
-import sys
 import tempfile
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from testbed.state import REPOSITORY, TestbedError, Word, locked, root, run, run_for_long
+from testbed.state import HERE, REPOSITORY, TestbedError, Word, locked, root, run, run_for_long
 
 SUITE = "bookworm"  # its systemd 252 still runs on cgroup v1, its Python is 3.11
 PYTHON = "3.11"
 USER = "10001:10001"
 PYTHON_PACKAGES = f"usr/local/lib/python{PYTHON}/dist-packages"
-WHEELS = (
-    "manylinux_2_36_x86_64",
-    "manylinux_2_34_x86_64",
-    "manylinux_2_28_x86_64",
-    "manylinux_2_17_x86_64",
-    "manylinux2014_x86_64",
-)
 # Nothing that a container needs; left out of its layer.
 DISPENSABLE = (
     *("proc", "sys", "dev", "run", "tmp", "var/cache/apt", "var/lib/apt/lists", "var/log", "root"),
     *("var/lib/postgresql/15", "etc/postgresql/15"),  # a database that Debian's package makes
     *(f"usr/share/{name}" for name in ("doc", "man", "locale", "info", "lintian", "bug")),
+    "usr/share/javascript",  # 220 MB of Prometheus' old web pages
 )
 
 
@@ -119,6 +113,8 @@ def _debian(each: Root, work: Path) -> None:
     options = ["--mode=root", f"--variant={variant}", f"--include={','.join(each.packages)}", "--skip=check/empty"]
     command: list[Word] = ["mmdebstrap", *options, SUITE, work, *mirrors[:1]]
     run_for_long(f"making the Debian root {each.name} (about 60 s)", command, root() / "log" / f"root-{each.name}.log")
+    for file in ("etc/resolv.conf", "etc/hostname"):  # this machine's
+        (work / file).unlink(missing_ok=True)
     for words in each.commands:
         run("chroot", work, *words)
     for path, target in each.links.items():
@@ -127,15 +123,18 @@ def _debian(each: Root, work: Path) -> None:
 
 
 def _python(each: Root, work: Path) -> None:
-    """Wheels for the root's Python, taken by ours; then bytecode that does not depend on the files' times."""
+    """Wheels, then bytecode that does not depend on the files' times."""
     if not each.extra:
         return
-    options: list[Word] = ["--quiet", "--no-compile", "--only-binary=:all:", f"--python-version={PYTHON}"]
-    options += [f"--platform={tag}" for tag in WHEELS]
-    options += ["--target", work / PYTHON_PACKAGES]
-    pip: list[Word] = [sys.executable, "-m", "pip", "install", *options, *requirements(each.extra)]
+    ours = importlib.util.find_spec("pip")
+    if ours is None or ours.origin is None:
+        raise TestbedError("this Python has no pip", "run it as .venv/bin/python -m testbed, after scripts/setup.sh")
+    pip: list[Word] = ["unshare", "--mount", HERE / "pip-in-root", work, Path(ours.origin).parent, "install"]
+    pip += ["--quiet", "--no-compile", "--no-cache-dir", "--only-binary=:all:", "--root-user-action=ignore"]
+    pip += [f"--target=/{PYTHON_PACKAGES}", *requirements(each.extra)]
     log = root() / "log" / f"root-{each.name}-pip.log"
     run_for_long(f"installing the Python packages of {each.name}", pip, log)
+    (work / "etc/resolv.conf").unlink()
     compile_python(work, f"/usr/lib/python{PYTHON}", f"/{PYTHON_PACKAGES}")
 
 

@@ -147,5 +147,7 @@ def test_setup_installs_what_the_bed_needs() -> None:
 
 
 def test_manual_programs_are_executable() -> None:
-    for name in ("entrypoint", "kubelet-pre", "routes", "runc-nosysres", "docker-holder"):
-        assert os.access(HERE / "node" / name, os.X_OK)
+    node = HERE / "node"
+    programs = [node / name for name in ("entrypoint", "kubelet-pre", "routes", "runc-nosysres", "docker-holder")]
+    for path in (*programs, HERE / "pip-in-root"):
+        assert os.access(path, os.X_OK)
