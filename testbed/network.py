@@ -50,7 +50,7 @@ def route(node: Node, nodes: Sequence[Node]) -> None:
 
 
 def cut(node: Node, first: Node) -> None:
-    """Takes a node's link away: from now on nobody hears of it. (A namespace's own end comes some time after its removal.)"""
+    """Takes a node's link away: from now on nobody hears of it. A namespace alone goes some time later."""
     with contextlib.suppress(TestbedError):  # it has none
         _ip(first, f"link del to-{node.name}")
 
