@@ -3,7 +3,7 @@
 HARNESS := .venv/bin/harness
 PROFILE ?= quick
 
-.PHONY: help setup setup-tests certify test test-unit lint docs clean
+.PHONY: help setup setup-tests certify test test-unit test-matrix lint docs clean
 
 help:            ## what can be done
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-unit: setup-tests ## the tests of pure code, under a minute
 
 test: lint       ## every test, with coverage
 	scripts/test.sh
+
+test-matrix: setup-tests ## every fault on a real cluster: brings the bare test bed up (root; minutes once), and down again
+	scripts/test-matrix.sh
 
 clean:           ## remove what was built here (not the reports)
 	rm -rf .venv .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -116,6 +116,10 @@ class Processes(Protocol):
     def prepare(self, instances: Sequence[Instance]) -> None:
         """Whatever takes time before a kill, so that the kill itself takes none; not needed, and idempotent."""
 
+    def prepare_hold(self, instances: Sequence[Instance], deadline_wall_ns: int) -> None:
+        """The same before instances are killed and held. Where a hold would outlive a harness that lost the network, it
+        is arranged that it ends at the deadline (0: after a while)."""
+
     def kill(self, instance: Instance) -> object:
         """SIGKILL to the process that now runs the instance. Restarts are the platform's business."""
 

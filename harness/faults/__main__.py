@@ -6,8 +6,10 @@ import inspect
 import sys
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from harness import faults
+from harness.model.base import parse_duration
 
 HEAD = """\
 # Faults
@@ -47,9 +49,15 @@ def _parameters(model: type[BaseModel]) -> str:
     rows = ["| parameter | type | without it |", "|---|---|---|"]
     for name, field in model.model_fields.items():
         default = "must be given" if field.is_required() else "–" if field.default is None else f"`{field.default}`"
-        kind = getattr(field.annotation, "__name__", None) if isinstance(field.annotation, type) else field.annotation
-        rows.append(f"| `{name}` | {str(kind).replace(' | None', '')} | {default} |")
+        rows.append(f"| `{name}` | {_type(field)} | {default} |")
     return "\n".join([inspect.getdoc(model) or "", "", *rows])
+
+
+def _type(field: FieldInfo) -> str:
+    if parse_duration.__name__ in f"{field.annotation} {field.metadata}":
+        return "duration"
+    kind = field.annotation.__name__ if isinstance(field.annotation, type) else str(field.annotation)
+    return kind.replace(" | None", "")
 
 
 if __name__ == "__main__":

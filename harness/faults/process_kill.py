@@ -17,11 +17,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from harness.faults import _shared as shared
+from harness.kube import processes as on_cluster
 from harness.model.base import Frozen
 from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Processes, Selection, Target
 
 REQUIRES = (Processes,)
+RIGHTS = on_cluster.RIGHTS  # on Kubernetes
 
 
 class Parameters(Frozen):

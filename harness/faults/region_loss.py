@@ -8,7 +8,8 @@
 
 Landed: nothing of the region runs and no port of it is served. Gone: a new process runs each instance and its health
 check passes. Undone by starting all of it: a rejoin, never a second primary (its database comes back as a standby of
-whoever was promoted meanwhile).
+whoever was promoted meanwhile). On Kubernetes its workloads are scaled to zero and their containers killed from their
+nodes; a dead man's switch in the cluster scales them back when `undo_within` is over.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from pydantic import Field
 
 from harness.at_once import at_once
 from harness.faults import _shared as shared
+from harness.kube import processes as on_cluster
 from harness.model.base import Frozen
 from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Processes, Selection, Target
 
 REQUIRES = (Processes,)
+RIGHTS = (*on_cluster.RIGHTS, *on_cluster.HOLD_RIGHTS)  # on Kubernetes
 
 
 class Parameters(Frozen):
@@ -39,7 +42,7 @@ def select(target: Target, parameters: Parameters) -> Selection:
 
 
 def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    shared.processes(target).prepare(shared.named(target, selection))
+    shared.processes(target).prepare_hold(shared.named(target, selection), selection.deadline_wall_ns)
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:

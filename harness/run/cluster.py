@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 def roles(scenario: Path) -> list[dict[str, Any]]:
     """Role and ClusterRole, with what the scenario's faults need. Raises BadInput for a scenario without a cluster."""
+    from harness import faults
     from harness.chaos.preview import preview
 
     prepared = prepare(scenario, Choices())
     files = {Path(fault.file) for fault in prepared.plan.faults}
-    foreseen = [fault for file in files for fault in preview(file, prepared.platform.value)]
-    return _target(prepared).roles({each.__name__ for fault in foreseen for each in fault.requires})
+    foreseen = {fault.kind for file in files for fault in preview(file, prepared.platform.value)}
+    return _target(prepared).roles({right for kind in foreseen for right in getattr(faults.load(kind), "RIGHTS", ())})
 
 
 def examine(scenario: Path) -> list[Finding]:

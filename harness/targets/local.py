@@ -212,6 +212,9 @@ class LocalTarget:
     def prepare(self, instances: Sequence[Instance]) -> None:
         """Nothing: a signal takes no time."""
 
+    def prepare_hold(self, instances: Sequence[Instance], deadline_wall_ns: int) -> None:
+        """Nothing: who is cut off from this machine is cut off from the harness too."""
+
     def remains(self, marked: Mapping[str, str]) -> Sequence[str]:
         listed = self._listed(marked)
         return [*marks.missing(listed, marked), *marks.survivors(listed, marked)]

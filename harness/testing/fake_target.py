@@ -161,6 +161,9 @@ class FakeTarget:
     def prepare(self, instances: Sequence[Instance]) -> None:
         """Nothing: a signal takes no time."""
 
+    def prepare_hold(self, instances: Sequence[Instance], deadline_wall_ns: int) -> None:
+        """Nothing: who is cut off from this machine is cut off from the harness too."""
+
     def remains(self, marked: Mapping[str, str]) -> Sequence[str]:
         seen = self._seen(marked)
         still = [each.name for each, process in seen if process == marks.read(marked[each.name])[0]]

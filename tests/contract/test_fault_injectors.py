@@ -21,6 +21,7 @@ from harness import faults
 from harness.chaos.lifecycle import check_capabilities, check_parameters
 from harness.errors import BadInput
 from harness.faults.__main__ import reference
+from harness.kube.ports import Kubernetes
 from harness.model.platform import Platform
 from harness.ports import FaultInjector, Observation, Processes, Target
 from harness.spec.platform import load_platform
@@ -30,7 +31,12 @@ from harness.testing.experiments import FAKE
 from harness.testing.folder_target import FolderTarget
 
 TINY = Path(__file__).parents[1] / "fixtures" / "tiny" / "platform.yaml"
+REFERENCE = Path(__file__).parents[2] / "deploy" / "platform.yaml"
 KINDS = faults.kinds()
+ON_CLUSTERS = [
+    kind for kind in KINDS if Kubernetes in faults.load(kind).REQUIRES
+]  # test_kubernetes_faults.py makes them
+LOCAL = [kind for kind in KINDS if kind not in ON_CLUSTERS]
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTarget]:
         assert target.down().clean
 
 
-@pytest.fixture(params=[*KINDS, FAKE])
+@pytest.fixture(params=[*LOCAL, FAKE])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     kind, platform = request.param, load_platform(TINY).value
     injector = faults.load(kind)
@@ -110,7 +116,8 @@ def test_the_how_to_can_be_copied(kind: str, tmp_path: Path) -> None:
     arguments = how_to(kind, tmp_path)
     injector = faults.load(kind)
     parameters = check_parameters(injector, kind, arguments["parameters"])
-    names = injector.predict(load_platform(TINY).value.spec, parameters).names
+    platform = load_platform(REFERENCE if kind in ON_CLUSTERS else TINY)
+    names = injector.predict(platform.value.spec, parameters).names
     assert 1 <= len(names) <= arguments["blast_radius"]
 
 

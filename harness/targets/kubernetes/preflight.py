@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from harness.errors import TargetError
+from harness.kube.rights import Right
 from harness.model.events import CheckDone
 from harness.model.platform import PlatformSpec
 from harness.ports import Report
@@ -99,7 +100,7 @@ def _rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: boo
     )
 
 
-def all_rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: bool) -> list[rights.Right]:
+def all_rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: bool) -> list[Right]:
     """What the run needs, and what the Roles that it applies give."""
     asked = rights.needed(served.values(), gate_methods(intent.spec), makes_namespace)
     return sorted({*asked, *rights.granted(intent.manifests)})

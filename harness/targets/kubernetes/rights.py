@@ -4,30 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
+from harness.kube.rights import Right
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
 
 THREADS = 8
 # OPTIONS has no verb in RBAC: a gate that asks so needs the empty one.
 PROXY_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "OPTIONS": ""}
-
-
-@dataclass(frozen=True, order=True)
-class Right:
-    """One verb on one resource. Without `namespaced` it is for the whole cluster; without `needed` a run does with
-    less: it then knows less."""
-
-    group: str
-    resource: str
-    verb: str
-    subresource: str = ""
-    namespaced: bool = True
-    needed: bool = True
-
-    def __str__(self) -> str:
-        whole = self.resource + (f"/{self.subresource}" if self.subresource else "")
-        return f"{self.verb or 'OPTIONS'} {whole}" + (f" ({self.group})" if self.group else "")
 
 
 def needed(kinds: Iterable[Resource], methods: Iterable[str], makes_namespace: bool) -> list[Right]:
@@ -73,12 +56,6 @@ def granted(manifests: Iterable[Manifest]) -> list[Right]:
 def _split(resource: str, verb: str) -> tuple[str, str, str]:
     name, _, subresource = resource.partition("/")
     return name, verb, subresource
-
-
-# What faults need beyond that, by the capability of the target that they use.
-FOR_CAPABILITY: Mapping[str, tuple[Right, ...]] = {
-    "Processes": tuple(Right("", "pods", verb) for verb in ("create", "delete")),
-}
 
 
 def denied(cluster: Cluster, namespace: str, rights: Sequence[Right]) -> list[Right]:

@@ -11,6 +11,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from harness.errors import BadInput, PlatformAbsent, TargetError
+from harness.kube.ports import Site
+from harness.kube.rights import Right
 from harness.model.events import StandIn
 from harness.model.platform import Platform
 from harness.model.scenario import OnCluster
@@ -34,10 +36,11 @@ from harness.targets.kubernetes import (
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
 from harness.targets.kubernetes.deployment import Deployment
 from harness.targets.kubernetes.preflight import Finding, Intent, all_rights, findings, preflight
+from harness.targets.kubernetes.processes import ClusterProcesses
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 
 
-class KubernetesTarget:
+class KubernetesTarget(ClusterProcesses):
     """One platform on one cluster, named by its state folder on this machine.
 
     Holds nothing but a connection: every call asks the cluster, so that several processes (the harness, a chaos child,
@@ -64,6 +67,10 @@ class KubernetesTarget:
         on = self._on or self.state().on
         stamp = sum(Path(part).stat().st_mtime_ns for part in on.kubeconfig.split(os.pathsep) if Path(part).exists())
         return _connected(on.kubeconfig, on.context, stamp)
+
+    def site(self) -> Site:
+        now = self.state()
+        return Site(self.cluster, now.on.namespace, now.on.agent_image, {objects.RUN: now.id})
 
     # -- deployment
 
@@ -100,14 +107,12 @@ class KubernetesTarget:
         """What `up` looks at before it touches anything; it stops there."""
         yield from findings(self._plan(release).intent)
 
-    def roles(self, capabilities: Iterable[str]) -> list[dict[str, object]]:
-        """The Role and ClusterRole that a run needs, faults that use these capabilities included."""
+    def roles(self, faults: Iterable[Right]) -> list[dict[str, object]]:
+        """The Role and ClusterRole that a run needs, with what its faults need."""
         plan = self._plan("")
         served = self._served(plan.rendered)
         makes_namespace = claim.namespace(self.cluster, plan.intent.namespace) is None
-        asked = {*all_rights(plan.intent, served, makes_namespace)}
-        for each in capabilities:
-            asked |= set(rights.FOR_CAPABILITY.get(each, ()))
+        asked = {*all_rights(plan.intent, served, makes_namespace), *faults}
         return rights.roles(sorted(asked), "sophia-harness", plan.intent.namespace)
 
     def _plan(self, release: str) -> _Plan:
@@ -204,6 +209,16 @@ class KubernetesTarget:
             now.service(service)
         found = pods.instances(now, pods.of_run(self.cluster, now), self.folder.root)
         return [each for each in found if service in (None, each.service) and region in (None, each.region)]
+
+    def page(self, instance: Instance, port: str, path: str, timeout_s: float) -> str:
+        """As harness.ports.Pages has it, through the API server."""
+        if port not in instance.ports:
+            raise TargetError(f"{instance.name} has no port {port!r}")
+        where, number = self.state().on.namespace, instance.ports[port]
+        answer = self.cluster.proxy(where, instance.name, number, "GET", path, timeout_s=timeout_s)
+        if answer.status != 200:
+            raise TargetError(f"{instance.name} answers GET {path} with status {answer.status}")
+        return answer.text
 
     def artifacts(self) -> Mapping[str, Path | str]:
         """Every image that runs, by the digest that the kubelet tells; and the manifests as they were rendered."""

@@ -1,0 +1,111 @@
+"""A node is stopped, with everything on it, and started again when it is undone.
+
+    provider:
+      type: python
+      module: harness.chaos.actions
+      func: inject
+      arguments: {fault: node_loss, parameters: {service: weaviate, region: sjc}, blast_radius: 20}
+
+The node is that of the service's first instance. Whoever provides the cluster stops it; where that cannot be done the
+fault is refused. Landed: the control plane has lost sight of the node (not Ready), and none of the pods there answers
+the API server any more. Gone: the node is Ready and every workload has all its pods ready. Kubernetes moves pods only
+after their `tolerationSeconds` (300 s unless the manifests say less), and a StatefulSet's pod not before the node is
+back or its end is forced. There is no dead man's switch: what starts a machine again is outside of the cluster. The
+harness's watchdog does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from harness.errors import TargetError
+from harness.faults import _cluster as on_cluster
+from harness.faults import _shared as shared
+from harness.kube import pods
+from harness.kube.ports import Kubernetes, Manifest, Nodes
+from harness.kube.rights import rights
+from harness.model.platform import PlatformSpec
+from harness.ports import Observation, Selection, Target
+
+REQUIRES = (Kubernetes, Nodes)
+RIGHTS = (
+    *on_cluster.LOOKING,
+    *rights("get", "nodes", namespaced=False),
+    *rights("get", "pods", subresource="proxy"),
+    *rights("get", "deployments", "apps"),
+    *rights("get", "statefulsets", "apps"),
+)
+NODE, KIND = "node", "v1/Node"
+TIMEOUT_S = 2.0
+
+
+class Parameters(on_cluster.Whole):
+    """The node of the first instance of this service, in this region."""
+
+
+def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
+    return on_cluster.predict_node(platform, parameters)
+
+
+def select(target: Target, parameters: Parameters) -> Selection:
+    """The platform's pods on the node. BadInput where nodes cannot be stopped."""
+    _nodes(target).check_nodes()
+    site = on_cluster.check(target, RIGHTS)
+    node, found = on_cluster.first_node(target, site, parameters)
+    marks = {name: str(pods.mark(pod)) for name, pod in found.items()}
+    return Selection(tuple(marks), {**marks, NODE: node})
+
+
+def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
+    _nodes(target).stop_node(selection.before[NODE])
+
+
+def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
+    return shared.observation(
+        _alive(target, selection), "control plane and the pods", f"node {selection.before[NODE]} and its pods are away"
+    )
+
+
+def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
+    return shared.observation(
+        _not_back(target, selection), "control plane and kubelet", "the node is Ready and so are all pods"
+    )
+
+
+def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
+    _nodes(target).start_node(selection.before[NODE])
+
+
+def _nodes(target: Target) -> Nodes:
+    if not isinstance(target, Nodes):
+        raise TargetError(f"{type(target).__name__} cannot stop nodes")
+    return target
+
+
+def _is_ready(node: Manifest) -> bool:
+    conditions = node.get("status", {}).get("conditions") or []
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _alive(target: Target, selection: Selection) -> Iterable[str]:
+    site = on_cluster.on(target)
+    node = site.cluster.read(KIND, "", selection.before[NODE])
+    if node is None or _is_ready(node):
+        yield f"node {selection.before[NODE]}: {'is Ready' if node else 'is unknown'}"
+        return
+    for instance in shared.listed(target, selection):
+        if "http" in instance.ports:
+            with contextlib.suppress(TargetError):
+                site.cluster.proxy(site.namespace, instance.name, instance.ports["http"], "GET", "/")
+                yield f"{instance.name}: still answers"
+
+
+def _not_back(target: Target, selection: Selection) -> Iterable[str]:
+    site = on_cluster.on(target)
+    node = site.cluster.read(KIND, "", selection.before[NODE])
+    if node is None or not _is_ready(node):
+        yield f"node {selection.before[NODE]}: is not Ready"
+    for workload in on_cluster.workloads(selection):
+        if workload.kind in on_cluster.SCALABLE:
+            yield from on_cluster.complete(site, workload)

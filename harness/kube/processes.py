@@ -1,0 +1,160 @@
+"""Killing containers from their nodes, and telling their runs apart: the capability `Processes` on a cluster.
+
+SIGKILL to a container's first process has no effect from inside its own namespace, and deleting a pod is no kill. So an
+agent with the node's processes in sight, and no right but CAP_KILL, sends the signal; what came of it the kubelet
+tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.errors import TargetError
+from harness.kube import agent, deadman, pods
+from harness.kube.pods import POD, Workload, read_mark
+from harness.kube.ports import Manifest, Site, status_of
+from harness.kube.rights import rights
+from harness.ports import Instance
+
+OBSERVER = "kubelet, as the API server has it"
+HELD = "sophia-harness/held"  # annotation of a workload that is scaled to zero: how many replicas it had
+AGENT_S = 120.0
+RIGHTS = (*agent.RIGHTS, *rights("get", "deployments", "apps"), *rights("get", "statefulsets", "apps"))
+HOLD_RIGHTS = (*deadman.RIGHTS, *rights("patch", "deployments", "apps"), *rights("patch", "statefulsets", "apps"))
+SCALABLE = ("Deployment", "StatefulSet")
+
+
+def marks(site: Site, instances: Sequence[Instance]) -> dict[str, str]:
+    """`POD UID/CONTAINER ID/KIND/WORKLOAD` of each instance; a pod without a container is marked as having none."""
+    found = pods.by_name(site, {each.name for each in instances})
+    return {each.name: str(pods.mark(found[each.name])) if each.name in found else "" for each in instances}
+
+
+def agent_of(uid: str) -> str:
+    """The name of the agent that may kill a pod's container: the same in every process."""
+    return f"harness-kill-{uid}"
+
+
+def prepare(site: Site, instance: Instance) -> str:
+    """Sees to it that an agent waits on the instance's node; the container's id. Idempotent."""
+    pod = site.cluster.read(POD, site.namespace, instance.name)
+    if pod is None or not pods.container_id(pods.main(pod)):
+        raise TargetError(f"{instance.name} has no running container to signal")
+    agent.launch(
+        site,
+        agent_of(pods.uid(pod)),
+        pods.uid(pod),
+        ("node",),
+        ["hold", str(AGENT_S)],
+        AGENT_S,
+        security=agent.KILL,
+        node=pods.node(pod),
+    )
+    return f"{pods.uid(pod)}/{pods.container_id(pods.main(pod))}"
+
+
+def kill(site: Site, instance: Instance) -> None:
+    """SIGKILL to the instance's container. Raises TargetError when there is none, or when it is not ours to kill."""
+    uid, container = prepare(site, instance).split("/")
+    agent.ask(site, agent_of(uid), ["kill", container])
+    with contextlib.suppress(TargetError):  # `restore` does it again, and so does its deadline
+        site.cluster.delete(POD, site.namespace, agent_of(uid))
+
+
+def prepare_hold(site: Site, instances: Sequence[Instance], deadline_wall_ns: int) -> None:
+    """Arms the dead man's switch. Raises TargetError for an instance that could not be started again."""
+    found = pods.by_name(site, {each.name for each in instances})
+    calls = []
+    for workload in dict.fromkeys(pods.workload(pod) for pod in found.values()):
+        if workload.kind not in SCALABLE:
+            raise TargetError(f"{workload} is no Deployment or StatefulSet: it could not be started again")
+        there = site.cluster.read(workload.api_kind, site.namespace, workload.name)
+        change = _released(int((there or {}).get("spec", {}).get("replicas", 1)))
+        calls.append(deadman.patch(site, "apps", workload.plural, workload.name, change))
+    uids = [pods.uid(pod) for pod in found.values()]
+    deadman.arm(site, hold_id(uids), calls, deadman.seconds_left(deadline_wall_ns))
+
+
+def hold_id(uids: Iterable[str]) -> str:
+    """What everything that is made for one hold carries; a cold process works it out from the marks."""
+    return hashlib.sha256(" ".join(sorted(uids)).encode()).hexdigest()[:10]
+
+
+def _released(replicas: int) -> Manifest:
+    return {"metadata": {"annotations": {HELD: None}}, "spec": {"replicas": replicas}}
+
+
+def kill_and_hold(site: Site, instance: Instance) -> None:
+    """Scales the instance's workload to zero, keeping how many it had, and kills the container."""
+    pod = site.cluster.read(POD, site.namespace, instance.name)
+    if pod is None:
+        return
+    workload = pods.workload(pod)
+    if workload.kind not in SCALABLE:
+        raise TargetError(f"{instance.name} belongs to no Deployment or StatefulSet: it could not be started again")
+    prepare(site, instance)
+    hold(site, workload)
+    with contextlib.suppress(TargetError):  # it may have ended by itself meanwhile: `runs` tells
+        kill(site, instance)
+
+
+def hold(site: Site, workload: Workload) -> None:
+    """Scales to zero; idempotent, also when several do it at once."""
+    for _ in range(5):
+        there = site.cluster.read(workload.api_kind, site.namespace, workload.name)
+        if there is None or HELD in (there["metadata"].get("annotations") or {}):
+            return
+        change = {
+            "metadata": {
+                "annotations": {HELD: json.dumps({"replicas": there["spec"].get("replicas", 1)})},
+                "resourceVersion": there["metadata"]["resourceVersion"],
+            },
+            "spec": {"replicas": 0},
+        }
+        try:
+            site.cluster.patch(workload.api_kind, site.namespace, workload.name, change)
+            return
+        except TargetError as error:
+            if status_of(error) != 409:
+                raise
+    raise TargetError(f"{workload} changes all the time: it could not be scaled to zero")
+
+
+def release(site: Site, workload: Workload) -> None:
+    """Scales back to what it was before `hold`; nothing to do when it is not held."""
+    there = site.cluster.read(workload.api_kind, site.namespace, workload.name)
+    kept = (there or {}).get("metadata", {}).get("annotations", {}).get(HELD, "")
+    if kept:
+        change = _released(json.loads(kept)["replicas"])
+        site.cluster.patch(workload.api_kind, site.namespace, workload.name, change)
+
+
+def remains(site: Site, marked: Mapping[str, str]) -> Sequence[str]:
+    return list(pods.remains(pods.by_name(site, marked), marked))
+
+
+def runs(site: Site, marked: Mapping[str, str]) -> Sequence[str]:
+    return list(pods.lingers(site.cluster.list(POD, site.namespace), marked))
+
+
+def returned(site: Site, marked: Mapping[str, str]) -> Sequence[str]:
+    return list(pods.returned(site, marked))
+
+
+def restore(site: Site, marked: Mapping[str, str]) -> None:
+    """Scales back what is held, removes agents, and gives a new pod to a container that the kubelet makes wait."""
+    held = {read_mark(text).workload for text in marked.values()}
+    for workload in held:
+        if workload.kind in SCALABLE:
+            release(site, workload)
+    uids = [uid for text in marked.values() if (uid := read_mark(text).uid)]
+    for uid in uids:
+        agent.remove(site, uid)
+    if site.cluster.list(POD, site.namespace, {agent.FAULT: hold_id(uids)}):  # the switch goes last
+        deadman.disarm(site, hold_id(uids))
+    for pod in pods.by_name(site, marked).values():
+        if pods.reason(pod) == "CrashLoopBackOff" and pods.workload(pod).kind and not pods.going(pod):
+            site.cluster.delete(POD, site.namespace, pods.name(pod), uid=pods.uid(pod))

@@ -1,0 +1,303 @@
+"""A FakeCluster with nodes, kubelets and agents, and a platform on it: where every fault on Kubernetes can be made.
+
+Pods come and go as their workloads' controllers have it, a container that is killed comes back as another one, a bad
+template gives pods that are bad in its way. Agents do not run: what they would have done is worked out from their
+arguments when somebody looks.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+from harness.errors import TargetError
+from harness.kube import pods
+from harness.kube.ports import Manifest
+from harness.model.platform import Platform, Service
+from harness.targets.kubernetes.api import ApiError, Ran
+from harness.targets.probe import Answer
+from harness.testing.fake_cluster import SERVED, FakeCluster, node
+from harness.testing.plain_target import REGION, SERVICE, PlainTarget
+
+SERVED["v1"] += [kind for kind in ("Event", "ServiceAccount") if kind not in SERVED["v1"]]
+SERVED["apps/v1"] += [kind for kind in ("ControllerRevision",) if kind not in SERVED["apps/v1"]]
+SERVED["rbac.authorization.k8s.io/v1"] = ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"]
+NAMESPACE = "tiny"
+MISSING_PROGRAM, MISSING_TAG = ["/harness-no-such-program"], ":harness-no-such-release"
+NODES = {"n1": "", "n2": "sjc", "n3": "sjc", "n4": "lax"}
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+LOCK = threading.RLock()
+
+
+def _alone(method: Callable[P, T]) -> Callable[P, T]:
+    """One call at a time: faults act on several pods at once."""
+
+    @functools.wraps(method)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> T:
+        with LOCK:
+            return method(*args, **kwargs)
+
+    return alone
+
+
+@dataclass
+class FakeBed(FakeCluster):
+    """`keeps`: pods that a disruption budget does not let go; `down`: nodes that are stopped."""
+
+    keeps: set[str] = field(default_factory=set)
+    down: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, region in NODES.items():
+            self._put(node(name, {REGION: region} if region else {}))
+
+    # -- the API
+
+    @_alone
+    def list(
+        self, kind: str, namespace: str = "", labels: Mapping[str, str] | str = "", fields: str = ""
+    ) -> Sequence[Manifest]:
+        if kind == "discovery.k8s.io/v1/EndpointSlice":
+            return [self._slice()]
+        if kind == "v1/Event" and fields:
+            uid = fields.partition("involvedObject.uid=")[2].partition(",")[0]
+            return [{} for pod in super().list("v1/Pod", namespace) if pods.uid(pod) == uid and _probe_fails(pod)]
+        return super().list(kind, namespace, labels)
+
+    @_alone
+    def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        return super().read(kind, namespace, name)
+
+    @_alone
+    def delete(self, kind: str, namespace: str, name: str, *, uid: str = "", grace_s: int | None = None) -> bool:
+        return super().delete(kind, namespace, name, uid=uid, grace_s=grace_s)
+
+    @_alone
+    def create(self, manifest: Manifest) -> Manifest:
+        if manifest["kind"] == "Pod":
+            manifest = {**manifest, "status": self._status(manifest, ready=False)}
+        return super().create(manifest)
+
+    @_alone
+    def patch(self, kind: str, namespace: str, name: str, change: Manifest, subresource: str = "") -> Manifest:
+        changed = super().patch(kind, namespace, name, change, subresource)
+        self._put(_without_none(changed))
+        return self._objects[kind, namespace, name]
+
+    @_alone
+    def evict(self, namespace: str, pod: str, *, uid: str = "") -> bool:
+        if pod in self.keeps:
+            raise ApiError(f"{pod}: the disruption budget needs it", 429, "TooManyRequests")
+        return self.delete("v1/Pod", namespace, pod, uid=uid)
+
+    @_alone
+    def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str], timeout_s: float = 30.0) -> Ran:
+        found = self._objects.get(("v1/Pod", namespace, pod))
+        if found is None:
+            raise ApiError(f"{pod} is not there", 404, "NotFound")
+        command, *arguments = argv[3:]
+        try:
+            answer = getattr(self, f"_{command}")(found, *arguments)
+        except TargetError as error:
+            return Ran(1, json.dumps({"error": str(error)}))
+        return Ran(0, json.dumps(answer) + "\n")
+
+    def logs(
+        self, namespace: str, pod: str, container: str, previous: bool = False, limit_bytes: int = 4 * 1024 * 1024
+    ) -> str:
+        return json.dumps({"ready": True}) + "\n"
+
+    # -- what agents answer
+
+    def _kill(self, asked: Manifest, container: str) -> dict[str, Any]:
+        for pod in self._objects.values():
+            if pod["kind"] == "Pod" and pods.container_id(pods.main(pod)) == container:
+                if pods.node(pod) != pods.node(asked):
+                    break
+                status = pod["status"]["containerStatuses"][0]
+                ended = {"exitCode": 137, "containerID": status["containerID"]}
+                status |= {
+                    "containerID": f"fake://{next(self._numbers)}",
+                    "lastState": {"terminated": ended},
+                    "restartCount": status["restartCount"] + 1,
+                }
+                return {"pid": 1}
+        raise TargetError(f"no process of container {container} on this node")
+
+    def _hands(self, command: str) -> Sequence[Sequence[str]]:
+        found = []
+        for pod in self._objects.values():
+            if pod["kind"] == "Pod" and pod["metadata"].get("labels", {}).get(SERVICE) == "harness-agent":
+                argv = pod["spec"]["containers"][0]["command"][3:]
+                if argv[0] == command:
+                    found.append(argv)
+        return found
+
+    def _ping(self, _: Manifest, uid: str, address: str) -> dict[str, Any]:
+        specs = [json.loads(argv[2]) for argv in self._hands("disturb")]
+        mine = [one for one in specs if one["pod"] == uid and not one["dns"] and address in (one["peers"] or [address])]
+        lost = max((one["loss"] for one in mine), default=0)
+        rtt = 0.1 + sum(one["delay_ms"] for one in mine)
+        return {"sent": 20, "received": round(20 * (1 - lost)), "rtt_ms": None if lost == 1 else rtt}
+
+    def _resolve(self, _: Manifest, uid: str, server: str = "") -> dict[str, Any]:
+        specs = [json.loads(argv[2]) for argv in self._hands("disturb")]
+        return {"answered": not any(one["dns"] for one in specs if one["pod"] == uid)}
+
+    def _gateway(self, _: Manifest, uid: str) -> dict[str, Any]:
+        return {"address": "10.244.0.1"}
+
+    def _swept(self, _: Manifest, uid: str, fault: str) -> dict[str, Any]:
+        return {"chains": 0}
+
+    def _usage(self, _: Manifest, container: str, file: str = "") -> dict[str, Any]:
+        cpu = [argv for argv in self._hands("press_cpu") if argv[2] == container]
+        memory = [float(argv[3]) for argv in self._hands("press_memory") if argv[2] == container]
+        size = sum(int(argv[4]) for argv in self._hands("press_disk") if argv[2:4] == [container, file])
+        return {
+            "cores": 1.0 if cpu else 0.01,
+            "memory": int(1e8 * max([0.2, *memory])),
+            "limit": int(1e8),
+            "foreign": len(cpu) + len(memory),
+            "file": size,
+        }
+
+    def _look(self, _: Manifest, host: str, port: str) -> dict[str, Any]:
+        return {"said": "53300" if any(argv[2] == host for argv in self._hands("take")) else "asks"}
+
+    # -- controllers
+
+    def _settle(self) -> None:
+        super()._settle()
+        for each in self._objects.values():
+            if each["kind"] == "Node":
+                ready = str(each["metadata"]["name"] not in self.down)
+                each["status"]["conditions"] = [{"type": "Ready", "status": ready}]
+
+    def _pods_of(self, workload: Manifest) -> None:
+        template, wanted = workload["spec"]["template"], int(workload["spec"].get("replicas", 1))
+        mine = [each for each in self._objects.values() if each["kind"] == "Pod" and _owned(each, workload)]
+        new = [each for each in mine if each["template"] == template]
+        old = [each for each in mine if each["template"] != template]
+        if workload["kind"] == "StatefulSet":
+            if old and not [each for each in new if not pods.is_ready(each)] and pods.is_ready(old[-1]):
+                self._drop(old.pop())
+            wanted_new = wanted - len(old)
+        else:
+            wanted_new = wanted if not old or (new and all(map(pods.is_ready, new))) else 1
+            while old and wanted_new == wanted:
+                self._drop(old.pop())
+        while len(new) > wanted_new or (old and len(new) + len(old) > wanted + 1):
+            self._drop(new.pop() if len(new) > wanted_new else old.pop())
+        while len(new) < wanted_new:
+            new.append(self._born(workload, len(new)))
+        for each in (*new, *old):
+            away = pods.node(each) in self.down
+            ready = not away and _becomes_ready(each)
+            each["status"]["conditions"] = [{"type": "Ready", "status": str(ready)}]
+        workload["status"] = {
+            "observedGeneration": workload["metadata"]["generation"],
+            "replicas": len(new) + len(old),
+            "updatedReplicas": len(new),
+            "readyReplicas": sum(pods.is_ready(each) for each in (*new, *old)),
+        }
+
+    def _drop(self, pod: Manifest) -> None:
+        del self._objects["v1/Pod", pod["metadata"]["namespace"], pod["metadata"]["name"]]
+
+    def _born(self, workload: Manifest, number: int) -> Manifest:
+        about, template = workload["metadata"], workload["spec"]["template"]
+        labels = dict(template["metadata"]["labels"])
+        owner = {"kind": workload["kind"], "name": about["name"], "uid": about["uid"], "controller": True}
+        name = f"{about['name']}-{number}"
+        if workload["kind"] == "Deployment":
+            labels["pod-template-hash"] = "5d8f"
+            owner |= {"kind": "ReplicaSet", "name": f"{about['name']}-5d8f"}
+            name = f"{about['name']}-5d8f-{next(self._numbers)}"
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels, "ownerReferences": [owner]},
+            "template": template,
+            "spec": {**template["spec"], "nodeName": self._room(labels.get(REGION, ""))},
+        }
+        return self._put({**pod, "status": self._status(pod, ready=True)})
+
+    def _room(self, region: str) -> str:
+        nodes = [each for each in self._objects.values() if each["kind"] == "Node"]
+        free = {each["metadata"]["name"] for each in nodes if not each["spec"].get("unschedulable")}
+        return next(name for name, place in NODES.items() if place == region and name in free)
+
+    def _status(self, pod: Manifest, ready: bool) -> Manifest:
+        container, number = pod["spec"]["containers"][0], next(self._numbers)
+        status: dict[str, Any] = {"name": container["name"], "restartCount": 0, "state": {"running": {}}}
+        status["containerID"] = f"fake://{number}"
+        if container["image"].endswith(MISSING_TAG):
+            status |= {"containerID": "", "state": {"waiting": {"reason": "ErrImagePull"}}}
+        elif container.get("command") == MISSING_PROGRAM:
+            status |= {"restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+        return {
+            "phase": "Running",
+            "podIP": f"10.244.0.{number % 250 + 1}",
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "containerStatuses": [status],
+        }
+
+    def _slice(self) -> Manifest:
+        endpoints = [
+            {
+                "targetRef": {"uid": pods.uid(pod), "name": pods.name(pod)},
+                "conditions": {"ready": pods.is_ready(pod)},
+            }
+            for pod in super().list("v1/Pod", NAMESPACE)
+            if pods.workload(pod).kind
+        ]
+        return {"metadata": {"name": "all"}, "endpoints": endpoints}
+
+
+def _owned(pod: Manifest, workload: Manifest) -> bool:
+    owners = pod["metadata"].get("ownerReferences") or []
+    return any(each["uid"] == workload["metadata"]["uid"] for each in owners)
+
+
+def _probe_fails(pod: Manifest) -> bool:
+    probe = pod["spec"]["containers"][0].get("readinessProbe") or {}
+    return bool(probe.get("exec", {}).get("command") == MISSING_PROGRAM)
+
+
+def _becomes_ready(pod: Manifest) -> bool:
+    return not pods.reason(pod) and not _probe_fails(pod)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def bed_target(platform: Platform, can_stop_nodes: bool = True) -> PlainTarget:
+    """The services of a platform file on a FakeBed, up and ready."""
+    bed = FakeBed(lambda *_: Answer(200, {}, ""))
+
+    def switch(name: str, on: bool) -> None:
+        (bed.down.discard if on else bed.down.add)(name)
+
+    target = PlainTarget(bed, NAMESPACE, platform.spec.services, _container, nodes=switch if can_stop_nodes else None)
+    target.up("", lambda _: None)
+    return target
+
+
+def _container(service: Service) -> Manifest:
+    return {
+        "name": service.name,
+        "image": f"tiny.local:5000/{service.name}:1",
+        "resources": {"limits": {"memory": "100M", "ephemeral-storage": "1Gi"}},
+    }

@@ -1,0 +1,214 @@
+"""What every kind of fault on Kubernetes must keep, on a cluster in memory; `make test-matrix` does it on a real one.
+
+Each is made from its own how-to, is seen to land, is undone from nothing but what its token keeps, is seen gone, and
+leaves nothing that the harness made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import faults
+from harness.chaos.lifecycle import check_capabilities, check_parameters
+from harness.chaos.undo import UndoToken
+from harness.errors import BadInput, TargetError
+from harness.kube import pods
+from harness.ports import FaultInjector, Selection
+from harness.spec.platform import load_platform
+from harness.testing.fake_bed import FakeBed, bed_target
+from harness.testing.plain_target import PlainTarget
+from tests.contract.test_fault_injectors import ON_CLUSTERS, REFERENCE, how_to
+
+ALSO_HERE = ["process_kill", "region_loss"]
+HEALED = ["process_kill", "pod_delete"]  # by the platform itself, perhaps before somebody looks
+SPEC = load_platform(REFERENCE).value
+
+
+@pytest.fixture
+def target() -> PlainTarget:
+    return bed_target(SPEC)
+
+
+@pytest.fixture(params=[*ON_CLUSTERS, *ALSO_HERE])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def bed(target: PlainTarget) -> FakeBed:
+    assert isinstance(target.api, FakeBed)
+    target.api.requests.clear()
+    return target.api
+
+
+def parts(kind: str, tmp_path: Path) -> tuple[FaultInjector, Any]:
+    injector = faults.load(kind)
+    return injector, check_parameters(injector, kind, how_to(kind, tmp_path)["parameters"])
+
+
+def through_a_token(selection: Selection, parameters: Any) -> Selection:
+    """What a cold process has of it."""
+    token = UndoToken(
+        fault="x#1/f",
+        kind="k",
+        experiment="x#1",
+        target="t",
+        selection=selection.names,
+        before=dict(selection.before),
+        parameters=parameters.model_dump(mode="json"),
+        created_wall_ns=0,
+        deadline_wall_ns=0,
+    )
+    return UndoToken.model_validate_json(token.model_dump_json()).selected
+
+
+def make(injector: Any, target: PlainTarget, selection: Selection, parameters: Any) -> None:
+    if prepare := getattr(injector, "prepare", None):
+        prepare(target, selection, parameters)
+    injector.inject(target, selection, parameters)
+
+
+def test_selects_no_more_than_was_predicted(kind: str, target: PlainTarget, bed: FakeBed, tmp_path: Path) -> None:
+    injector, parameters = parts(kind, tmp_path)
+    check_capabilities(injector, kind, target)
+    predicted = injector.predict(SPEC.spec, parameters).names
+    selected = injector.select(target, parameters).names
+    assert 1 <= len(selected) <= len(predicted)
+    if not kind.startswith("node_"):  # what lies on a node only the cluster knows
+        assert len(selected) == len(predicted)
+    assert not bed.requests, "selecting touches nothing"
+
+
+def test_is_made_seen_undone_from_cold_and_leaves_nothing(kind: str, target: PlainTarget, tmp_path: Path) -> None:
+    injector, parameters = parts(kind, tmp_path)
+    assert target.ready() == []
+    count = len(target.instances())
+    selection = through_a_token(injector.select(target, parameters), parameters)
+    assert not injector.landed(target, selection, parameters).seen, "nothing was made yet"
+    make(injector, target, selection, parameters)
+    seen = injector.landed(target, selection, parameters)
+    assert seen.seen, seen
+    assert seen.observer
+    if kind not in HEALED:
+        assert not injector.gone(target, selection, parameters).seen
+    for _ in range(2):
+        injector.recover(target, selection, parameters)
+        looks = [injector.gone(target, selection, parameters) for _ in range(3)]
+        assert looks[-1].seen, looks  # the first look may find, and remove, what is left of a rollout
+    assert target.ready() == []
+    assert len(target.instances()) == count
+    assert target.left() == []
+
+
+@pytest.mark.parametrize("kind", ON_CLUSTERS)
+def test_a_right_that_is_lacking_is_refused_before_anything(
+    kind: str, target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    injector, parameters = parts(kind, tmp_path)
+    needed = getattr(injector, "RIGHTS", ())
+    assert needed, "the kind does not say what it needs"
+    done = list(bed.requests)
+    for right in needed:
+        if right.verb in ("get", "list"):
+            continue
+        bed.forbidden = {(right.verb, right.resource)}
+        with pytest.raises(BadInput, match=right.resource):
+            injector.select(target, parameters)
+    assert bed.requests == done
+
+
+def test_a_protected_namespace_is_refused(kind: str, target: PlainTarget, tmp_path: Path) -> None:
+    injector, parameters = parts(kind, tmp_path)
+    target.namespace = "kube-system"
+    with pytest.raises(BadInput, match="protected"):
+        injector.select(target, parameters)
+
+
+def test_what_is_nowhere_is_not_selected(kind: str, target: PlainTarget, tmp_path: Path) -> None:
+    injector = faults.load(kind)
+    parameters = check_parameters(injector, kind, {**how_to(kind, tmp_path)["parameters"], "region": "mars"})
+    assert injector.select(target, parameters).names == ()
+    assert injector.predict(SPEC.spec, parameters).names == ()
+
+
+def test_a_pod_that_was_replaced_meanwhile_is_not_touched(target: PlainTarget, bed: FakeBed, tmp_path: Path) -> None:
+    for kind in ("network_latency", "cpu_pressure"):
+        injector, parameters = parts(kind, tmp_path)
+        selection = injector.select(target, parameters)
+        bed.delete(pods.POD, "tiny", selection.names[0])
+        with pytest.raises(TargetError, match=selection.names[0]):
+            make(injector, target, selection, parameters)
+        injector.recover(target, selection, parameters)
+        assert target.left() == []
+
+
+def test_a_drain_that_a_budget_does_not_allow_fails_and_uncordons(
+    target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    injector = faults.load("node_drain")
+    parameters = injector.Parameters(service="weaviate", region="sjc", within=0.0)
+    selection = injector.select(target, parameters)
+    bed.keeps = {"weaviate-sjc-0"}
+    with pytest.raises(TargetError, match=r"weaviate-sjc-0 may not go.*budget"):
+        make(injector, target, selection, parameters)
+    node = bed.read("v1/Node", "", selection.before["node"])
+    assert node is not None
+    assert "unschedulable" not in node["spec"]
+    injector.recover(target, selection, parameters)
+    assert target.left() == []
+
+
+def test_a_node_that_somebody_else_cordoned_is_left_alone(target: PlainTarget, bed: FakeBed) -> None:
+    injector = faults.load("node_drain")
+    parameters = injector.Parameters(service="weaviate", region="sjc")
+    node = injector.select(target, parameters).before["node"]
+    bed.patch("v1/Node", "", node, {"spec": {"unschedulable": True}})
+    with pytest.raises(BadInput, match="cordoned already"):
+        injector.select(target, parameters)
+
+
+def test_nodes_that_cannot_be_stopped_are_refused(tmp_path: Path) -> None:
+    injector, parameters = parts("node_loss", tmp_path)
+    with pytest.raises(BadInput, match="how a node of this cluster is stopped"):
+        injector.select(bed_target(SPEC, can_stop_nodes=False), parameters)
+
+
+def test_a_bad_release_that_somebody_else_put_right_is_left_alone(
+    target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    """The next release was rolled out over the bad one: undoing must not put an older one back."""
+    injector, parameters = parts("bad_image", tmp_path)
+    selection = injector.select(target, parameters)
+    make(injector, target, selection, parameters)
+    newer = {
+        "metadata": {"labels": {"sophia-harness/fault": None}},
+        "spec": {"containers": [{"name": "a", "image": "b:2"}]},
+    }
+    bed.patch("apps/v1/Deployment", "tiny", "unified-api-sjc", {"spec": {"template": newer}})
+    injector.recover(target, selection, parameters)
+    there = bed.read("apps/v1/Deployment", "tiny", "unified-api-sjc")
+    assert there is not None
+    assert there["spec"]["template"]["spec"]["containers"][0]["image"] == "b:2"
+    assert "not what it was" in injector.gone(target, selection, parameters).detail
+
+
+def test_a_kill_that_another_signal_did_is_not_taken_for_one(target: PlainTarget, bed: FakeBed, tmp_path: Path) -> None:
+    injector, parameters = parts("process_kill", tmp_path)
+    selection = injector.select(target, parameters)
+    make(injector, target, selection, parameters)
+    pod = bed._objects[pods.POD, "tiny", selection.names[0]]
+    pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] = 143
+    assert "exit code 143" in injector.landed(target, selection, parameters).detail
+
+
+def test_what_the_kubelet_does_not_tell_is_not_landed(target: PlainTarget, bed: FakeBed, tmp_path: Path) -> None:
+    injector, parameters = parts("process_kill", tmp_path)
+    selection = injector.select(target, parameters)
+    pod = bed._objects[pods.POD, "tiny", selection.names[0]]
+    del pod["status"]["containerStatuses"]
+    assert "does not tell" in injector.landed(target, selection, parameters).detail
+    bed._drop(pod)
+    assert not injector.landed(target, selection, parameters).seen

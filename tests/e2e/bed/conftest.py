@@ -1,0 +1,76 @@
+"""The bare test bed, for tests that need a real cluster: `python -m testbed up bare`, or `make test-matrix`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from harness.model.platform import Service
+from harness.spec.platform import load_platform
+from harness.targets.kubernetes.api import Cluster
+from harness.testing.plain_target import PlainTarget
+from tests.contract.test_fault_injectors import REFERENCE
+
+NAMESPACE = "fault-matrix"
+SERVICES = ("weaviate", "unified-api", "postgres")
+PROBE, SOPHIA = "testbed.local/probe:1", "sophia.local/sophia:1.0.0"
+DATABASE = """
+set -e
+bin=$(echo /usr/lib/postgresql/*/bin)
+$bin/initdb -D /tmp/data -U sophia >/dev/null
+echo 'host all all all scram-sha-256' >> /tmp/data/pg_hba.conf
+exec $bin/postgres -D /tmp/data -k /tmp -c listen_addresses='*' -c max_connections=20
+"""
+
+
+def testbed(*argv: str, within_s: float = 300) -> str:
+    """Output of `python -m testbed …`; "" when it failed."""
+    command = [sys.executable, "-m", "testbed", *argv]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=within_s, check=True).stdout
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return ""
+
+
+@pytest.fixture(scope="session")
+def bed() -> dict[str, Any]:
+    status = json.loads(testbed("status", "--json") or "{}").get("bare", {})
+    if not status.get("up"):
+        pytest.skip("the bare test bed is not up (python -m testbed up bare)")
+    return dict(status)
+
+
+@pytest.fixture(scope="session")
+def cluster(bed: dict[str, Any]) -> Cluster:
+    return Cluster.connect(bed["kubeconfig"], "bare")
+
+
+@pytest.fixture(scope="session")
+def target(cluster: Cluster) -> Iterator[PlainTarget]:
+    """Three of the reference platform's services, played by plain containers, on the reference platform's ports."""
+
+    def switch(name: str, on: bool) -> None:
+        testbed("node", "start" if on else "stop", name)
+
+    spec = load_platform(REFERENCE).value.spec
+    services = [each for each in spec.services if each.name in SERVICES]
+    made = PlainTarget(cluster, NAMESPACE, services, container, SOPHIA, switch)
+    made.down()
+    made.up("", lambda _: None)
+    yield made
+    made.down()
+
+
+def container(service: Service) -> dict[str, Any]:
+    limits = {"cpu": "500m", "memory": "96Mi", "ephemeral-storage": "200Mi"}
+    common: dict[str, Any] = {"name": service.name, "imagePullPolicy": "IfNotPresent", "resources": {"limits": limits}}
+    if service.name == "postgres":
+        probe: dict[str, Any] = {"tcpSocket": {"port": service.ports["sql"]}, "periodSeconds": 1}
+        return {**common, "image": SOPHIA, "command": ["sh", "-c", DATABASE], "readinessProbe": probe}
+    probe = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
+    return {**common, "image": PROBE, "readinessProbe": probe}

@@ -1,0 +1,241 @@
+"""Every fault on Kubernetes, for real: landed, judged by its effect, undone, and a second look finds nothing left.
+
+The second look is not the harness's: kubectl for the API's objects, and the machine's own view for what is none (rules
+in pods' network namespaces, processes in containers' cgroups).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import faults
+from harness.chaos import lifecycle
+from harness.chaos.lifecycle import Session
+from harness.errors import BadInput, TargetError
+from harness.journal import log
+from harness.journal.layout import RunFolder
+from harness.kube import agent, pods
+from harness.targets.kubernetes.api import Cluster
+from harness.testing.plain_target import PlainTarget
+from tests.contract.test_fault_injectors import ON_CLUSTERS, how_to
+from tests.e2e.bed.conftest import NAMESPACE
+
+KINDS = [*ON_CLUSTERS, "process_kill", "region_loss"]
+LANDS_S, GOES_S = 90.0, 180.0
+OUTLIVING = ["scale_to_zero", "bad_image", "node_drain", "network_partition", "memory_pressure"]
+
+
+@pytest.fixture
+def session(tmp_path: Path, target: PlainTarget) -> Session:
+    whole(target)
+    return Session(RunFolder(tmp_path / "run"), "matrix#1", target.reference, lambda _: target)
+
+
+def arguments(kind: str, tmp_path: Path) -> dict[str, Any]:
+    told = how_to(kind, tmp_path)
+    extra = {"workers": 1} if kind == "cpu_pressure" else {}
+    return {"parameters": {**told["parameters"], **extra}, "blast_radius": told["blast_radius"]}
+
+
+def whole(target: PlainTarget, within_s: float = GOES_S) -> None:
+    end = time.monotonic() + within_s
+    while left := [*target.ready(), *target._missing()]:
+        assert time.monotonic() < end, left
+        time.sleep(0.5)
+
+
+def second_look(bed: dict[str, Any]) -> list[str]:
+    """What of the harness can still be found, by others' eyes."""
+    kinds = "pods,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,replicasets,controllerrevisions"
+    found = []
+    for selector in ("app.kubernetes.io/managed-by=sophia-harness", agent.FAULT):
+        found += kubectl(bed, "get", kinds, "-A", "-o", "name", "-l", selector).split()
+    tainted = kubectl(bed, "get", "nodes", "-o", "jsonpath={.items[?(@.spec.unschedulable)].metadata.name}")
+    found += [f"{name} is cordoned" for name in tainted.split()]
+    seen = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                space = (entry / "ns/net").readlink()
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"HARNESS_AGENT" in command:
+                found.append(f"process {entry.name} of an agent")
+            if space not in seen:
+                seen.add(space)
+                argv = ["nsenter", f"--net=/proc/{entry.name}/ns/net", "iptables", "-S"]
+                rules = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+                found += [rule for rule in rules.splitlines() if "HARNESS-" in rule]
+    return found
+
+
+def kubectl(bed: dict[str, Any], *argv: str) -> str:
+    from testbed import build
+
+    command = [str(build.program("kubectl")), "--kubeconfig", bed["kubeconfig"], "--context", "bare", *argv]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def note(**values: Any) -> None:
+    """Figures, one JSON object a line, where somebody asked for them."""
+    if file := os.environ.get("FAULT_MATRIX"):
+        with Path(file).open("a") as stream:
+            stream.write(json.dumps(values) + "\n")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_lands_is_undone_and_leaves_nothing(
+    kind: str, bed: dict[str, Any], target: PlainTarget, session: Session, tmp_path: Path
+) -> None:
+    told, began = arguments(kind, tmp_path), time.monotonic()
+    lifecycle.inject(session, kind, kind, told["parameters"], told["blast_radius"], 300)
+    injected = time.monotonic()
+    try:
+        seen = lifecycle.await_landed(session, kind, LANDS_S)
+        landed = time.monotonic()
+    finally:
+        undoing = time.monotonic()
+        lifecycle.recover(session, kind, GOES_S)
+    gone = time.monotonic()
+    whole(target)
+    left = second_look(bed)
+    note(
+        kind=kind,
+        made_s=round(injected - began, 2),
+        landed_s=round(landed - injected, 2),
+        gone_s=round(gone - undoing, 2),
+        whole_s=round(time.monotonic() - undoing, 2),
+        seen=seen.detail,
+        left=len(left),
+    )
+    assert left == []
+
+
+@pytest.mark.parametrize("kind", OUTLIVING)
+def test_without_the_harness_the_cluster_undoes_it_at_the_deadline(
+    kind: str, bed: dict[str, Any], target: PlainTarget, session: Session, tmp_path: Path
+) -> None:
+    """The harness is away: nobody calls `recover`. What it left of helpers goes when it comes back."""
+    told = arguments(kind, tmp_path)
+    lifecycle.inject(session, kind, kind, told["parameters"], told["blast_radius"], 25)
+    made = time.monotonic()
+    lifecycle.await_landed(session, kind, 24)
+    token, _ = lifecycle._token(session, kind)
+    injector, parameters, _ = lifecycle._resolve(session, token)
+    end = time.monotonic() + 90
+    while injector.landed(target, token.selected, parameters).seen:
+        assert time.monotonic() < end, "the fault outlives its deadline"
+        time.sleep(1)
+    note(kind=kind, dead_mans_switch_s=round(time.monotonic() - made, 1), deadline_s=25)
+    lifecycle.recover(session, kind, GOES_S)
+    whole(target)
+    assert second_look(bed) == []
+
+
+def test_a_selector_that_matches_nothing_is_refused(session: Session) -> None:
+    with pytest.raises(BadInput, match="selects nothing"):
+        lifecycle.inject(session, "x", "pod_delete", {"service": "weaviate", "region": "mars"}, 1, 60)
+    assert log.read(session.folder.journal) == []
+
+
+def test_more_than_the_blast_radius_is_refused(session: Session) -> None:
+    with pytest.raises(BadInput, match="blast radius is 1"):
+        lifecycle.inject(session, "x", "pod_delete", {"service": "unified-api"}, 1, 60)
+    assert log.read(session.folder.journal) == []
+
+
+def test_a_role_that_lacks_the_verb_is_refused_before_anything(
+    bed: dict[str, Any], target: PlainTarget, cluster: Cluster, tmp_path: Path
+) -> None:
+    """As an account that may look at everything here and delete nothing."""
+    weak = as_account(bed, cluster, tmp_path)
+    before = {pods.uid(pod) for pod in cluster.list(pods.POD, NAMESPACE)}
+    looking = PlainTarget(weak, NAMESPACE, target.services, target.container, target.agent_image)
+    for kind in ("pod_delete", "process_kill", "scale_to_zero", "network_latency", "node_drain"):
+        session = Session(RunFolder(tmp_path / kind), "matrix#1", "", lambda _: looking)
+        told = arguments(kind, tmp_path)
+        with pytest.raises(BadInput, match="would not allow"):
+            lifecycle.inject(session, "x", kind, told["parameters"], told["blast_radius"], 60)
+        assert log.read(session.folder.journal) == []
+    assert {pods.uid(pod) for pod in cluster.list(pods.POD, NAMESPACE)} == before
+
+
+def as_account(bed: dict[str, Any], cluster: Cluster, tmp_path: Path) -> Cluster:
+    about = {"name": "onlooker", "namespace": NAMESPACE}
+    rbac = "rbac.authorization.k8s.io"
+    looks = {"apiGroups": ["", "apps", "discovery.k8s.io"], "resources": ["*"], "verbs": ["get", "list"]}
+    cluster.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": about})
+    cluster.create({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": about, "rules": [looks]})
+    subjects = [{"kind": "ServiceAccount", **about}]
+    reference = {"apiGroup": rbac, "kind": "Role", "name": "onlooker"}
+    binding = {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": about}
+    cluster.create({**binding, "roleRef": reference, "subjects": subjects})
+    token = kubectl(bed, "create", "token", "onlooker", "-n", NAMESPACE).strip()
+    config = json.loads(kubectl(bed, "config", "view", "--raw", "--flatten", "-o", "json"))
+    config["users"] = [{"name": each["context"]["user"], "user": {"token": token}} for each in config["contexts"]]
+    file = tmp_path / "onlooker.kubeconfig"
+    file.write_text(json.dumps(config))
+    return Cluster.connect(str(file), "bare")
+
+
+def test_a_network_policy_that_nobody_enforces_is_no_partition(
+    cluster: Cluster, target: PlainTarget, session: Session, tmp_path: Path
+) -> None:
+    """The API server takes the policy, the network plug-in has no engine: the pod must still be seen reachable."""
+    injector = faults.load("network_partition")
+    parameters = injector.Parameters(**arguments("network_partition", tmp_path)["parameters"])
+    selection = injector.select(target, parameters)
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "deny-all", "namespace": NAMESPACE},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+    }
+    cluster.create(policy)
+    try:
+        time.sleep(2)
+        seen = injector.landed(target, selection, parameters)
+        assert (seen.seen, "echoes come back" in seen.detail) == (False, True), seen
+    finally:
+        cluster.delete("networking.k8s.io/v1/NetworkPolicy", NAMESPACE, "deny-all")
+        injector.recover(target, selection, parameters)
+
+
+def test_a_budget_keeps_a_pod_from_being_drained(
+    bed: dict[str, Any], cluster: Cluster, target: PlainTarget, session: Session
+) -> None:
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "keep", "namespace": NAMESPACE},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app.kubernetes.io/name": "weaviate"}}},
+    }
+    cluster.create(budget)
+    old = {pods.uid(pod) for pod in cluster.list(pods.POD, NAMESPACE, {"app.kubernetes.io/name": "weaviate"})}
+    try:
+        time.sleep(2)
+        parameters = {"service": "weaviate", "region": "sjc", "within": "4s"}
+        with pytest.raises(TargetError, match="may not go"):
+            lifecycle.inject(session, "drain", "node_drain", parameters, 20, 60)
+        lifecycle.recover(session, "drain", GOES_S)
+    finally:
+        cluster.delete("policy/v1/PodDisruptionBudget", NAMESPACE, "keep")
+    now = {pods.uid(pod) for pod in cluster.list(pods.POD, NAMESPACE, {"app.kubernetes.io/name": "weaviate"})}
+    assert old & now, "the pod that the budget keeps was not touched"
+    assert second_look(bed) == []
+
+
+def test_a_kill_that_did_not_happen_is_not_seen(target: PlainTarget, session: Session, tmp_path: Path) -> None:
+    injector = faults.load("process_kill")
+    parameters = injector.Parameters(service="weaviate", region="sjc")
+    selection = injector.select(target, parameters)
+    seen = injector.landed(target, selection, parameters)
+    assert (seen.seen, "still runs" in seen.detail) == (False, True)
