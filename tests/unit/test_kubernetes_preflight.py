@@ -78,6 +78,11 @@ def test_a_node_that_is_not_ready(cluster: FakeCluster) -> None:
     assert wrong(looked(cluster)) == {"nodes are Ready": ("node-2 is not Ready: no word from it",)}
 
 
+def test_a_cluster_without_a_node(cluster: FakeCluster) -> None:
+    cluster.delete("v1/Node", "", "node-1")
+    assert looked(cluster)["nodes are Ready"].wrong == ("there is no node",)
+
+
 @pytest.mark.parametrize("resource", ["cpu", "memory", "nvidia.com/gpu"])
 def test_what_no_node_has(cluster: FakeCluster, resource: str) -> None:
     amount = {"cpu": "5", "memory": "9Gi", "nvidia.com/gpu": "1"}[resource]

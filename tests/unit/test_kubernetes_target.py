@@ -18,6 +18,7 @@ from harness.model.scenario import OnCluster
 from harness.ports import Artifacts, Logs, Releases, Target
 from harness.spec.platform import load_platform
 from harness.targets import kubernetes as kind
+from harness.targets.kubernetes.api import ApiError
 from harness.targets.kubernetes.claim import LEASE, LEASE_KIND
 from harness.targets.kubernetes.objects import RUN
 from harness.targets.kubernetes.target import KubernetesTarget
@@ -321,6 +322,28 @@ def test_what_stays_is_told_and_the_folder_too(made: Made) -> None:
     assert made.target.folder.root.exists()
     made.cluster.stuck.clear()
     assert made.target.down().clean
+
+
+def test_an_api_server_that_is_away_for_a_moment_is_waited_for(made: Made) -> None:
+    away = [ApiError("away")] * 3
+    read = made.cluster.read
+
+    def sometimes(kind: str, namespace: str, name: str) -> Any:
+        if (kind.startswith("apps/") or name == "small") and made.cluster.requests and away:
+            raise away.pop()
+        return read(kind, namespace, name)
+
+    made.cluster.read = sometimes
+    made.target = made.another(rollout_within=10.0)
+    made.up()
+    assert away == []
+    away += [ApiError("away")] * 2
+    made.cluster.stuck.clear()
+    target = made.attached()
+    with pytest.raises(ApiError):
+        target.down()
+    away.clear()
+    assert target.down().clean
 
 
 def test_another_cluster_of_the_same_context_is_left_alone(made: Made) -> None:

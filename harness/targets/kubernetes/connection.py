@@ -26,6 +26,11 @@ class ApiError(TargetError):
         super().__init__(text)
         self.status, self.reason, self.causes = status, reason, tuple(causes)
 
+    @property
+    def passing(self) -> bool:
+        """Whether it is worth asking again: the API server was away, or had too much to do."""
+        return self.status in (0, 429) or self.status >= 500
+
 
 class Connection:
     """One API server with one set of credentials; safe for several threads. Every failure is an ApiError.

@@ -143,11 +143,17 @@ def wait_for_rollout(cluster: Cluster, now: ClusterState, manifests: Sequence[Ma
     deadline = time.monotonic() + now.on.rollout_within
     waiting = [key(each) for each in manifests if each["kind"] in (*ROLLED_OUT, "Pod", "Job")]
     while True:
-        missing = {one: why for one in waiting if (why := _missing(cluster, one))}
+        try:
+            missing = {one: why for one in waiting if (why := _missing(cluster, one))}
+            troubles = _troubles(cluster, now) if missing else []
+        except ApiError as error:
+            if not error.passing or time.monotonic() > deadline:
+                raise
+            time.sleep(EVERY_S)
+            continue
         waiting = list(missing)
         if not waiting:
             return
-        troubles = _troubles(cluster, now)
         hopeless = [text for text, given_up in troubles if given_up]
         if hopeless or time.monotonic() > deadline:
             what = "; ".join(f"{one}: {why}" for one, why in missing.items())

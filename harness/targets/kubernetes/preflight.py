@@ -155,6 +155,7 @@ def _nodes(intent: Intent) -> Iterator[Finding]:
             yield Finding(name, 0, unknown="we may not look at nodes and at pods of other namespaces")
         return
     troubles = [f"{each['metadata']['name']} {what}" for each in nodes for what in node_troubles(each)]
+    troubles += [] if nodes else ["there is no node"]
     yield Finding("nodes are Ready", max(len(nodes), len(troubles)), tuple(troubles), fix="mend or remove the node")
     yield _room(intent.manifests, nodes, running)
     yield _images(intent.manifests, nodes)

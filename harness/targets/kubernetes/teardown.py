@@ -33,7 +33,7 @@ def end(cluster: Cluster, now: ClusterState) -> list[str]:
         _delete(cluster, [one for one in _labelled(cluster, now, namespaced=True) if one.name != LEASE])
     _delete(cluster, _labelled(cluster, now, namespaced=False))
     deadline = time.monotonic() + now.on.down_within
-    while left := _left(cluster, now, volumes):
+    while left := _seen_left(cluster, now, volumes):
         if time.monotonic() > deadline:
             return left
         time.sleep(EVERY_S)
@@ -85,6 +85,16 @@ def _volumes(cluster: Cluster, namespace: str) -> list[str]:
         if (each["spec"].get("claimRef") or {}).get("namespace") == namespace
         and each["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
     ]
+
+
+def _seen_left(cluster: Cluster, now: ClusterState, volumes: Sequence[str]) -> list[str]:
+    """What is left; while the API server is away, that this is not known."""
+    try:
+        return _left(cluster, now, volumes)
+    except ApiError as error:
+        if error.passing:
+            return [f"not known: {error}"]
+        raise
 
 
 def _left(cluster: Cluster, now: ClusterState, volumes: Sequence[str]) -> list[str]:
