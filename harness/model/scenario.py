@@ -340,18 +340,44 @@ class KindCluster(Frozen):
     within: Duration = Field(default=600.0, gt=0, description="time that making it, and each loading, may take")
 
 
+class K3sNode(Frozen):
+    """One machine of such a cluster."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", description="the node's name")
+    via: tuple[str, ...] = Field(
+        default=(), description="a remote shell as root, as in [ssh, root@10.0.0.2]; empty: this machine"
+    )
+    region: str = Field(default="", description="its label topology.kubernetes.io/region")
+    gpu: str = Field(default="", description="its GPUs, as in GH200: labels gpu-type and nvidia.com/gpu.present")
+
+
+class K3sCluster(Frozen):
+    """A cluster that the run makes with K3s on machines that have none, and uninstalls: a server and its agents."""
+
+    binary: str = Field(description="the k3s program; a path from the scenario's folder")
+    installer: str = Field(description="K3s' own install script; a path from the scenario's folder")
+    address: str = Field(pattern=r"^https://", description="where agents and this machine reach the server")
+    server: K3sNode = Field(description="the machine of the server; it runs pods too")
+    agents: tuple[K3sNode, ...] = Field(default=(), description="the other machines")
+    archives: tuple[str, ...] = Field(
+        default=(), description="image archives that are loaded onto every node; paths from the scenario's folder"
+    )
+    within: Duration = Field(default=600.0, gt=0, description="time that each step may take")
+
+
 class OnCluster(Frozen):
     """Which cluster, which part of it, what is applied there, and how the platform is reached."""
 
-    provider: Literal["context", "kind"] = Field(
+    provider: Literal["context", "kind", "k3s"] = Field(
         default="context",
-        description="where the cluster comes from: it is there already (`context`), or the run makes it (`kind`)",
+        description="where the cluster comes from: it is there (`context`), or the run makes it (`kind`, `k3s`)",
     )
     kubeconfig: str = Field(
         default="", description="a path from the scenario's folder; empty: `$KUBECONFIG`, else `~/.kube/config`"
     )
     context: str = Field(default="", description="the context in it; it must be named")
     kind: KindCluster | None = Field(default=None, description="for `provider: kind`, instead of a context")
+    k3s: K3sCluster | None = Field(default=None, description="for `provider: k3s`, instead of a context")
     namespace: str = Field(
         pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         description="of the platform; made and removed by the run, unless it is there already",
@@ -375,8 +401,9 @@ class OnCluster(Frozen):
 
     @model_validator(mode="after")
     def _one_cluster(self) -> OnCluster:
-        if (self.kind is not None) != (self.provider == "kind"):
-            raise ValueError("`provider: kind` and the section `kind` go together")
+        for name, section in (("kind", self.kind), ("k3s", self.k3s)):
+            if (section is not None) != (self.provider == name):
+                raise ValueError(f"`provider: {name}` and the section `{name}` go together")
         if self.provider == "context" and not self.context:
             raise ValueError("a cluster that is there needs its context")
         return self

@@ -82,6 +82,14 @@ def _cluster(given: OnCluster | None, there: Callable[[tuple[str | int, ...], st
         config = str(there((*at, "kind", "config"), kind.config)) if kind.config else ""
         archives = tuple(str(there((*at, "kind", "archives", i), name)) for i, name in enumerate(kind.archives))
         changes["kind"] = kind.model_copy(update={"config": config, "archives": archives})
+    if (k3s := given.k3s) is not None:
+        changes["k3s"] = k3s.model_copy(
+            update={
+                "binary": str(there((*at, "k3s", "binary"), k3s.binary)),
+                "installer": str(there((*at, "k3s", "installer"), k3s.installer)),
+                "archives": tuple(str(there((*at, "k3s", "archives", i), n)) for i, n in enumerate(k3s.archives)),
+            }
+        )
     if (helm := given.helm) is not None:
         chart = str(there((*at, "helm", "chart"), helm.chart))
         values = tuple(str(there((*at, "helm", "values", i), name)) for i, name in enumerate(helm.values))

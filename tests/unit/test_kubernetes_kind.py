@@ -41,7 +41,7 @@ def clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HARNESS_PATH", str(programs))
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setenv("CLUSTERS", str(clusters))
-    monkeypatch.setattr(kind, "EVERY_S", 0.01)
+    monkeypatch.setattr("harness.targets.kubernetes.nodes.EVERY_S", 0.01)
     program_path.cache_clear()
     yield clusters
     program_path.cache_clear()

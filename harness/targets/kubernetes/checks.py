@@ -18,6 +18,7 @@ from harness.targets.gates import see_checks
 from harness.targets.kubernetes import objects, pods, state
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
 from harness.targets.kubernetes.gates import Gates
+from harness.targets.kubernetes.nodes import node_troubles
 from harness.targets.kubernetes.objects import RUN
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 from harness.targets.probe import Look
@@ -196,14 +197,3 @@ def _nodes(cluster: Cluster, by_name: Mapping[str, Manifest]) -> CheckDone:
             raise
         return CheckDone(name="memory and disk are left", passed=0, of=0, detail="we may not look at nodes")
     return done("memory and disk are left", wrong, max(seen, len(wrong)))
-
-
-def node_troubles(node: Manifest) -> list[str]:
-    """What is wrong with a node, in its own words: not Ready, or short of something."""
-    conditions = {each["type"]: each for each in node["status"].get("conditions") or []}
-    found = []
-    ready = conditions.pop("Ready", None)
-    if ready is None or ready["status"] != "True":
-        found.append(f"is not Ready: {(ready or {}).get('message', 'it does not say')}")
-    found += [name for name, each in conditions.items() if each["status"] == "True"]
-    return found

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 
 from harness.errors import BadInput, TargetError
 from harness.model.scenario import KindCluster, OnCluster
-from harness.targets.kubernetes.api import ApiError, Cluster
-from harness.targets.kubernetes.checks import node_troubles
+from harness.targets.kubernetes.api import Cluster
+from harness.targets.kubernetes.nodes import wait_for_nodes
 from harness.targets.kubernetes.sources import program
 from harness.targets.kubernetes.state import ClusterFolder
 
-EVERY_S = 1.0
 ASK_WITHIN_S = 60.0
 
 
@@ -30,7 +28,7 @@ def create(on: OnCluster, folder: ClusterFolder) -> OnCluster:
     for archive in asked.archives:
         _kind(folder, asked.within, "load", "image-archive", archive, f"--name={folder.id}")
     made = on.model_copy(update={"kubeconfig": str(folder.kubeconfig), "context": f"kind-{folder.id}"})
-    _wait_for_nodes(Cluster.connect(made.kubeconfig, made.context), asked.within)
+    wait_for_nodes(Cluster.connect(made.kubeconfig, made.context), asked.within)
     return made
 
 
@@ -56,22 +54,6 @@ def _kind(folder: ClusterFolder, within_s: float, *words: str) -> str:
         last = ran.stderr.strip().splitlines()[-1:] or [f"exit code {ran.returncode}"]
         raise TargetError(f"kind {' '.join(words[:2])}: {last[0]}\n  fix: see whether Docker runs; `docker ps`")
     return ran.stdout
-
-
-def _wait_for_nodes(cluster: Cluster, within_s: float) -> None:
-    """kind itself waits for the control plane only."""
-    deadline = time.monotonic() + within_s
-    while True:
-        try:
-            nodes = cluster.list("v1/Node")
-            troubles = [f"{each['metadata']['name']} {what}" for each in nodes for what in node_troubles(each)]
-        except ApiError as error:
-            troubles = [str(error)]
-        if not troubles:
-            return
-        if time.monotonic() > deadline:
-            raise TargetError(f"nodes are not Ready within {within_s:g} s: {'; '.join(troubles)}")
-        time.sleep(EVERY_S)
 
 
 def preflight() -> None:

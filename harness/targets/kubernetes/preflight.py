@@ -13,7 +13,8 @@ from harness.model.platform import PlatformSpec
 from harness.ports import Report
 from harness.targets.kubernetes import claim, objects, rights
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
-from harness.targets.kubernetes.checks import hard_coded, node_troubles, placeholder_secrets
+from harness.targets.kubernetes.checks import hard_coded, placeholder_secrets
+from harness.targets.kubernetes.nodes import node_troubles
 from harness.targets.kubernetes.objects import RUN, key
 
 Room = dict[str, Decimal]

@@ -25,6 +25,7 @@ from harness.targets.kubernetes import (
     checks,
     claim,
     deployment,
+    k3s,
     kind,
     objects,
     pods,
@@ -38,6 +39,9 @@ from harness.targets.kubernetes.deployment import Deployment
 from harness.targets.kubernetes.preflight import Finding, Intent, all_rights, findings, preflight
 from harness.targets.kubernetes.processes import ClusterProcesses
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
+
+# Modules with `create(on, folder)` and `delete(on, folder)`, for clusters that a run makes for itself.
+PROVIDERS = {"kind": kind, "k3s": k3s}
 
 
 class KubernetesTarget(ClusterProcesses):
@@ -79,7 +83,7 @@ class KubernetesTarget(ClusterProcesses):
         something, TargetError (with the phase taken back) when a rollout or a gate fails."""
         if self._platform is None or self._on is None or self.folder.root.exists():
             raise TargetError(f"{self.folder.root} was brought up before\n  fix: roll out a release with `deploy`")
-        if self._on.provider == "kind":
+        if self._on.provider != "context":
             self._make_cluster(release)
         plan = self._plan(release)
         preflight(plan.intent, report)
@@ -98,10 +102,11 @@ class KubernetesTarget(ClusterProcesses):
     def _make_cluster(self, release: str) -> None:
         """Of the run's own. That there is going to be one is on disk before it is made."""
         assert self._platform is not None and self._on is not None
-        kind.preflight()
+        if self._on.provider == "kind":
+            kind.preflight()
         sources.rendered(self._on)  # what is wrong with the files is told before a minute goes into a cluster
         self._make_folder(deployment.new_state(self.folder, self._platform, self._on, release))
-        self._on = kind.create(self._on, self.folder)
+        self._on = PROVIDERS[self._on.provider].create(self._on, self.folder)
 
     def examine(self, release: str) -> Iterator[Finding]:
         """What `up` looks at before it touches anything; it stops there."""
@@ -272,8 +277,9 @@ class KubernetesTarget(ClusterProcesses):
         except PlatformAbsent:
             return Leftovers()
         now = state.change(self.folder, status="ending")
-        made = now.on.provider == "kind"
-        if left := kind.delete(now.on, self.folder) if made else teardown.end(self.cluster, now):
+        provider = PROVIDERS.get(now.on.provider)
+        left = provider.delete(now.on, self.folder) if provider else teardown.end(self.cluster, now)
+        if left:
             return Leftovers(objects=tuple(left))
         shutil.rmtree(self.folder.root, ignore_errors=True)
         return Leftovers(files=(str(self.folder.root),) if self.folder.root.exists() else ())
