@@ -2,7 +2,8 @@
 
 For a Prometheus that cannot ask Kubernetes itself (Debian's). A pod's annotations `prometheus.io/port` and
 `prometheus.io/path` say where, its labels say who it is. It is a target from when it was first ready, so that one that
-is still starting is no alert, until it is told to end; whatever it does in between, dying included, it stays one.
+is still starting is no alert, until it is told to end while it is ready; whatever happens in between, it stays one. So
+does the pod of a lost node, which is told to end and cannot hear it.
 
 Environment: TARGETS (the file to keep), NAMESPACE. Kubernetes is asked as the pod's service account, which must be
 allowed to get, list and watch pods.
@@ -36,23 +37,26 @@ Pod = Mapping[str, Any]
 
 
 def target(pod: Pod) -> dict[str, Any] | None:
-    """How Prometheus is told of a pod, or None when it is not to be scraped (any more, or yet: it has no address)."""
+    """How Prometheus is told of a pod, or None when it is not to be scraped: it does not say where, or has ended."""
     metadata, status = pod["metadata"], pod.get("status", {})
     annotations, labels = metadata.get("annotations", {}), metadata.get("labels", {})
     port, address = annotations.get("prometheus.io/port"), status.get("podIP")
-    ended = status.get("phase") in ("Succeeded", "Failed") or "deletionTimestamp" in metadata
-    if not port or not address or ended:
+    if not port or not address or status.get("phase") in ("Succeeded", "Failed"):
         return None
     own = {name: labels.get(label, "") for name, label in LABELS.items()}
     own |= {"instance": metadata["name"], "__metrics_path__": annotations.get("prometheus.io/path", "/metrics")}
     return {"targets": [f"{address}:{port}"], "labels": own}
 
 
-def was_ready(pod: Pod) -> bool:
-    """Whether it is ready now, or runs again: a container that was restarted is no pod that still starts."""
-    status = pod.get("status", {})
-    ready = any(told["type"] == "Ready" and told["status"] == "True" for told in status.get("conditions", ()))
-    return ready or any(container["restartCount"] for container in status.get("containerStatuses", ()))
+def is_ready(pod: Pod) -> bool:
+    """Whether the kubelet says so."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(told["type"] == "Ready" and told["status"] == "True" for told in conditions)
+
+
+def was_restarted(pod: Pod) -> bool:
+    """Whether it runs again: that is no pod that still starts."""
+    return any(container["restartCount"] for container in pod.get("status", {}).get("containerStatuses", ()))
 
 
 class Targets:
@@ -81,9 +85,10 @@ class Targets:
 
     def _look(self, pod: Pod) -> None:
         uid, found = pod["metadata"]["uid"], target(pod)
-        if found is None:
+        known, ready, ends = uid in self._told, is_ready(pod), "deletionTimestamp" in pod["metadata"]
+        if found is None or (ends and ready):
             self._told.pop(uid, None)
-        elif uid in self._told or was_ready(pod):
+        elif known or (not ends and (ready or was_restarted(pod))):
             self._told[uid] = found
 
     def _write(self) -> None:

@@ -77,8 +77,24 @@ def test_one_that_is_told_to_end_or_is_gone_is_no_target(tmp_path: Path) -> None
     targets = Targets(file)
     targets.start_again([pod("0"), pod("1"), pod("2", phase="Failed"), pod("3", address="")])
     assert told(file) == ["weaviate-sjc-0", "weaviate-sjc-1"]
-    targets.change("MODIFIED", pod("0", metadata={"deletionTimestamp": "2026-11-26T00:00:00Z"}))
+    ends = {"deletionTimestamp": "2026-11-26T00:00:00Z"}
+    targets.change("MODIFIED", pod("0", metadata=ends))
+    targets.change("MODIFIED", pod("0", metadata=ends, ready=False, restarts=1))
     targets.change("DELETED", pod("1"))
+    assert told(file) == []
+
+
+def test_a_pod_of_a_lost_node_stays_until_it_is_gone(tmp_path: Path) -> None:
+    file = tmp_path / "pods.json"
+    targets = Targets(file)
+    targets.start_again([pod("0")])
+    targets.change("MODIFIED", pod("0", ready=False))
+    lost = pod("0", ready=False, metadata={"deletionTimestamp": "2026-11-26T00:00:00Z"})
+    targets.change("MODIFIED", lost)
+    assert told(file) == ["weaviate-sjc-0"]
+    targets.start_again([lost])
+    assert told(file) == ["weaviate-sjc-0"]
+    targets.change("DELETED", lost)
     assert told(file) == []
 
 
