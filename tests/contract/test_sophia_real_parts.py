@@ -338,3 +338,20 @@ def test_a_database_lets_in_the_networks_it_is_told_of_and_only_with_the_passwor
         ["host", "all,replication", "all", network, "scram-sha-256"] for network in ("10.0.0.0/8", "192.168.0.0/16")
     ]
     assert {line[-1] for line in own} == {"scram-sha-256"}
+
+
+@pytest.mark.parametrize(
+    ("module", "environment"),
+    [
+        ("sophia.agent_ui", {"SERVICE": "agent-ui", "BRIDGE": "http://127.0.0.1:1", "PORT": "{port}"}),
+        ("sophia.redis_node", {"PORT": "{other}", "HTTP_PORT": "{port}"}),
+    ],
+)
+def test_a_service_listens_where_it_is_told_and_nowhere_else(
+    processes: Processes, module: str, environment: dict[str, str]
+) -> None:
+    port, other = free_port(), free_port()
+    told = {name: value.format(port=port, other=other) for name, value in environment.items()}
+    processes.start("service", module, HOST="127.0.0.2", **told)
+    wait_for("it answers there", lambda: get(f"http://127.0.0.2:{port}/health") != {}, within=15)
+    assert get(f"http://127.0.0.1:{port}/health") == {}
