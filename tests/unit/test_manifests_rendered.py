@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -36,15 +38,17 @@ NODE_PORTS = {
 
 def kubectl() -> str | None:
     """The machine's, or the test bed's."""
-    if found := shutil.which("kubectl"):
-        return found
+    return shutil.which("kubectl") or _of_the_test_bed("kubectl")
+
+
+def _of_the_test_bed(program: str) -> str | None:
     if importlib.util.find_spec("testbed") is None:
         return None
     from testbed import build
     from testbed.state import TestbedError
 
     try:
-        return str(build.program("kubectl"))
+        return str(build.program(program))
     except TestbedError:
         return None
 
@@ -59,6 +63,43 @@ def rendered(overlay: str) -> tuple[dict[str, Any], ...]:
     assert made.returncode == 0, made.stderr
     assert not made.stderr
     return tuple(YAML(typ="safe").load_all(made.stdout))
+
+
+def helm() -> str | None:
+    """The machine's, or the test bed's."""
+    return shutil.which("helm") or _of_the_test_bed("helm")
+
+
+@pytest.mark.skipif(helm() is None, reason="no helm: python -m testbed build helm")
+def test_the_chart_makes_the_same_objects_as_the_overlay() -> None:
+    chart = ROOT / "deploy/helm/sophia-platform"
+    command = [
+        str(helm()),
+        "template",
+        "sophia",
+        str(chart),
+        "--namespace",
+        "sophia",
+        "-f",
+        str(chart / "values-bare.yaml"),
+    ]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    of_chart = comparable(list(YAML(typ="safe").load_all(made.stdout)))
+    of_overlay = comparable(list(rendered("bare")))
+    assert sorted(of_chart) == sorted(of_overlay)
+    for name, wanted in of_overlay.items():
+        assert of_chart[name] == wanted, name
+
+
+def comparable(made: list[Any]) -> dict[str, Any]:
+    """By kind and name. Each tool ends a ConfigMap's name with its own hash; Helm leaves the Namespace to its user."""
+    text = re.sub(r"\b(edge|prometheus|alertmanager|topology)-[0-9a-z]{10}\b", r"\1-HASH", json.dumps(made))
+    return {
+        f"{each['kind']} {each['metadata']['name']}": each
+        for each in json.loads(text)
+        if each and each["kind"] != "Namespace"
+    }
 
 
 def workloads(overlay: str) -> dict[str, dict[str, Any]]:
