@@ -44,12 +44,12 @@ nodeAffinity:
   "prometheus" (dict "prometheus.yaml" ($files.Get "monitoring/prometheus.yaml") "alerts.yaml" ($files.Get "monitoring/alerts.yaml") "alertmanagers.json" ($files.Get "base/outside/alertmanagers.json"))
   "alertmanager" (dict "alertmanager.yaml" ($files.Get "monitoring/alertmanager.yaml"))
   "topology" (dict "topology.json" ($files.Get "base/outside/topology.json")) -}}
-{{- toYaml $maps -}}
+{{- toJson $maps -}}
 {{- end }}
 
 {{- define "sophia.map" -}}
-{{- $maps := include "sophia.maps" .root | fromYaml -}}
-{{ .name }}-{{ get $maps .name | toYaml | sha256sum | trunc 10 }}
+{{- $maps := include "sophia.maps" .root | fromJson -}}
+{{ .name }}-{{ get $maps .name | toJson | sha256sum | trunc 10 }}
 {{- end }}
 
 {{/* One object of a base file: named, labelled and placed. dict root, object, region. */}}
