@@ -94,6 +94,7 @@ PARTS = (
     Part("weaviate", _weaviate(), ("github.com/weaviate/weaviate/cmd/weaviate-server",), 205),
     Part("gpu-sim", "v1", ("testbed.local/gpu-sim",), 2, folder="gpu-sim"),
     Part("kind", "v0.33.0", ("sigs.k8s.io/kind",), 9),
+    Part("helm", "v3.22.0", ("helm.sh/helm/v3/cmd/helm",), 61),
 )
 
 
