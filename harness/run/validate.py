@@ -53,11 +53,13 @@ def _files(path: Path) -> list[Path]:
 
 
 def _is_ours(file: Path) -> bool:
-    """Below deploy/ only platform documents are ours; a Prometheus rule file or a manifest is not."""
+    """Below deploy/ only platforms are ours: no rules, no manifests, no charts (their templates are not YAML)."""
     from harness.spec.yaml import read_documents
 
     if "deploy" not in file.parts:
         return True
+    if any((folder / "Chart.yaml").exists() for folder in file.parents):
+        return False
     try:
         data = read_documents(file)[0].data
     except BadInput:
