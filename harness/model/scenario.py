@@ -365,6 +365,16 @@ class K3sCluster(Frozen):
     within: Duration = Field(default=600.0, gt=0, description="time that each step may take")
 
 
+class NodePower(Frozen):
+    """How a machine of the cluster is switched off and on: programs that take the node's name as their last word."""
+
+    off: tuple[str, ...] = Field(
+        min_length=1, description="a program and its first words; one with a slash is a path from the scenario's folder"
+    )
+    on: tuple[str, ...] = Field(min_length=1, description="the same; it must do no harm to a node that runs")
+    within: Duration = Field(default=60.0, gt=0, description="time that either may take")
+
+
 class OnCluster(Frozen):
     """Which cluster, which part of it, what is applied there, and how the platform is reached."""
 
@@ -388,6 +398,9 @@ class OnCluster(Frozen):
     endpoints: ReachedAt = Field(description="how the platform is reached from here")
     agent_image: str = Field(
         default="", description="an image with Python, for the pods by which faults act on nodes; empty: no such fault"
+    )
+    nodes: NodePower | None = Field(
+        default=None, description="for the fault `node_loss`; a cluster of kind needs none, its nodes are containers"
     )
     rollout_within: Duration = Field(default=300.0, gt=0, description="time that a phase's pods have to become ready")
     down_within: Duration = Field(default=180.0, gt=0, description="time that everything has to be gone again")

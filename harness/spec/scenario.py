@@ -94,6 +94,12 @@ def _cluster(given: OnCluster | None, there: Callable[[tuple[str | int, ...], st
         chart = str(there((*at, "helm", "chart"), helm.chart))
         values = tuple(str(there((*at, "helm", "values", i), name)) for i, name in enumerate(helm.values))
         changes["helm"] = helm.model_copy(update={"chart": chart, "values": values})
+    if (nodes := given.nodes) is not None:
+        ways = {}
+        for way, words in (("off", nodes.off), ("on", nodes.on)):
+            first = str(there((*at, "nodes", way, 0), words[0])) if "/" in words[0] else words[0]
+            ways[way] = (first, *words[1:])
+        changes["nodes"] = nodes.model_copy(update=ways)
     return given.model_copy(update=changes)
 
 

@@ -22,6 +22,14 @@ pytestmark = [
     pytest.mark.skipif(not (shutil.which("iptables") and shutil.which("ip")), reason="no iptables, ip"),
 ]
 HERE, THERE = "10.77.0.1", "10.77.0.2"
+SERVER = """
+import socket
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("", 53))
+print("up", flush=True)
+while True:
+    udp.sendto(b"answer", udp.recvfrom(512)[1])
+"""
 CALL = """
 import json, sys
 from harness.kube.programs import network
@@ -127,8 +135,7 @@ def test_only_questions_to_a_name_server_are_lost(pair: Pair) -> None:
         f"--net=/proc/{pair.there.pid}/ns/net",
         sys.executable,
         "-c",
-        "import socket\nu = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nu.bind(('', 53))\nprint('up', flush=True)\n"
-        "while True: u.sendto(b'answer', u.recvfrom(512)[1])",
+        SERVER,
     ]
     serving = subprocess.Popen(server, stdout=subprocess.PIPE, text=True)
     try:

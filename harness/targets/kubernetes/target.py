@@ -29,6 +29,7 @@ from harness.targets.kubernetes import (
     kind,
     objects,
     pods,
+    power,
     rights,
     sources,
     state,
@@ -224,6 +225,17 @@ class KubernetesTarget(ClusterProcesses):
         if answer.status != 200:
             raise TargetError(f"{instance.name} answers GET {path} with status {answer.status}")
         return answer.text
+
+    # -- nodes
+
+    def check_nodes(self) -> None:
+        power.how(self.state().on)
+
+    def stop_node(self, name: str) -> None:
+        power.switch_off(self.state().on, name)
+
+    def start_node(self, name: str) -> None:
+        power.switch_on(self.state().on, name)
 
     def artifacts(self) -> Mapping[str, Path | str]:
         """Every image that runs, by the digest that the kubelet tells; and the manifests as they were rendered."""

@@ -1,0 +1,52 @@
+"""Switching a machine of the cluster off and on, by whoever provides it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+
+from harness.errors import BadInput, TargetError
+from harness.model.scenario import NodePower, OnCluster
+
+NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+OF_KIND = NodePower(off=("docker", "kill"), on=("docker", "start"))
+
+
+def how(on: OnCluster) -> NodePower:
+    """How a node of this cluster is switched. Raises BadInput when nobody says so."""
+    if on.nodes is not None:
+        return on.nodes
+    if on.provider == "kind":
+        return OF_KIND
+    raise BadInput(
+        "nobody says how a node of this cluster is switched off and on",
+        fix="name the programs that do it: target.kubernetes.nodes, or use another fault",
+    )
+
+
+def switch_off(on: OnCluster, name: str) -> None:
+    _run(how(on).off, name, how(on).within)
+
+
+def switch_on(on: OnCluster, name: str) -> None:
+    """Does nothing to a node that runs: the program is taken to be idempotent."""
+    _run(how(on).on, name, how(on).within)
+
+
+def _run(words: Sequence[str], name: str, within_s: float) -> None:
+    """The program, with the node's name as its last word. Raises TargetError with what it said."""
+    if not NAME.match(name):
+        raise BadInput(f"{name!r} is no name of a node")
+    command = [*words, name]
+    try:
+        ran = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise TargetError(f"{' '.join(command)} took more than {within_s:g} s") from None
+    except OSError as error:
+        raise TargetError(f"{words[0]}: {error.strerror}") from None
+    if ran.returncode:
+        last = (ran.stderr or ran.stdout).strip().splitlines()[-1:] or [f"exit code {ran.returncode}"]
+        raise TargetError(f"{' '.join(command)}: {last[0]}")

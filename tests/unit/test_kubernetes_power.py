@@ -1,0 +1,70 @@
+"""Switching a node off and on: by programs that are named, without a shell, and only where somebody says how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import BadInput, TargetError
+from harness.model.scenario import KindCluster, NodePower, OnCluster, ReachedAt
+from harness.spec.scenario import load_scenario
+from harness.targets.kubernetes import power
+
+BARE = Path(__file__).parents[2] / "scenarios" / "certify-bare.yaml"
+AT = ReachedAt(edge="http://127.0.0.1:1")
+
+
+def on(nodes: NodePower | None) -> OnCluster:
+    return OnCluster(context="c", namespace="n", manifests="m", endpoints=AT, nodes=nodes)
+
+
+def program(folder: Path, text: str) -> str:
+    file = folder / "switch"
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+    return str(file)
+
+
+def test_the_program_gets_the_nodes_name_as_its_last_word(tmp_path: Path) -> None:
+    switch = program(tmp_path, 'echo "$@" >> "$0.log"')
+    where = on(NodePower(off=(switch, "stop", "$(id)"), on=(switch, "start")))
+    power.switch_off(where, "n2")
+    power.switch_on(where, "n2")
+    assert (tmp_path / "switch.log").read_text() == "stop $(id) n2\nstart n2\n"
+
+
+@pytest.mark.parametrize("name", ["-rf", "n2;id", "", "a b", "../n2"])
+def test_what_is_no_nodes_name_is_refused(tmp_path: Path, name: str) -> None:
+    where = on(NodePower(off=("true",), on=("true",)))
+    with pytest.raises(BadInput, match="no name of a node"):
+        power.switch_off(where, name)
+
+
+def test_a_failure_is_told_in_the_programs_words(tmp_path: Path) -> None:
+    switch = program(tmp_path, "echo starting; echo no such node >&2; exit 3")
+    with pytest.raises(TargetError, match="no such node"):
+        power.switch_off(on(NodePower(off=(switch,), on=(switch,))), "n2")
+    with pytest.raises(TargetError, match="No such file"):
+        power.switch_off(on(NodePower(off=(f"{tmp_path}/none",), on=("true",))), "n2")
+    with pytest.raises(TargetError, match="more than"):
+        slow = NodePower(off=(program(tmp_path, "exec sleep 5"),), on=("true",), within=0.1)
+        power.switch_off(on(slow), "n2")
+
+
+def test_where_nobody_says_how_it_is_refused() -> None:
+    with pytest.raises(BadInput, match="nobody says how"):
+        power.how(on(None))
+
+
+def test_nodes_of_kind_are_containers() -> None:
+    where = OnCluster(provider="kind", kind=KindCluster(), namespace="n", manifests="m", endpoints=AT)
+    assert power.how(where).off == ("docker", "kill")
+
+
+def test_a_path_counts_from_the_scenarios_folder() -> None:
+    cluster = load_scenario(BARE).cluster
+    assert cluster is not None
+    assert cluster.nodes is not None
+    assert Path(cluster.nodes.off[0]).resolve() == BARE.parents[1] / "scripts" / "bed-node"
+    assert cluster.nodes.off[1:] == ("stop",)
