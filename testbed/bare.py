@@ -36,6 +36,7 @@ def up(regions: tuple[str, ...], node_ports: tuple[int, ...] = layout.NODE_PORTS
                 return
             say("cleaning up a bed that is not whole, or has other nodes")
             _down(record)
+        machine.only("bare")
         _check()
         build.build()
         preload.make()

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from testbed import addons, build, dockerd, images, nodeimage
+from testbed import addons, build, dockerd, images, machine, nodeimage
 from testbed.kubectl import answers, apply, ready_nodes, rolled_out, wait_for_nodes
 from testbed.state import HERE, Word, locked, root, run, run_for_long, say, until
 
@@ -28,6 +28,7 @@ def kubeconfig() -> Path:
 def up_docker() -> None:
     """The daemon with the node image in it, and a cluster configuration: all that `kind create cluster` needs."""
     with locked("kind"):
+        machine.only("docker")
         archive = nodeimage.make()
         dockerd.up()
         loaded = dockerd.folder() / "loaded"

@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from testbed.state import run
+from testbed.state import TestbedError, root, run
 
 NAMESPACES = Path("/run/netns")
 # kubelets set these three for the whole machine
 SYSCTLS = ("vm.overcommit_memory", "kernel.panic", "kernel.panic_on_oops")
+
+
+def only(bed: str) -> None:
+    """One bed at a time: they publish the same ports, and would put back each other's settings."""
+    for other in {"bare", "docker"} - {bed}:
+        if (root() / "run" / other).exists():
+            raise TestbedError(f"the {other} bed is up, or was not taken down", "python -m testbed down")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,11 +81,13 @@ def running(run: Path, node: str = "", role: str = "") -> list[Process]:
 
 def daemon(run: Path, node: str, role: str) -> Process:
     """The daemon of a role; raises TestbedError with the end of its log when it does not run."""
-    found = [each for each in running(run, node, role) if each.daemon]
-    if not found:
-        log = log_of(run, node, role)
-        raise TestbedError(f"{role} of {node} does not run\n{tail(log.read_text(errors='replace'))}", f"read {log}")
-    return found[0]
+    for _ in range(5):  # in the moment of an exec a process has no environment
+        for each in running(run, node, role):
+            if each.daemon:
+                return each
+        time.sleep(0.1)
+    log = log_of(run, node, role)
+    raise TestbedError(f"{role} of {node} does not run\n{tail(log.read_text(errors='replace'))}", f"read {log}")
 
 
 def end(processes: Callable[[], Sequence[int]], gently_s: float = 0) -> None:
@@ -94,12 +97,16 @@ def end(processes: Callable[[], Sequence[int]], gently_s: float = 0) -> None:
         with contextlib.suppress(TestbedError):
             until(lambda: not processes(), "ended", gently_s)
 
+    looks_without = 0
+
     def none_left() -> bool:
+        nonlocal looks_without
         left = processes()
         send(left, signal.SIGKILL)
-        return not left
+        looks_without = 0 if left else looks_without + 1
+        return looks_without == 2  # in the moment of an exec a process has no mark
 
-    until(none_left, "processes of the test bed end", 20)
+    until(none_left, "processes of the test bed end", 20, every_s=0.05)
 
 
 def send(pids: Sequence[int], number: signal.Signals) -> None:
