@@ -122,8 +122,7 @@ def _make(each: Image) -> Path:
 def _layers(each: Image, work: Path) -> list[Path]:
     layers = []
     if each.root:
-        layers.append(work / "root.tar")
-        mkimage.layer_of_tree(layers[-1], roots.make(each.root), without=roots.DISPENSABLE)
+        layers.append(layer_of_root(each.root))
     if each.programs:
         layers.append(work / "programs.tar")
         mkimage.layer_of_files(layers[-1], {path: build.program(program) for path, program in each.programs.items()})
@@ -131,6 +130,20 @@ def _layers(each: Image, work: Path) -> list[Path]:
         layers.append(work / "package.tar")
         _layer_of_package(layers[-1], each.package, roots.make(each.root))
     return layers
+
+
+def layer_of_root(name: str) -> Path:
+    """A Debian root as a layer, kept: our own source changes more often than what it stands on."""
+    tree = roots.make(name)
+    key = hashlib.sha256(f"{tree.name} {roots.DISPENSABLE}".encode()).hexdigest()[:12]
+    out = root() / "img" / "layers" / f"{name}-{key}.tar"
+    if not out.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        new = out.with_suffix(".new")
+        mkimage.layer_of_tree(new, tree, without=roots.DISPENSABLE)
+        new.replace(out)
+        forget(out.parent.glob(f"{name}-*.tar"))
+    return out
 
 
 def _layer_of_package(out: Path, package: str, tree: Path) -> None:

@@ -37,10 +37,9 @@ def make() -> Path:
         if not out.exists():
             say(f"making {NAME}")
             with tempfile.TemporaryDirectory(dir=out.parent) as work:
-                own, layers = Path(work) / "own", [Path(work) / "root.tar", Path(work) / "own.tar"]
+                own, layers = Path(work) / "own", [images.layer_of_root("node"), Path(work) / "own.tar"]
                 _fill(own, base)
                 preload.copy(unpacked, own / "var/lib/containerd")
-                mkimage.layer_of_tree(layers[0], base, without=roots.DISPENSABLE)
                 mkimage.layer_of_tree(layers[1], own)
                 config = mkimage.Config(("/usr/local/bin/entrypoint",), env=("container=docker",))
                 mkimage.archive(Path(work) / out.name, NAME, layers, config)

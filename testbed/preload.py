@@ -13,6 +13,7 @@ from testbed.images import Image
 from testbed.state import TestbedError, locked, root, run, say, until
 
 NODE = "preload"
+HOLDS = "testbed-holds"  # the names of the archives that are unpacked there
 
 
 def folder(wanted: Sequence[Image] = images.IMAGES) -> Path:
@@ -32,15 +33,33 @@ def make(wanted: Sequence[Image] = images.IMAGES) -> Path:
         for left in target.parent.glob(".new-*"):
             shutil.rmtree(left)
         work = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
-        say(f"unpacking {len(archives)} images")
         try:
-            _unpack(work, archives)
+            new = _begin(work / "root", archives)
+            say(f"unpacking {len(new)} images")
+            _unpack(work, new)
+            (work / "root" / HOLDS).write_text("\n".join(archive.name for archive in archives))
             (work / "root").rename(target)
         finally:
             process.end(lambda: [each.pid for each in process.running(target.parent)])
             shutil.rmtree(work, ignore_errors=True)
         images.forget(path for path in target.parent.iterdir() if path.is_dir() and path.name != "log")
     return target
+
+
+def _begin(fresh: Path, archives: list[Path]) -> list[Path]:
+    """Starts from the earlier folder that lacks the fewest images and has none too many; returns what it lacks."""
+    names = {_short(archive.name) for archive in archives}
+    held = {each.parent: each.read_text().split() for each in folder().parent.glob(f"*/{HOLDS}")}
+    useful = {earlier: within for earlier, within in held.items() if names.issuperset(map(_short, within))}
+    if not useful:
+        return archives
+    best = max(useful, key=lambda earlier: len({archive.name for archive in archives} & set(useful[earlier])))
+    copy(best, fresh)
+    return [archive for archive in archives if archive.name not in useful[best]]
+
+
+def _short(archive: str) -> str:
+    return archive.rpartition("-")[0]
 
 
 def copy(source: Path, target: Path) -> None:
