@@ -42,7 +42,7 @@ class Gates:
             assert gate.http is not None
             if gate.http.service:
                 return self._each([one for one in serving if one.service == gate.http.service], gate.http, fill)
-            return http_look(gate.http, self.state.on.endpoints.edge, fill, self._send(serving))
+            return http_look(gate.http, self.state.on.endpoints.edge, fill, self._send(gate.http, serving))
         except LookupError as error:
             return Look(False, str(error))
 
@@ -63,10 +63,13 @@ class Gates:
         return next((look for look in looked if not look.ok), looked[-1])
 
     def _ask(self, each: Instance, check: HttpCheck, fill: pods.Filling) -> Look:
-        return http_look(check, f"http://{each.name}:{each.ports[check.port]}", fill, self._send([*fill.ready, each]))
+        url = f"http://{each.name}:{each.ports[check.port]}"
+        return http_look(check, url, fill, self._send(check, [*fill.ready, each]))
 
-    def _send(self, known: Sequence[Instance]) -> Send:
-        return pods.through(self.cluster, self.state.on.namespace, {each.name for each in known})
+    def _send(self, check: HttpCheck, known: Sequence[Instance]) -> Send:
+        cors = any(name.lower().startswith("access-control-") for name in check.expect_headers)
+        way = pods.tunnelled if cors else pods.through
+        return way(self.cluster, self.state.on.namespace, {each.name for each in known})
 
     def _command(self, gate: Gate, fill: pods.Filling) -> Look:
         """Runs a program here; the pods that it is told of are forwarded to it, for as long as it runs."""
