@@ -95,9 +95,10 @@ def test_ports_health_and_scraping_are_those_of_the_platform_file(platform: Plat
         probe = container["readinessProbe"]["httpGet"]
         assert (probe["path"], probe["port"]) == (service.health.path, service.health.port), service.name
         assert service.metrics is not None
-        assert workload["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == str(
-            service.ports[service.metrics.port]
-        )
+        scraped = service.health if service.name == "weaviate" else service.metrics
+        annotations = workload["spec"]["template"]["metadata"]["annotations"]
+        assert annotations["prometheus.io/port"] == str(service.ports[scraped.port]), service.name
+        assert annotations.get("prometheus.io/path", "/metrics") == scraped.path
         front = named(sources, service.name, "Service")
         assert front["spec"]["selector"] == {"app.kubernetes.io/name": service.name}
         for each in front["spec"]["ports"]:
