@@ -149,13 +149,14 @@ def await_ready(site: Site, name: str, within_s: float = STARTS_WITHIN_S) -> Non
     """Returns when the agent's program says that it is at work. Raises TargetError with what it says else."""
     end = time.monotonic() + within_s
     while True:
-        said = list(_lines(site.cluster.logs(site.namespace, name, CONTAINER)))
-        if any("ready" in line for line in said):
-            return
         pod = site.cluster.read(pods.POD, site.namespace, name)
-        wrong = next((str(line["error"]) for line in said if "error" in line), "")
+        said = site.cluster.logs(site.namespace, name, CONTAINER) if pod else "it was deleted"
+        lines = list(_lines(said))
+        if any("ready" in line for line in lines):
+            return
+        wrong = next((str(line["error"]) for line in lines if "error" in line), "")
         if wrong or pod is None or pods.ended(pod) or time.monotonic() > end:
-            raise TargetError(f"agent {name} is not at work: {wrong or said or 'it says nothing'}")
+            raise TargetError(f"agent {name} is not at work: {wrong or said.strip()[-300:] or 'it says nothing'}")
         time.sleep(0.05)
 
 

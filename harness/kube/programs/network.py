@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.kube.programs.node import COMMANDS, fail, members, tell
+from harness.kube.programs.node import COMMANDS, fail, machine, members, tell
 
 CLONE_NEWNET, NETLINK_NETFILTER, SOL_NETLINK, NO_ENOBUFS, RCVBUFFORCE = 0x40000000, 12, 270, 5, 33
 QUEUE = 3 << 8  # nfnetlink's subsystem for queues
@@ -106,7 +106,8 @@ def lift(fault: str) -> int:
 
 def iptables(*argv: str, check: bool = True) -> int:
     """The image's own, else the node's."""
-    for prepare in (None, lambda: os.chroot("/proc/1/root")):
+    node = machine()
+    for prepare in (None, lambda: os.chroot(node)):
         try:
             ran = subprocess.run(
                 ["iptables", "-w", "5", *argv], capture_output=True, text=True, check=False, preexec_fn=prepare

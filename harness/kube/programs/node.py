@@ -39,6 +39,12 @@ def namespace_pid(proc: str, pid: int) -> int:
     return 0
 
 
+def machine() -> str:
+    """The node's own file system: that of our parent, the container runtime's shim. (The node's first process may be
+    one that we may not look into.)"""
+    return f"/proc/{os.getppid()}/root"
+
+
 def kill(container: str) -> None:
     """SIGKILL from the node: from inside its own namespace the kernel would not deliver it to pid 1."""
     pid = init(container)

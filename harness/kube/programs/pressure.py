@@ -13,9 +13,8 @@ import signal
 import time
 from pathlib import Path
 
-from harness.kube.programs.node import COMMANDS, PROC, fail, init, members, tell
+from harness.kube.programs.node import COMMANDS, PROC, fail, init, machine, members, tell
 
-HOST = "/proc/1/root"  # the node's own file system
 PR_SET_PDEATHSIG = 1
 UNLIMITED = 1 << 60
 PAGE, STEP = 4096, 8 << 20
@@ -23,11 +22,11 @@ PAGE, STEP = 4096, 8 << 20
 
 def cgroups(pid: int) -> dict[str, str]:
     """Controller → the folder of the process's cgroup; version 2 is the controller ""."""
-    found = {}
+    found, node = {}, machine()
     for line in Path(f"{PROC}/{pid}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         for mounted in [controllers] if controllers else ["", "unified"]:
-            folder = f"{HOST}/sys/fs/cgroup/{mounted}{path}".replace("//", "/")
+            folder = f"{node}/sys/fs/cgroup/{mounted}{path}".replace("//", "/")
             if Path(f"{folder}/cgroup.procs").is_file():
                 found.update(dict.fromkeys(controllers.split(","), folder))
     return found

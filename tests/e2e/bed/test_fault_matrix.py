@@ -96,9 +96,9 @@ def test_it_lands_is_undone_and_leaves_nothing(
     kind: str, bed: dict[str, Any], target: PlainTarget, session: Session, tmp_path: Path
 ) -> None:
     told, began = arguments(kind, tmp_path), time.monotonic()
-    lifecycle.inject(session, kind, kind, told["parameters"], told["blast_radius"], 300)
-    injected = time.monotonic()
     try:
+        lifecycle.inject(session, kind, kind, told["parameters"], told["blast_radius"], 300)
+        injected = time.monotonic()
         seen = lifecycle.await_landed(session, kind, LANDS_S)
         landed = time.monotonic()
     finally:
