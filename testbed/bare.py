@@ -121,10 +121,9 @@ def _up(record: Record, with_addons: bool) -> None:
     _credentials(record)
     nodes.switch_on(record, first)
     _start_api(record)
-    for node in record.nodes[1:]:
-        nodes.switch_on(record, node)
-    for node in record.nodes:
-        nodes.wait_for_containerd(node)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda node: nodes.switch_on(record, node), record.nodes[1:]))
+        list(pool.map(nodes.wait_for_containerd, record.nodes))
     say("containerd is up on every node")
     until(lambda: answers(layout.kubeconfig()), "the API server answers", 60, f"read {folder / 'log'}")
     say("the API server is ready")

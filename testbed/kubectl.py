@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from testbed import build
+from testbed import build, process
 from testbed.state import TestbedError, Word, run, until
 
 
 def kubectl(kubeconfig: Path, *argv: Word, stdin: str | None = None, within_s: float = 120) -> str:
     # kubectl caches discovery by host and port; two clusters must not share that.
     own = (f"--kubeconfig={kubeconfig}", f"--cache-dir={kubeconfig}.cache")
-    return run(build.program("kubectl"), *own, *argv, stdin=stdin, within_s=within_s)
+    # marked as the bed's, so that `down` also ends what an `up` that was killed has left
+    env = {**os.environ, process.MARK: f"{kubeconfig.parent}:kubectl:kubectl"}
+    return run(build.program("kubectl"), *own, *argv, stdin=stdin, env=env, within_s=within_s)
 
 
 def answers(kubeconfig: Path) -> bool:

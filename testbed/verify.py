@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from testbed import addons
@@ -25,6 +26,7 @@ class Look:
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
+        self.began = datetime.now(UTC)
 
     def kubectl(self, *argv: str, within_s: float = 120) -> str:
         return kubectl(self.kubeconfig, "-n", NAMESPACE, *argv, within_s=within_s).strip()
@@ -171,10 +173,13 @@ def autoscaling(look: Look) -> str:
 
 
 def steady(look: Look) -> str:
-    events = json.loads(look.kubectl("get", "events", "-A", "--field-selector", "reason=NodeNotReady", "-o", "json"))[
-        "items"
+    asked = ("get", "events", "-A", "--field-selector", "reason=NodeNotReady,involvedObject.kind=Node", "-o", "json")
+    told = [
+        event["involvedObject"]["name"]
+        for event in json.loads(look.kubectl(*asked))["items"]
+        if _at(event) >= look.began
     ]
-    _expect(not events, f"{len(events)} times NodeNotReady: heartbeats slower than the grace period?")
+    _expect(not told, f"not Ready meanwhile: {', '.join(told)}: heartbeats slower than the grace period?")
     return "no node was not Ready meanwhile"
 
 
@@ -199,6 +204,10 @@ def verify(kubeconfig: Path) -> int:
     finally:
         kubectl(kubeconfig, "delete", "namespace", NAMESPACE)
     return failed
+
+
+def _at(event: dict[str, str]) -> datetime:
+    return datetime.fromisoformat(event.get("lastTimestamp") or event["eventTime"])
 
 
 def _expect(true: bool, otherwise: str) -> None:

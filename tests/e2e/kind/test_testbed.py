@@ -14,7 +14,7 @@ from tests.e2e.kind.bed import kubectl
 NODE = "n4"
 
 
-def testbed(*words: str) -> subprocess.CompletedProcess[str]:
+def called(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "testbed", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
@@ -37,19 +37,19 @@ def soon(told: Callable[[], str], expected: str, within_s: float) -> None:
 def test_a_node_loses_power_and_comes_back() -> None:
     assert ready(NODE) == "True"
     try:
-        assert testbed("node", "stop", NODE).returncode == 0
+        assert called("node", "stop", NODE).returncode == 0
         assert process.running(layout.folder(), NODE) == []
         assert cgroups.processes(f"testbed-{NODE}") == []
         soon(lambda: ready(NODE), "Unknown", 20)
         assert ready("n3") == "True"
     finally:
-        assert testbed("node", "start", NODE).returncode == 0
+        assert called("node", "start", NODE).returncode == 0
     soon(lambda: ready(NODE), "True", 30)
     soon(lambda: allocatable(NODE), "2", 30)
 
 
 def test_the_node_of_the_control_plane_is_not_stopped() -> None:
-    refused = testbed("node", "stop", "n1")
+    refused = called("node", "stop", "n1")
     assert refused.returncode == 1
     assert "n1 holds the control plane" in refused.stderr
     assert "is off" not in refused.stdout
@@ -68,7 +68,7 @@ def test_an_unplugged_card_is_no_longer_allocatable() -> None:
 
 def test_up_does_nothing_to_a_bed_that_is_up() -> None:
     before = process.daemon(layout.folder(), "control-plane", "kube-apiserver")
-    done = testbed("up", "bare")
+    done = called("up", "bare")
     assert done.returncode == 0, done.stderr
     assert process.daemon(layout.folder(), "control-plane", "kube-apiserver") == before
-    assert json.loads(testbed("status", "--json").stdout)["bare"]["up"] is True
+    assert json.loads(called("status", "--json").stdout)["bare"]["up"] is True
