@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.state import HERE, REPOSITORY, TestbedError, Word, locked, root, run, run_for_long, say
+from testbed.state import HERE, REPOSITORY, TestbedError, Word, link, locked, root, run, run_for_long, say
 
 GO = HERE / "go"
 
@@ -182,10 +182,7 @@ def _link(target: Path) -> None:
     links = root() / "bin"
     links.mkdir(exist_ok=True)
     for file in target.iterdir():
-        new = links / f".{file.name}"
-        new.unlink(missing_ok=True)
-        new.symlink_to(file)
-        new.replace(links / file.name)
+        link(links / file.name, file)
 
 
 @functools.cache

@@ -23,7 +23,8 @@ NETNS = "testbed-docker"
 NODE = "docker"
 PACKAGES = ("docker.io", "containerd", "tini")
 SYSCTLS = (*machine.SYSCTLS, "net.ipv4.ip_forward", "net.ipv4.conf.all.route_localnet")
-OWN = ("/run/docker", "/run/containerd")  # fixed paths; mounted over in the daemon's own mount namespace
+# fixed paths, mounted over in the daemon's own mount namespace; the last is what kind.yaml mounts into every node
+OWN = ("/run/docker", "/run/containerd", "/var/local/shared")
 FOLDERS = (*OWN, "/lib/modules")  # kind nodes mount the last
 
 
@@ -89,8 +90,8 @@ def up() -> None:
     down()
     fetch()
     before = machine.look(SYSCTLS, FOLDERS)
-    for name in ("own/docker", "own/containerd"):
-        (folder() / name).mkdir(parents=True)
+    for path in OWN:
+        (folder() / "own" / Path(path).name).mkdir(parents=True)
     (folder() / "before.json").write_text(json.dumps(asdict(before)))
     machine.make_folders(before)
     run("ip", "netns", "add", NETNS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from testbed import build, mkimage, roots
-from testbed.state import REPOSITORY, TestbedError, locked, root, say
+from testbed.state import REPOSITORY, TestbedError, link, locked, root, say
 
 OWN, SOPHIA = "testbed.local", "sophia.local"
 KEPT = 3  # archives and unpacked folders of earlier inputs, so that clones with different code do not fight
@@ -116,6 +116,7 @@ def _make(each: Image) -> Path:
                 new.replace(out)
             say(f"image {each.name}: {out.stat().st_size / 1e6:.0f} MB")
             forget(out.parent.glob(f"{each.short}-*.tar"))
+        link(out.parent / f"{each.short}.tar", out)  # for people and scenarios
     return out
 
 

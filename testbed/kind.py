@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import string
 import time
 from pathlib import Path
 from typing import Any
 
-from testbed import addons, build, dockerd, images, machine, nodeimage
-from testbed.kubectl import answers, apply, ready_nodes, rolled_out, wait_for_nodes
+from testbed import build, dockerd, machine, nodeimage
+from testbed.kubectl import answers, ready_nodes, rolled_out, wait_for_nodes
 from testbed.state import HERE, Word, locked, root, run, run_for_long, say, until
 
 CLUSTER = "sophia"
+CONFIG = HERE / "kind.yaml"
 NODES = {f"{CLUSTER}-control-plane": "", f"{CLUSTER}-worker": "sjc", f"{CLUSTER}-worker2": "lax"}
 
 
@@ -26,7 +26,7 @@ def kubeconfig() -> Path:
 
 
 def up_docker() -> None:
-    """The daemon with the node image in it, and a cluster configuration: all that `kind create cluster` needs."""
+    """The daemon with the node image in it: all that `kind create cluster --config testbed/kind.yaml` needs."""
     with locked("kind"):
         machine.only("docker")
         archive = nodeimage.make()
@@ -36,12 +36,6 @@ def up_docker() -> None:
             dockerd.docker("load", "-i", archive, within_s=300)
             loaded.write_text(archive.name)
             say(f"{nodeimage.NAME} is loaded")
-        (dockerd.folder() / "shared").mkdir(exist_ok=True)
-        config().write_text(_config())
-
-
-def config() -> Path:
-    return dockerd.folder() / "kind.yaml"
 
 
 def up() -> None:
@@ -57,7 +51,7 @@ def up() -> None:
             "create",
             "cluster",
             "--config",
-            config(),
+            CONFIG,
             "--image",
             nodeimage.NAME,
             "--kubeconfig",
@@ -74,7 +68,6 @@ def up() -> None:
         until(lambda: answers(kubeconfig()), "the API server answers", 30)
         wait_for_nodes(kubeconfig(), set(NODES))
         rolled_out(kubeconfig(), "kube-system", "deployment/coredns")
-        apply(kubeconfig(), *map(addons.manifest, ("gpu-sim", "metrics-server")))
         rolled_out(kubeconfig(), "kube-system", "deployment/local-path-provisioner")
         say(f"the kind bed is up after {time.monotonic() - began:.1f} s; KUBECONFIG={kubeconfig()}")
 
@@ -125,12 +118,6 @@ def _delete() -> None:
         kind: list[Word] = [build.program("kind"), "delete", "cluster", "--name", CLUSTER, "--kubeconfig", kubeconfig()]
         run(*kind, env=_environment())
     shutil.rmtree(folder(), ignore_errors=True)
-
-
-def _config() -> str:
-    template = string.Template((HERE / "kind.yaml").read_text())
-    tags = {name: images.named(name).tag for name in ("coredns", "etcd")}
-    return template.substitute(tags, shared=dockerd.folder() / "shared")
 
 
 def _environment() -> dict[str, str]:

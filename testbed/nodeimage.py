@@ -21,6 +21,8 @@ FILES = HERE / "node"
 NAME = f"{images.OWN}/kind-node:{build.KUBERNETES}"
 PROGRAMS = ("kubelet", "kubeadm", "kubectl", "containerd", "containerd-shim-runc-v2", "ctr")
 CLUSTER_IMAGES = tuple(each for each in images.IMAGES if each.registry == images.OWN) + images.CONTROL_PLANE
+# kind applies one manifest last, meant for storage; the cluster's other add-ons come with it.
+ADDONS = ("storage", "gpu-sim", "metrics-server")
 # Debian starts these; a node has no use for them.
 REMOVED = tuple(f"{wants}.wants" for wants in ("getty.target", "timers.target", "sysinit.target"))
 
@@ -68,7 +70,7 @@ def _fill(own: Path, base: Path) -> None:
         (programs / name).chmod(0o755)
     (own / "kind/version").write_text(build.KUBERNETES)  # without a newline
     shutil.copy2(FILES / "default-cni.yaml", own / "kind/manifests/default-cni.yaml")
-    (own / "kind/manifests/default-storage.yaml").write_text(addons.manifest("storage"))
+    (own / "kind/manifests/default-storage.yaml").write_text("---\n".join(map(addons.manifest, ADDONS)))
     (own / "etc/containerd/config.toml").write_text(_containerd())
     for unit in (FILES / "units").iterdir():
         shutil.copy2(unit, systemd / unit.name)
@@ -110,7 +112,7 @@ def _key() -> str:
         [
             *(path for path in FILES.rglob("*") if path.is_file()),
             HERE / "containerd.toml",
-            addons.MANIFESTS / "storage.yaml",
+            *(addons.MANIFESTS / f"{name}.yaml" for name in ADDONS),
         ]
     ):
         digest.update(file.read_bytes())

@@ -105,5 +105,13 @@ def until(condition: Callable[[], bool], what: str, within_s: float, fix: str = 
         time.sleep(every_s)
 
 
+def link(path: Path, target: Path) -> None:
+    """Makes or changes a symbolic link, at once."""
+    new = path.with_name(f".{path.name}")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.replace(path)
+
+
 def tail(text: str, lines: int = 15) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])

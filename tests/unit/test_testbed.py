@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import string
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from testbed import addons, build, expose, images, layout, machine, process, roots
+from testbed import addons, build, dockerd, expose, images, kind, layout, machine, process, roots
 from testbed.state import HERE, REPOSITORY, TestbedError
 
 MANIFESTS = sorted(addons.MANIFESTS.glob("*.yaml"))
@@ -76,12 +75,17 @@ def test_the_images_of_the_platform_are_what_its_manifests_ask_for() -> None:
     assert images.name("weaviate") == "sophia.local/weaviate:1.35.2"
 
 
-def test_kind_publishes_the_same_ports_as_the_bare_bed() -> None:
-    tags = {name: images.named(name).tag for name in ("coredns", "etcd")}
-    config = YAML(typ="safe").load(string.Template((HERE / "kind.yaml").read_text()).substitute(tags, shared="/x"))
+def test_kind_publishes_the_same_ports_as_the_bare_bed_and_asks_for_the_images_that_its_node_has() -> None:
+    config = YAML(typ="safe").load(kind.CONFIG.read_text())
     mappings = config["nodes"][0]["extraPortMappings"]
     assert tuple(each["hostPort"] for each in mappings) == layout.NODE_PORTS
     assert all(each["hostPort"] == each["containerPort"] and each["listenAddress"] == "127.0.0.1" for each in mappings)
+    patch = YAML(typ="safe").load(config["kubeadmConfigPatches"][0])
+    assert patch["imageRepository"] == images.OWN
+    assert patch["dns"]["imageTag"] == images.named("coredns").tag
+    assert patch["etcd"]["local"]["imageTag"] == images.named("etcd").tag
+    mounts = {each["extraMounts"][0]["hostPath"] for each in config["nodes"]}
+    assert mounts == {layout.SHARED} and layout.SHARED in dockerd.OWN
 
 
 def test_the_key_of_a_part_changes_with_what_goes_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
