@@ -5,8 +5,11 @@ For a Prometheus that cannot ask Kubernetes itself (Debian's). A pod's annotatio
 is still starting is no alert, until it is told to end while it is ready; whatever happens in between, it stays one. So
 does the pod of a lost node, which is told to end and cannot hear it.
 
-Environment: TARGETS (the file to keep), NAMESPACE. Kubernetes is asked as the pod's service account, which must be
-allowed to get, list and watch pods.
+A container that is killed may run again before the next scrape. So how often containers were restarted is told as
+kube-state-metrics would, on a page that is a target, too.
+
+Environment: TARGETS (the file to keep), NAMESPACE, INSTANCE, PORT (of the page). Kubernetes is asked as the pod's
+service account, which must be allowed to get, list and watch pods.
 """
 
 from __future__ import annotations
@@ -19,11 +22,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sophia import settings
+from sophia import child, settings
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LABELS = {
@@ -48,6 +51,11 @@ def target(pod: Pod) -> dict[str, Any] | None:
     return {"targets": [f"{address}:{port}"], "labels": own}
 
 
+def restarts(pod: Pod) -> dict[str, int]:
+    """How often each of its containers was restarted."""
+    return {told["name"]: told["restartCount"] for told in pod.get("status", {}).get("containerStatuses", ())}
+
+
 def is_ready(pod: Pod) -> bool:
     """Whether the kubelet says so."""
     conditions = pod.get("status", {}).get("conditions", ())
@@ -56,15 +64,16 @@ def is_ready(pod: Pod) -> bool:
 
 def was_restarted(pod: Pod) -> bool:
     """Whether it runs again: that is no pod that still starts."""
-    return any(container["restartCount"] for container in pod.get("status", {}).get("containerStatuses", ()))
+    return any(restarts(pod).values())
 
 
 class Targets:
     """The pods known now, and the file that tells them."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, own: Sequence[dict[str, Any]] = ()) -> None:
+        self._file, self._own = file, own
         self._told: dict[str, dict[str, Any]] = {}  # by the pod's uid
+        self._restarts: dict[str, dict[str, int]] = {}
         self._written = ""
 
     def start_again(self, pods: list[Pod]) -> None:
@@ -90,10 +99,21 @@ class Targets:
             self._told.pop(uid, None)
         elif known or (not ends and (ready or was_restarted(pod))):
             self._told[uid] = found
+            self._restarts[uid] = restarts(pod)
+
+    def metrics(self) -> tuple[int, str, bytes]:
+        """The restarts of every target, as a page."""
+        lines = ["# TYPE kube_pod_container_status_restarts_total counter"]
+        for uid, found in list(self._told.items()):
+            who = [f'{name}="{found["labels"][name]}"' for name in ("service", "region", "instance")]
+            for container, count in self._restarts[uid].items():
+                labels = ",".join([*who, f'container="{container}"'])
+                lines.append(f"kube_pod_container_status_restarts_total{{{labels}}} {count}")
+        return 200, "text/plain; version=0.0.4", ("\n".join(lines) + "\n").encode()
 
     def _write(self) -> None:
         """In one piece, and only when something changed."""
-        text = json.dumps(sorted(self._told.values(), key=lambda told: str(told["targets"])), indent=1)
+        text = json.dumps([*self._own, *sorted(self._told.values(), key=lambda told: str(told["targets"]))], indent=1)
         if text != self._written:
             fresh = self._file.with_suffix(".new")
             fresh.write_text(text)
@@ -134,7 +154,11 @@ class Pods:
 def main() -> int:
     """For ever. While the API server is away, the latest targets stay."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the first process of a container has no default for it
-    pods, targets = Pods(settings.text("NAMESPACE")), Targets(Path(settings.text("TARGETS")))
+    port = settings.integer("PORT")
+    labels = {"service": "prometheus", "instance": f"{settings.text('INSTANCE')}/targets"}
+    targets = Targets(Path(settings.text("TARGETS")), [{"targets": [f"127.0.0.1:{port}"], "labels": labels}])
+    child.serve_pages(port, {"/metrics": targets.metrics})
+    pods = Pods(settings.text("NAMESPACE"))
     while True:
         try:
             found, version = pods.list()

@@ -67,3 +67,9 @@ def test_a_service_outside_of_regions_can_be_gone_too(tmp_path: Path) -> None:
     labels = {"severity": "P1", "failure": "service", "service": "edge"}
     series = {'up{service="edge",instance="edge-0"}': "1x10 stale _x30"}
     check(tmp_path, "ServiceDown", series, {"14s": [(labels, "edge does not answer")]})
+
+
+def test_a_container_that_was_restarted_between_two_scrapes_is_told(tmp_path: Path) -> None:
+    restarts = f'kube_pod_container_status_restarts_{SJC.replace("up{", "total{").replace("}", "")},container="%s"}}'
+    series = {SJC: "1x60", restarts % "weaviate": "0x10 1x50", restarts % "corpus": "0x30 1x30"}
+    check(tmp_path, "WeaviateDown", series, {"9s": [], "14s": DEAD, "29s": [], "34s": []})

@@ -26,7 +26,7 @@ def pod(uid: str, *, ready: bool = True, restarts: int = 0, address: str = "10.2
             "phase": "Running",
             "podIP": address,
             "conditions": [{"type": "Ready", "status": str(ready)}],
-            "containerStatuses": [{"restartCount": restarts}],
+            "containerStatuses": [{"name": "weaviate", "restartCount": restarts}],
             **more,
         },
     }
@@ -102,3 +102,19 @@ def test_a_pod_that_does_not_say_where_is_not_scraped(tmp_path: Path) -> None:
     targets = Targets(tmp_path / "pods.json")
     targets.start_again([pod("0", metadata={"annotations": {}})])
     assert told(tmp_path / "pods.json") == []
+
+
+def test_restarts_are_told_of_every_target(tmp_path: Path) -> None:
+    targets = Targets(tmp_path / "pods.json")
+    targets.start_again([pod("0", restarts=2), pod("1", ready=False)])
+    status, _, body = targets.metrics()
+    name = "kube_pod_container_status_restarts_total"
+    line = f'{name}{{service="weaviate",region="sjc",instance="weaviate-sjc-0",container="weaviate"}} 2'
+    assert (status, body.decode().splitlines()) == (200, [f"# TYPE {name} counter", line])
+
+
+def test_its_own_page_is_a_target_too(tmp_path: Path) -> None:
+    own = {"targets": ["127.0.0.1:9095"], "labels": {"service": "prometheus", "instance": "prometheus-0/targets"}}
+    targets = Targets(tmp_path / "pods.json", [own])
+    targets.start_again([])
+    assert json.loads((tmp_path / "pods.json").read_text()) == [own]
