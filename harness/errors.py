@@ -53,6 +53,11 @@ class TargetError(HarnessError):
 
     exit_code = EXIT_HARNESS_ERROR
 
+    @property
+    def passing(self) -> bool:
+        """Whether it is worth asking again: what was asked is away, or has too much to do."""
+        return False
+
 
 class PlatformAbsent(TargetError):
     """There is no such platform: it was never brought up, or is down already."""

@@ -159,14 +159,23 @@ def recover(session: Session, name: str, within_s: float, by: str = "experiment"
 
 def carry_out(session: Session, token: UndoToken, within_s: float, by: str) -> Observation:
     """Undoes what a token stands for and sees it gone. Idempotent. Raises NotSeen when it does not go."""
-    lift(session, token)
+    lift(session, token, within_s)
     return see_gone(session, token, within_s, by)
 
 
-def lift(session: Session, token: UndoToken) -> None:
-    """Undoes what a token stands for, without waiting for its effect to be gone."""
-    injector, parameters, target = _resolve(session, token)
-    injector.recover(target, token.selected, parameters)
+def lift(session: Session, token: UndoToken, within_s: float = 0.0) -> None:
+    """Undoes what a token stands for, without waiting for its effect to be gone. Where the platform's control plane is
+    away it is asked again, for `within_s`."""
+    end = session.clock.mono_ns() + int(within_s * 1e9)
+    while True:
+        try:
+            injector, parameters, target = _resolve(session, token)
+            injector.recover(target, token.selected, parameters)
+            return
+        except TargetError as error:
+            if not error.passing or session.clock.mono_ns() >= end:
+                raise
+        session.clock.sleep(LOOK_AT_LEAST_EVERY_S)
 
 
 def see_gone(session: Session, token: UndoToken, within_s: float, by: str) -> Observation:
@@ -237,10 +246,16 @@ def _resolve(session: Session, token: UndoToken) -> tuple[FaultInjector, object,
 
 
 def _poll(clock: Clock, within_s: float, look: Callable[[], Observation]) -> Observation:
-    """Looks until it is seen or the time is over: often at first, then ever less, because each look costs."""
+    """Looks until it is seen or the time is over: often at first, then ever less, because each look costs. A look that
+    got no answer saw nothing."""
     end, pause_s = clock.mono_ns() + int(within_s * 1e9), LOOK_EVERY_S
     while True:
-        seen = look()
+        try:
+            seen = look()
+        except TargetError as error:
+            if not error.passing:
+                raise
+            seen = Observation(False, "nobody", str(error).splitlines()[0])
         if seen.seen or clock.mono_ns() >= end:
             return seen
         clock.sleep(pause_s)

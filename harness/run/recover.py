@@ -119,7 +119,7 @@ class _Recovery:
             goes_down = on is not None and on.owned and on.target == token.target
             with self._doubting(f"{token.fault} ({token.kind} of {', '.join(token.selection)})", unless=goes_down):
                 try:
-                    lifecycle.lift(session, token)
+                    lifecycle.lift(session, token, self.patience.gone_s)
                     lifted += [] if goes_down else [token]
                 except PlatformAbsent:
                     self._gone_with_platform(token)

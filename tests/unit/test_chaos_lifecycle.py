@@ -16,6 +16,7 @@ from harness.errors import BadInput, CleanUpNotProven, PlatformAbsent, TargetErr
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.events import AnyEvent
+from harness.ports import Observation
 from harness.testing.experiments import FAKE
 from harness.testing.folder_target import FolderTarget
 
@@ -243,3 +244,60 @@ def test_without_an_edge_the_target_is_asked_and_then_the_user(
     monkeypatch.delenv("HARNESS_TARGET", raising=False)
     with pytest.raises(TargetError, match="EDGE_URL"):
         context.edge(None)
+
+
+class Away(TargetError):
+    """What a control plane's client says while that is away."""
+
+    passing = True
+
+
+@dataclass
+class Flickering:
+    """A target that cannot be attached to for its first `away` times after it was switched off."""
+
+    target: FolderTarget
+    away: int = 0
+
+    def __call__(self, reference: str) -> FolderTarget:
+        if self.away:
+            self.away -= 1
+            raise Away("the API server does not answer")
+        return self.target
+
+
+def test_undoing_waits_for_a_control_plane_that_is_away(tmp_path: Path, target: FolderTarget) -> None:
+    flickering = Flickering(target)
+    session = Session(RunFolder(tmp_path / "run"), "x#1", target.reference, flickering, Ticking())
+    inject(session)
+    flickering.away = 5
+    assert lifecycle.recover(session, "f", 10).seen
+    assert names(session)[-1] == "fault.gone"
+    assert target.ready() == []
+
+
+def test_undoing_gives_up_when_the_control_plane_stays_away(tmp_path: Path, target: FolderTarget) -> None:
+    flickering = Flickering(target)
+    session = Session(RunFolder(tmp_path / "run"), "x#1", target.reference, flickering, Ticking())
+    inject(session)
+    flickering.away = 1000
+    with pytest.raises(Away):
+        lifecycle.recover(session, "f", 10)
+    assert [token.fault for token in undo.pending(session.folder)] == ["x#1/f"], "it is still to be undone"
+
+
+def test_a_look_that_got_no_answer_saw_nothing(session: Session) -> None:
+    answers = iter([Away("away"), Away("away"), None])
+
+    def look() -> Observation:
+        if answer := next(answers):
+            raise answer
+        return Observation(True, "o", "d")
+
+    assert lifecycle._poll(session.clock, 5, look).seen
+    seen = lifecycle._poll(session.clock, 0, look_away)
+    assert (seen.seen, seen.observer, seen.detail) == (False, "nobody", "away")
+
+
+def look_away() -> Observation:
+    raise Away("away\n  fix: wait")
