@@ -9,8 +9,9 @@
         parameters: {device: gpu0, worker: gpu-worker, metric: gpu_present}
         blast_radius: 1
 
-Landed and gone are what the workers say of the device in their own metrics: 0 when it is lost, at least 1 when they
-have it again.
+On Kubernetes an agent on the node hides the file that stands for the device (`spec.kubernetes.devices` of the platform
+file); it shows it again when it ends, after a quarter of an hour at the latest. Landed and gone are what the workers
+say of the device in their own metrics: 0 when it is lost, at least 1 when they have it again.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from collections.abc import Iterable
 
 from harness.errors import TargetError
 from harness.faults import _shared as shared
+from harness.kube import devices as on_cluster
 from harness.model.base import Frozen
 from harness.model.platform import PlatformSpec
 from harness.ports import Devices, Instance, Observation, Pages, Selection, Target
 
 REQUIRES = (Devices, Pages)
+RIGHTS = on_cluster.RIGHTS  # on Kubernetes
 TIMEOUT_S = 2.0
 
 

@@ -195,10 +195,15 @@ class ClusterSecret(Frozen):
 
 
 class OnKubernetes(Frozen):
-    """How the platform is recognised on a cluster; `secrets` maps the name of `${secret.name}` to its place."""
+    """How the platform is recognised on a cluster; `secrets` maps the name of `${secret.name}` to its place.
+
+    `devices` maps a kind of device to the file on a node that stands for one, away when it is lost; `${NAME}` in it is
+    a variable of the container that was given the device.
+    """
 
     labels: PodLabels = PodLabels()
     secrets: dict[str, ClusterSecret] = {}
+    devices: dict[str, str] = {}
 
 
 class PlatformSpec(Frozen):

@@ -170,6 +170,9 @@ class FakeBed(FakeCluster):
             "file": size,
         }
 
+    def _show(self, _: Manifest, folder: str) -> dict[str, Any]:
+        return {"shown": 0}
+
     def _look(self, _: Manifest, host: str, port: str) -> dict[str, Any]:
         return {"said": "53300" if any(argv[2] == host for argv in self._hands("take")) else "asks"}
 
@@ -181,6 +184,11 @@ class FakeBed(FakeCluster):
             if each["kind"] == "Node":
                 ready = str(each["metadata"]["name"] not in self.down)
                 each["status"]["conditions"] = [{"type": "Ready", "status": ready}]
+                hidden = self._hands("hide") and each["metadata"]["name"] == "n2"
+                each["status"] |= {
+                    "capacity": {"nvidia.com/gpu": "1"},
+                    "allocatable": {"nvidia.com/gpu": "0" if hidden else "1"},
+                }
 
     def _pods_of(self, workload: Manifest) -> None:
         template, wanted = workload["spec"]["template"], int(workload["spec"].get("replicas", 1))
@@ -285,19 +293,26 @@ def _without_none(value: Any) -> Any:
 
 def bed_target(platform: Platform, can_stop_nodes: bool = True) -> PlainTarget:
     """The services of a platform file on a FakeBed, up and ready."""
-    bed = FakeBed(lambda *_: Answer(200, {}, ""))
+
+    def answer(*_: object) -> Answer:
+        return Answer(200, {}, f"sophia_gpu_present {0 if bed._hands('hide') else 1}\n")
+
+    bed = FakeBed(answer)
 
     def switch(name: str, on: bool) -> None:
         (bed.down.discard if on else bed.down.add)(name)
 
-    target = PlainTarget(bed, NAMESPACE, platform.spec.services, _container, nodes=switch if can_stop_nodes else None)
+    cards = [each.model_copy(update={"path": "/var/local/gpus/${CARD}"}) for each in platform.spec.devices]
+    nodes = switch if can_stop_nodes else None
+    target = PlainTarget(bed, NAMESPACE, platform.spec.services, _container, nodes=nodes, cards=cards)
     target.up("", lambda _: None)
     return target
 
 
 def _container(service: Service) -> Manifest:
+    card = {"nvidia.com/gpu": "1"} if service.name == "gpu-worker" else {}
     return {
         "name": service.name,
         "image": f"tiny.local:5000/{service.name}:1",
-        "resources": {"limits": {"memory": "100M", "ephemeral-storage": "1Gi"}},
+        "resources": {"limits": {"memory": "100M", "ephemeral-storage": "1Gi", **card}},
     }

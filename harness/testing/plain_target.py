@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import BadInput, TargetError
-from harness.kube import agent, pods
+from harness.kube import agent, devices, pods
 from harness.kube.ports import Cluster, Manifest, Site
-from harness.model.platform import Service
+from harness.model.platform import Device, Service
 from harness.ports import Endpoints, Instance, Leftovers, Report
 from harness.targets.kubernetes.processes import ClusterProcesses
 
@@ -38,6 +38,7 @@ class PlainTarget(ClusterProcesses):
     container: Callable[[Service], Manifest]
     agent_image: str = "agent.local/python:3"
     nodes: Callable[[str, bool], None] | None = None
+    cards: Sequence[Device] = ()  # `path`: the file on the node
     labels: Mapping[str, str] = field(default_factory=lambda: {"sophia-harness/run": "plain-0"})
 
     @property
@@ -106,6 +107,31 @@ class PlainTarget(ClusterProcesses):
             for kind in MADE
             for each in self.api.list(kind, "" if "/Cluster" in kind else self.namespace, agent.MANAGED)
         ]
+
+    # -- devices
+
+    def page(self, instance: Instance, port: str, path: str, timeout_s: float) -> str:
+        answer = self.api.proxy(self.namespace, instance.name, instance.ports[port], "GET", path)
+        return str(getattr(answer, "text", ""))
+
+    def devices(self, region: str | None = None) -> Sequence[str]:
+        return [each.name for each in self.cards if region in (None, each.region)]
+
+    def device_present(self, name: str) -> bool:
+        card = self._card(name)
+        return devices.all_well(self.site(), card.kind, card.region)
+
+    def detach_device(self, name: str) -> None:
+        card = self._card(name)
+        there = [pod for pod in self._pods() if pod["metadata"]["labels"].get(REGION, "") == card.region]
+        devices.detach(self.site(), name, card.path, devices.users(there, card.kind))
+
+    def attach_device(self, name: str) -> None:
+        card = self._card(name)
+        devices.attach(self.site(), name, card.kind, card.region, card.path)
+
+    def _card(self, name: str) -> Device:
+        return next(each for each in self.cards if each.name == name)
 
     # -- nodes
 

@@ -212,3 +212,20 @@ def test_what_the_kubelet_does_not_tell_is_not_landed(target: PlainTarget, bed: 
     assert "does not tell" in injector.landed(target, selection, parameters).detail
     bed._drop(pod)
     assert not injector.landed(target, selection, parameters).seen
+
+
+def test_a_device_is_hidden_on_its_node_and_shown_again(target: PlainTarget, bed: FakeBed) -> None:
+    kind = faults.load("device_loss")
+    parameters = kind.Parameters(device="gpu-sjc", worker="gpu-worker", metric="sophia_gpu_present", region="sjc")
+    check_capabilities(kind, "device_loss", target)
+    selection = through_a_token(kind.select(target, parameters), parameters)
+    assert selection.names == kind.predict(SPEC.spec, parameters).names == ("gpu-sjc",)
+    assert not kind.landed(target, selection, parameters).seen
+    kind.inject(target, selection, parameters)
+    assert kind.landed(target, selection, parameters).seen
+    assert not target.device_present("gpu-sjc")
+    for _ in range(2):
+        kind.recover(target, selection, parameters)
+        assert kind.gone(target, selection, parameters).seen
+    assert target.device_present("gpu-sjc")
+    assert target.left() == []

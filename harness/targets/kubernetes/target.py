@@ -11,10 +11,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from harness.errors import BadInput, PlatformAbsent, TargetError
+from harness.kube import devices
+from harness.kube import rights as rights_for
 from harness.kube.ports import Site
 from harness.kube.rights import Right
 from harness.model.events import StandIn
-from harness.model.platform import Platform
+from harness.model.platform import Device, Platform
 from harness.model.scenario import OnCluster
 from harness.ports import Endpoints, Instance, Leftovers, Report
 from harness.spec.placeholders import Secret, substitute
@@ -225,6 +227,40 @@ class KubernetesTarget(ClusterProcesses):
         if answer.status != 200:
             raise TargetError(f"{instance.name} answers GET {path} with status {answer.status}")
         return answer.text
+
+    # -- devices
+
+    def devices(self, region: str | None = None) -> Sequence[str]:
+        rights_for.check(self.site(), devices.RIGHTS)
+        return [each.name for each in self.state().spec.devices if region in (None, each.region)]
+
+    def device_present(self, name: str) -> bool:
+        device, _ = self._device(name)
+        return devices.all_well(self.site(), device.kind, device.region)
+
+    def detach_device(self, name: str) -> None:
+        device, path = self._device(name)
+        there = {each.name for each in self.instances(region=device.region)}
+        found = [pod for pod in pods.of_run(self.cluster, self.state()) if pod["metadata"]["name"] in there]
+        devices.detach(self.site(), name, path, devices.users(found, device.kind))
+
+    def attach_device(self, name: str) -> None:
+        device, path = self._device(name)
+        devices.attach(self.site(), name, device.kind, device.region, path)
+
+    def _device(self, name: str) -> tuple[Device, str]:
+        """The device, and the file on a node that stands for one of its kind."""
+        now = self.state()
+        device = next((each for each in now.spec.devices if each.name == name), None)
+        if device is None:
+            raise BadInput(f"no device {name!r}", fix=f"devices: {', '.join(each.name for each in now.spec.devices)}")
+        if device.kind not in now.section.devices:
+            raise BadInput(
+                f"nobody says which file on a node is a {device.kind}",
+                file=now.platform_file,
+                fix="add it to spec.kubernetes.devices",
+            )
+        return device, now.section.devices[device.kind]
 
     # -- nodes
 
