@@ -41,7 +41,7 @@ def test_a_good_document_is_a_value_and_knows_its_lines(tmp_path: Path) -> None:
         ("ready_within", "ready_withn", 9, "unknown key 'ready_withn'", "did you mean 'ready_within'?"),
         ("5s", "5", 9, "5 is not a duration", "docs/reference"),
         ("5s", "5 parsecs", 9, "not a duration", "docs/reference"),
-        ("      command: [serve]\n", "", 7, "'command' is missing", "add 'command'"),
+        ("name: web\n      command", "command", 7, "'name' is missing", "add 'name'"),
         ("name: web", "name: Web_", 7, "match pattern", "docs/reference"),
         ("kind: Platform", "kind: Plattform", 2, "'Platform'", "docs/reference"),
         ("metadata: {name: tiny}", "metadata: {name: tiny, name: b}", 3, "a second time", "keep one"),
