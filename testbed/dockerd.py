@@ -17,7 +17,7 @@ from pathlib import Path
 
 from testbed import cgroups, machine, process
 from testbed.machine import Before
-from testbed.state import HERE, TestbedError, Word, root, run, say, until
+from testbed.state import HERE, TestbedError, Word, link, root, run, say, until
 
 NETNS = "testbed-docker"
 NODE = "docker"
@@ -72,6 +72,8 @@ def fetch() -> None:
             raise TestbedError(f"dockerd needs {', '.join(missing)}", "scripts/setup.sh --testbed")
         work.chmod(0o755)
         (work / "root").rename(programs())
+        (root() / "bin").mkdir(exist_ok=True)
+        link(root() / "bin/docker", programs() / "usr/bin/docker")
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
