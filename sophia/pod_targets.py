@@ -47,7 +47,8 @@ def target(pod: Pod) -> dict[str, Any] | None:
     if not port or not address or status.get("phase") in ("Succeeded", "Failed"):
         return None
     own = {name: labels.get(label, "") for name, label in LABELS.items()}
-    own |= {"instance": metadata["name"], "__metrics_path__": annotations.get("prometheus.io/path", "/metrics")}
+    own |= {"instance": metadata["name"], "node": pod.get("spec", {}).get("nodeName", "")}
+    own["__metrics_path__"] = annotations.get("prometheus.io/path", "/metrics")
     return {"targets": [f"{address}:{port}"], "labels": own}
 
 

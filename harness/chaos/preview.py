@@ -74,15 +74,19 @@ class Experiment:
 
 
 def preview(
-    file: Path, platform: Platform, blast_radius: int | None = None, environ: Mapping[str, str] | None = None
+    file: Path,
+    platform: Platform,
+    blast_radius: int | None = None,
+    environ: Mapping[str, str] | None = None,
+    chosen: Mapping[str, JsonValue] | None = None,
 ) -> list[Foreseen]:
     """What each fault of the experiment will touch on this platform, in order.
 
     `blast_radius` is the most that the scenario allows, beside what the experiment itself declares; `environ` is the
-    environment that the experiment will run in. Raises BadInput with file and line when the file is not right, or when
+    environment that the experiment will run in, `chosen` what its configuration is set to. Raises BadInput with file and line when the file is not right, or when
     a fault selects nothing or too much.
     """
-    experiment = load_experiment(file, environ)
+    experiment = load_experiment(file, environ, chosen)
     foreseen = []
     for fault in experiment.faults:
         selection = fault.injector.predict(
@@ -108,7 +112,9 @@ def preview(
     return foreseen
 
 
-def load_experiment(file: Path, environ: Mapping[str, str] | None = None) -> Experiment:
+def load_experiment(
+    file: Path, environ: Mapping[str, str] | None = None, chosen: Mapping[str, JsonValue] | None = None
+) -> Experiment:
     """Reads and checks an experiment file. Raises BadInputs with every mistake found: file, line, cause, fix."""
     nodes = read_documents(file)
     if len(nodes) > 1:
@@ -117,7 +123,7 @@ def load_experiment(file: Path, environ: Mapping[str, str] | None = None) -> Exp
     mistakes = list(_document(node))
     if mistakes:
         raise BadInputs(sorted(mistakes, key=lambda mistake: mistake.line or 0))
-    values = _configuration(node, os.environ if environ is None else environ)
+    values = _configuration(node, os.environ if environ is None else environ, chosen or {})
     declared = []
     for path, activity in _activities(node):
         if _function(activity) == "inject":
@@ -237,12 +243,18 @@ def _importable(module: str) -> bool:
         return False
 
 
-def _configuration(node: Node, environ: Mapping[str, str]) -> dict[str, JsonValue]:
+def _configuration(node: Node, environ: Mapping[str, str], chosen: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """The values that `${name}` stands for, as Chaos Toolkit will find them; unknown until it runs: left out."""
     values: dict[str, JsonValue] = {}
-    for name, value in (node.data.get("configuration") or {}).items():
+    declared = node.data.get("configuration") or {}
+    for name in chosen:
+        if name not in declared:
+            raise node.error(("configuration",), f"has no {name!r}, which a scenario sets", _nearest(name, declared))
+    for name, value in declared.items():
         path = ("configuration", name)
-        if not (isinstance(value, dict) and "type" in value):
+        if name in chosen:
+            values[name] = chosen[name]
+        elif not (isinstance(value, dict) and "type" in value):
             values[name] = value
         elif value["type"] == "env":
             if value.get("key") not in environ and "default" not in value:

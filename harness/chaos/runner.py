@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import children
@@ -30,6 +31,7 @@ class ExperimentRun:
     seed: int
     blast_radius: int
     timeout_s: float
+    set: Mapping[str, str | int | float] = field(default_factory=dict)
 
     @property
     def slug(self) -> str:
@@ -97,6 +99,7 @@ def command(folder: RunFolder, run: ExperimentRun) -> list[str]:
         "always",
         "--journal-path",
         str(journal_of(folder, run)),
+        *(word for name, value in run.set.items() for word in ("--var", f"{name}:{type(value).__name__}={value}")),
         str(run.file),
     ]
 

@@ -16,6 +16,7 @@ class PlannedFault(Frozen):
     blast_radius: int
     gap_s: float
     within_s: float
+    set: dict[str, str | int | float] = {}
 
 
 class Step(Frozen):

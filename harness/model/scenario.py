@@ -93,6 +93,9 @@ class ExperimentRef(Frozen):
     gap: Duration = Field(default=2.0, description="quiet time before each injection, drawn from [gap, 2·gap] by seed")
     within: Duration = Field(default=120.0, description="time after the fault within which all must be healed")
     blast_radius: int = Field(default=1, ge=1, description="instances that the fault may touch")
+    set: dict[str, str | int | float] = Field(
+        default={}, description="values of the experiment's `configuration`, instead of its own and the environment's"
+    )
 
 
 class _CountingTrigger(Frozen):

@@ -225,17 +225,17 @@ def _faults(files: ScenarioFiles, platform: Platform, seed: int) -> tuple[Planne
     from harness.chaos.preview import load_experiment, preview
 
     spec = files.scenario.value.spec
-    place = {experiment: index for index, experiment in enumerate(spec.experiments)}
+    place = {id(experiment): index for index, experiment in enumerate(spec.experiments)}
     planned: list[PlannedFault] = []
     mistakes: list[BadInput] = []
     for experiment, repetition, gap in gaps(spec.experiments, seed):
-        file = files.experiments[place[experiment]]
-        foreseen = preview(file, platform)
+        file = files.experiments[place[id(experiment)]]
+        foreseen = preview(file, platform, chosen=dict(experiment.set))
         selection = tuple(name for fault in foreseen for name in fault.selection)
         if len(selection) > experiment.blast_radius and repetition == 1:
             mistakes.append(
                 files.scenario.error(
-                    ("spec", "experiments", place[experiment], "blast_radius"),
+                    ("spec", "experiments", place[id(experiment)], "blast_radius"),
                     f"{file.stem} would touch {len(selection)} ({', '.join(selection)}), "
                     f"more than blast_radius {experiment.blast_radius}",
                     "raise blast_radius if that is meant, or narrow the selection in the experiment",
@@ -251,6 +251,7 @@ def _faults(files: ScenarioFiles, platform: Platform, seed: int) -> tuple[Planne
                 blast_radius=experiment.blast_radius,
                 gap_s=round(gap, 3),
                 within_s=experiment.within,
+                set=experiment.set,
             )
         )
     if mistakes:

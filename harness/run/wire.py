@@ -287,6 +287,7 @@ def _experiment(context: RunContext, fault: PlannedFault, target: Target) -> Non
             seed=context.seed,
             blast_radius=fault.blast_radius,
             timeout_s=fault.within_s,
+            set=fault.set,
         ),
     )
     try:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.chaos.preview import load_experiment, preview
+from harness.chaos.runner import ExperimentRun, command
 from harness.errors import BadInput
+from harness.journal.layout import RunFolder
 from harness.model.platform import Platform
 from harness.ports import Processes
 from harness.spec.platform import load_platform
@@ -62,7 +65,17 @@ def test_there_are_the_three_of_the_contract() -> None:
     assert {path.stem for path in SHIPPED} >= {"kill-weaviate", "gpu-loss", "region-failover"}
 
 
-@pytest.mark.parametrize(("name", "touched"), [("kill-weaviate", 1), ("gpu-loss", 1), ("region-failover", 5)])
+@pytest.mark.parametrize(
+    ("name", "touched"),
+    [
+        ("kill-weaviate", 1),
+        ("gpu-loss", 1),
+        ("region-failover", 5),
+        ("bad-image", 2),
+        ("network-partition", 2),
+        ("node-loss", 5),
+    ],
+)
 def test_the_shipped_experiments_find_something_on_the_reference_platform(name: str, touched: int) -> None:
     reference = load_platform(ROOT / "deploy" / "platform.yaml").value
     (fault,) = preview(ROOT / "experiments" / f"{name}.yaml", reference, environ={})
@@ -81,6 +94,24 @@ def test_the_environment_decides_as_it_will_for_chaos(file: Path) -> None:
     file.write_text(GOOD)
     environ = {"FAULT_SERVICE": "api", "FAULT_REGION": "lax"}
     assert preview(file, PLATFORM, environ=environ)[0].selection == ("api-lax-0",)
+
+
+def test_a_scenario_sets_what_an_experiment_declares(file: Path) -> None:
+    file.write_text(GOOD)
+    environ = {"FAULT_SERVICE": "weaviate", "FAULT_REGION": "mars"}
+    chosen = {"service": "api", "region": "lax"}
+    assert preview(file, PLATFORM, environ=environ, chosen=chosen)[0].selection == ("api-lax-0",)
+    with pytest.raises(BadInput, match="has no 'regoin', which a scenario sets") as refused:
+        preview(file, PLATFORM, environ=environ, chosen={"regoin": "lax"})
+    assert "did you mean 'region'?" in str(refused.value)
+
+
+def test_chaos_is_told_what_a_scenario_sets_with_its_type(tmp_path: Path) -> None:
+    run = ExperimentRun("x#1", tmp_path / "x.yaml", "t", "e", 1, 1, 1.0, {"region": "lax", "count": 2, "share": 0.5})
+    words = command(RunFolder(tmp_path), run)
+    told = [after for word, after in pairwise(words) if word == "--var"]
+    assert told == ["region:str=lax", "count:int=2", "share:float=0.5"]
+    assert words[-1] == str(tmp_path / "x.yaml")
 
 
 @pytest.mark.parametrize(
