@@ -83,8 +83,8 @@ def preview(
     """What each fault of the experiment will touch on this platform, in order.
 
     `blast_radius` is the most that the scenario allows, beside what the experiment itself declares; `environ` is the
-    environment that the experiment will run in, `chosen` what its configuration is set to. Raises BadInput with file and line when the file is not right, or when
-    a fault selects nothing or too much.
+    environment that the experiment will run in, `chosen` what its configuration is set to. Raises BadInput with file
+    and line when the file is not right, or when a fault selects nothing or too much.
     """
     experiment = load_experiment(file, environ, chosen)
     foreseen = []

@@ -22,6 +22,7 @@ def pod(uid: str, *, ready: bool = True, restarts: int = 0, address: str = "10.2
             "annotations": {"prometheus.io/port": "2112"},
             **more.pop("metadata", {}),
         },
+        "spec": {"nodeName": "n2"},
         "status": {
             "phase": "Running",
             "podIP": address,
@@ -47,6 +48,7 @@ def test_a_ready_pod_is_told_with_the_labels_that_objectives_select(tmp_path: Pa
                 "region": "sjc",
                 "release": "1.0.0",
                 "instance": "weaviate-sjc-0",
+                "node": "n2",
                 "__metrics_path__": "/metrics",
             },
         }
