@@ -21,7 +21,8 @@ def command(profile: str, release: str, seed: int | None, state: str, yes: bool,
     \b
     quick  one fault (Weaviate killed), at most two minutes
     full   every experiment with repeats, and objectives claimed for the platform, not for the run alone
-    bare   quick, on the Kubernetes of `python -m testbed up bare`
+    bare   quick, on the Kubernetes of `python -m testbed up bare`; bare-full: six faults there
+    kind   six faults on a cluster that the run makes with kind (docs/guides/testbed.md)
 
     Runs scenarios/certify-<profile>.yaml. The exit code is the verdict (see `harness --help`).
     """
