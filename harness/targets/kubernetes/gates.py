@@ -11,7 +11,7 @@ from harness.model.platform import Gate, HttpCheck
 from harness.ports import Instance
 from harness.targets.kubernetes import pods
 from harness.targets.kubernetes.api import ApiError, Cluster
-from harness.targets.kubernetes.forward import forwarded
+from harness.targets.kubernetes.forward import AHEAD, forwarded
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 from harness.targets.probe import Look, Send, command_look, http_look
 from harness.targets.render import own_environment
@@ -80,7 +80,7 @@ class Gates:
             def resolve(each: Instance, port: int) -> str:
                 if (each.name, port) not in made:
                     made[each.name, port] = stack.enter_context(
-                        forwarded(self.cluster, self.state.on.namespace, each.name, port)
+                        forwarded(self.cluster, self.state.on.namespace, each.name, port, AHEAD)
                     )
                 return made[each.name, port]
 
