@@ -340,6 +340,9 @@ class KindCluster(Frozen):
     archives: tuple[str, ...] = Field(
         default=(), description="image archives that are loaded onto the nodes; paths from the scenario's folder"
     )
+    addons: tuple[str, ...] = Field(
+        default=(), description="manifests that the cluster needs first, a device plugin say; paths as above"
+    )
     within: Duration = Field(default=600.0, gt=0, description="time that making it, and each loading, may take")
 
 

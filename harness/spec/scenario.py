@@ -81,7 +81,8 @@ def _cluster(given: OnCluster | None, there: Callable[[tuple[str | int, ...], st
     if (kind := given.kind) is not None:
         config = str(there((*at, "kind", "config"), kind.config)) if kind.config else ""
         archives = tuple(str(there((*at, "kind", "archives", i), name)) for i, name in enumerate(kind.archives))
-        changes["kind"] = kind.model_copy(update={"config": config, "archives": archives})
+        addons = tuple(str(there((*at, "kind", "addons", i), name)) for i, name in enumerate(kind.addons))
+        changes["kind"] = kind.model_copy(update={"config": config, "archives": archives, "addons": addons})
     if (k3s := given.k3s) is not None:
         changes["k3s"] = k3s.model_copy(
             update={

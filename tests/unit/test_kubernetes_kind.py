@@ -66,10 +66,14 @@ def connect(monkeypatch: pytest.MonkeyPatch, cluster: FakeCluster) -> None:
 
 
 def test_a_cluster_is_made_loaded_and_deleted(
-    clusters: Path, folder: ClusterFolder, monkeypatch: pytest.MonkeyPatch
+    clusters: Path, folder: ClusterFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    connect(monkeypatch, FakeCluster(lambda *_: None))
-    made = kind.create(on(), folder)
+    cluster = FakeCluster(lambda *_: None)
+    connect(monkeypatch, cluster)
+    addon = tmp_path / "addon.yaml"
+    addon.write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: addon, namespace: kube-system}\n")
+    made = kind.create(on(addons=[str(addon)]), folder)
+    assert cluster.read("v1/ConfigMap", "kube-system", "addon")
     assert (made.context, made.kubeconfig) == ("kind-small-abcdef", str(folder.kubeconfig))
     assert stat.S_IMODE(folder.kubeconfig.stat().st_mode) == 0o600
     calls = (clusters / "calls").read_text().splitlines()

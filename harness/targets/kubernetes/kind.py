@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from harness.errors import BadInput, TargetError
 from harness.model.scenario import KindCluster, OnCluster
 from harness.targets.kubernetes.api import Cluster
 from harness.targets.kubernetes.nodes import wait_for_nodes
-from harness.targets.kubernetes.sources import program
+from harness.targets.kubernetes.sources import parse, program
 from harness.targets.kubernetes.state import ClusterFolder
+from harness.targets.render import program_path
 
 ASK_WITHIN_S = 60.0
+ENGINES = ("docker", "podman", "nerdctl")
 
 
 def create(on: OnCluster, folder: ClusterFolder) -> OnCluster:
@@ -28,7 +32,11 @@ def create(on: OnCluster, folder: ClusterFolder) -> OnCluster:
     for archive in asked.archives:
         _kind(folder, asked.within, "load", "image-archive", archive, f"--name={folder.id}")
     made = on.model_copy(update={"kubeconfig": str(folder.kubeconfig), "context": f"kind-{folder.id}"})
-    wait_for_nodes(Cluster.connect(made.kubeconfig, made.context), asked.within)
+    cluster = Cluster.connect(made.kubeconfig, made.context)
+    wait_for_nodes(cluster, asked.within)
+    for file in asked.addons:
+        for each in parse(Path(file).read_text(), file):
+            cluster.apply(each)
     return made
 
 
@@ -42,9 +50,10 @@ def delete(on: OnCluster, folder: ClusterFolder) -> list[str]:
 
 def _kind(folder: ClusterFolder, within_s: float, *words: str) -> str:
     command = [program("kind"), *words]
+    known = {**os.environ, "PATH": os.pathsep.join(program_path())}  # it calls docker, and reads DOCKER_HOST
     try:
         ran = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within_s, check=False
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=known, timeout=within_s, check=False
         )
     except subprocess.TimeoutExpired:
         raise TargetError(f"kind {' '.join(words[:2])} took more than {within_s:g} s") from None
@@ -59,5 +68,6 @@ def _kind(folder: ClusterFolder, within_s: float, *words: str) -> str:
 def preflight() -> None:
     """Before anything is made. Raises BadInput when a program is missing."""
     program("kind")
-    if not (shutil.which("docker") or shutil.which("podman") or shutil.which("nerdctl")):
-        raise BadInput("kind needs docker, podman or nerdctl", fix="install one of them")
+    path = os.pathsep.join(program_path())
+    if not any(shutil.which(name, path=path) for name in ENGINES):
+        raise BadInput(f"kind needs one of {', '.join(ENGINES)}", fix="install one, or name its folder in HARNESS_PATH")

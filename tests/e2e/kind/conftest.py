@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reason = why_not() if mine else ""
     for item in mine:
         item.add_marker(pytest.mark.e2e)
-        if reason and item.path.name != "test_kind.py":  # that makes its own cluster
+        if reason and item.path.name not in ("test_kind.py", "test_kind_provider.py"):  # these make their own cluster
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
