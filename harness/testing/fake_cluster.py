@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -156,6 +157,9 @@ class FakeCluster:
 
     def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str], timeout_s: float = 30.0) -> Ran:
         return Ran(0, "")
+
+    def forward(self, namespace: str, pod: str, port: int) -> socket.socket:
+        raise ApiError(f"{pod}:{port} cannot be forwarded: there is nothing behind it")
 
     def logs(
         self, namespace: str, pod: str, container: str, previous: bool = False, limit_bytes: int = 4 * 1024 * 1024
