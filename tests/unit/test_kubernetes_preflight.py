@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,26 @@ def test_everything_wrong_is_told_at_once_and_reported(cluster: FakeCluster) -> 
         "preflight: we have the rights",
         "preflight: no placeholder secret",
     }
+
+
+def test_a_new_cluster_is_given_time_to_settle(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.targets.kubernetes.preflight.EVERY_S", 0.1)
+    chosen = manifests(resources={"limits": {"nvidia.com/gpu": "1"}})
+    intent = Intent(cluster, "small", "small-abcdef", chosen, SPEC)
+    events: list[Any] = []
+
+    def plug_in() -> None:
+        allocatable = {"allocatable": {"nvidia.com/gpu": "1", "cpu": "4", "memory": "8Gi", "pods": "110"}}
+        cluster.patch("v1/Node", "", "node-1", {"status": allocatable})
+
+    later = threading.Timer(0.5, plug_in)
+    later.start()
+    preflight(intent, events.append, settles_within_s=20)
+    assert all(each.passed == each.of for each in events)
+    later.join()
+    cluster.patch("v1/Node", "", "node-1", {"status": {"allocatable": {"nvidia.com/gpu": "0"}}})
+    with pytest.raises(TargetError, match="nvidia"):
+        preflight(intent, events.append, settles_within_s=0.3)
 
 
 # -- objects

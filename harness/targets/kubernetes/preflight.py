@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +20,7 @@ from harness.targets.kubernetes.objects import RUN, key
 
 Room = dict[str, Decimal]
 CHECKED = "preflight: "
+EVERY_S = 1.0
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 IMAGES_LISTED = 50  # a kubelet names at most so many of its images
 
@@ -45,10 +47,16 @@ class Intent:
     spec: PlatformSpec
 
 
-def preflight(intent: Intent, report: Report) -> None:
-    """Reports each finding; raises TargetError with all that is wrong."""
+def preflight(intent: Intent, report: Report, settles_within_s: float = 0.0) -> None:
+    """Reports each finding; raises TargetError with all that is wrong. A cluster that was made a moment ago is given
+    time to settle: device plugins and storage come after the nodes."""
+    deadline = time.monotonic() + settles_within_s
+    found = list(findings(intent))
+    while any(each.wrong for each in found) and time.monotonic() < deadline:
+        time.sleep(EVERY_S)
+        found = list(findings(intent))
     wrong = []
-    for each in findings(intent):
+    for each in found:
         passed = 0 if each.unknown else each.of - len(each.wrong)
         detail = each.unknown or "; ".join(each.wrong)
         of = 0 if each.unknown else each.of

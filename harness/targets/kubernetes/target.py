@@ -45,6 +45,7 @@ from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 
 # Modules with `create(on, folder)` and `delete(on, folder)`, for clusters that a run makes for itself.
 PROVIDERS = {"kind": kind, "k3s": k3s}
+SETTLES_WITHIN_S = 90.0
 
 
 class KubernetesTarget(ClusterProcesses):
@@ -89,7 +90,7 @@ class KubernetesTarget(ClusterProcesses):
         if self._on.provider != "context":
             self._make_cluster(release)
         plan = self._plan(release)
-        preflight(plan.intent, report)
+        preflight(plan.intent, report, 0 if self._on.provider == "context" else SETTLES_WITHIN_S)
         self._make_folder(plan.state)
         for service in plan.state.spec.services:
             if service.stand_in:
