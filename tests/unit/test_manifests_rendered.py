@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -208,6 +209,15 @@ def test_what_a_pod_mounts_or_reads_is_there(overlay: str) -> None:
     )
 
 
+def test_a_pod_that_is_told_to_end_goes_on_until_everybody_knows_and_has_time_to_end_after_that() -> None:
+    for name, workload in workloads("bare").items():
+        if workload["kind"] == "Deployment":
+            spec = workload["spec"]["template"]["spec"]
+            goes_on = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+            assert goes_on >= 5 + 1 + 1, f"{name}: DNS is cached for 5 s, asked every second, and a check takes one"
+            assert spec["terminationGracePeriodSeconds"] >= goes_on + 5
+
+
 def test_the_ways_in_have_the_ports_that_scenarios_name() -> None:
     for overlay in OVERLAYS:
         given = {
@@ -217,6 +227,26 @@ def test_the_ways_in_have_the_ports_that_scenarios_name() -> None:
             if "nodePort" in port
         }
         assert given == NODE_PORTS
+
+
+def test_without_a_device_plugin_the_device_is_a_file_in_the_workers_own_pod(tmp_path: Path) -> None:
+    kustomize = os.path.relpath(ROOT / "deploy/kustomize", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(
+        f"resources: [{kustomize}/base]\ncomponents: [{kustomize}/components/gpu-file]\n"
+    )
+    command = [str(kubectl()), "kustomize", str(tmp_path)]
+    made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    workers = [
+        each["spec"]["template"]["spec"]
+        for each in YAML(typ="safe").load_all(made)
+        if each["kind"] == "Deployment" and each["metadata"]["labels"][NAME] == "gpu-worker"
+    ]
+    assert len(workers) == 2
+    for spec in workers:
+        (container,) = spec["containers"]
+        assert set(container["resources"]["limits"]) == {"memory"}
+        assert set(container["lifecycle"]) == {"preStop", "postStart"}
+        assert {"name": "NVIDIA_VISIBLE_DEVICES", "value": "gpu-0"} in container["env"]
 
 
 def test_the_whole_platform_asks_for_what_a_small_machine_has() -> None:

@@ -108,6 +108,10 @@ nodeAffinity:
 {{- end -}}
 {{- $first := first $pod.containers -}}
 {{- $_ := merge $first (include "sophia.container" . | fromYaml) -}}
+{{- if eq $object.kind "Deployment" -}}
+  {{- $_ := set $first "lifecycle" (dict "preStop" (dict "sleep" (dict "seconds" 8))) -}}
+  {{- $_ := set $pod "terminationGracePeriodSeconds" 15 -}}
+{{- end -}}
 {{- if not (has $service (list "weaviate" "edge" "alertmanager" "prometheus")) -}}
   {{- $_ := set $first "env" (concat (include "sophia.identity" . | fromYamlArray) $first.env) -}}
 {{- end -}}
