@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from testbed import build, dockerd, machine, nodeimage
+from testbed import build, dockerd, images, machine, nodeimage
 from testbed.kubectl import answers, ready_nodes, rolled_out, wait_for_nodes
 from testbed.state import HERE, Word, locked, root, run, run_for_long, say, until
 
@@ -29,6 +29,8 @@ def up_docker() -> None:
     """The daemon with the node image in it: all that `kind create cluster --config testbed/kind.yaml` needs."""
     with locked("kind"):
         machine.only("docker")
+        build.build()
+        images.make()  # what `kind load image-archive` takes to the nodes
         archive = nodeimage.make()
         dockerd.up()
         loaded = dockerd.folder() / "loaded"
