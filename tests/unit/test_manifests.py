@@ -17,6 +17,7 @@ from sophia import weaviate_node
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "deploy" / "kustomize" / "base"
+REGION, OUTSIDE = ("region", "weaviate"), ("outside", "prometheus")
 WORKLOADS = ("Deployment", "StatefulSet")
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 IDENTITY = {"SERVICE", "INSTANCE", "REGION", "RELEASE"}  # of every pod, from base/pods
@@ -27,6 +28,11 @@ def documents(path: Path) -> list[dict[str, Any]]:
     return [each for each in YAML(typ="safe").load_all(path.read_text()) if each]
 
 
+def objects(*folders: str) -> list[dict[str, Any]]:
+    files = [file for folder in folders for file in sorted((BASE / folder).glob("*.yaml"))]
+    return [each for file in files for each in documents(file) if each["kind"] != "Kustomization"]
+
+
 @pytest.fixture(scope="module")
 def platform() -> Platform:
     return load_platform(ROOT / "deploy/platform.yaml").value
@@ -35,8 +41,7 @@ def platform() -> Platform:
 @pytest.fixture(scope="module")
 def sources() -> list[dict[str, Any]]:
     """Every object of the base, as written."""
-    files = [file for part in ("region", "outside") for file in sorted((BASE / part).glob("*.yaml"))]
-    return [each for file in files for each in documents(file) if each["kind"] != "Kustomization"]
+    return [*objects(*REGION), *objects(*OUTSIDE)]
 
 
 def named(objects: list[dict[str, Any]], name: str, *kinds: str) -> dict[str, Any]:
@@ -78,9 +83,8 @@ def translated(platform: Platform, service: Service, value: str) -> str:
 
 def test_every_service_has_a_workload_and_every_workload_is_a_service(platform: Platform, sources: Any) -> None:
     inside = {each.name for each in platform.spec.services if "" not in each.instances}
-    for part, wanted in (("region", inside), ("outside", {each.name for each in platform.spec.services} - inside)):
-        objects = [each for file in (BASE / part).glob("*.yaml") for each in documents(file)]
-        assert {each["metadata"]["name"] for each in objects if each["kind"] in WORKLOADS} == wanted
+    for folders, wanted in ((REGION, inside), (OUTSIDE, {each.name for each in platform.spec.services} - inside)):
+        assert {each["metadata"]["name"] for each in objects(*folders) if each["kind"] in WORKLOADS} == wanted
     assert {each["metadata"]["name"] for each in sources if each["kind"] == "StatefulSet"} == {"weaviate", "postgres"}
 
 

@@ -52,6 +52,18 @@ nodeAffinity:
 {{ .name }}-{{ get $maps .name | toJson | sha256sum | trunc 10 }}
 {{- end }}
 
+{{/* The objects of base files. dict root, pattern, region. */}}
+{{- define "sophia.files" -}}
+{{- $root := .root -}}{{- $region := .region -}}
+{{- range $path, $_ := $root.Files.Glob .pattern -}}
+  {{- if ne (base $path) "kustomization.yaml" -}}
+    {{- range splitList "\n---\n" ($root.Files.Get $path) -}}
+      {{- include "sophia.object" (dict "root" $root "object" (fromYaml .) "region" $region) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* One object of a base file: named, labelled and placed. dict root, object, region. */}}
 {{- define "sophia.object" -}}
 {{- $root := .root -}}{{- $object := .object -}}{{- $region := .region -}}
