@@ -8,8 +8,8 @@ does the pod of a lost node, which is told to end and cannot hear it.
 A container that is killed may run again before the next scrape. So how often containers were restarted is told as
 kube-state-metrics would, on a page that is a target, too.
 
-Environment: TARGETS (the file to keep), NAMESPACE, INSTANCE, PORT (of the page). Kubernetes is asked as the pod's
-service account, which must be allowed to get, list and watch pods.
+Environment: TARGETS (the file to keep), NAMESPACE, SERVICE, INSTANCE, PORT (of the page). Kubernetes is asked as the
+pod's service account, which must be allowed to get, list and watch pods.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def main() -> int:
     """For ever. While the API server is away, the latest targets stay."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the first process of a container has no default for it
     port = settings.integer("PORT")
-    labels = {"service": "prometheus", "instance": f"{settings.text('INSTANCE')}/targets"}
+    labels = {"service": settings.text("SERVICE"), "instance": f"{settings.text('INSTANCE')}/targets"}
     targets = Targets(Path(settings.text("TARGETS")), [{"targets": [f"127.0.0.1:{port}"], "labels": labels}])
     child.serve_pages(port, {"/metrics": targets.metrics})
     pods = Pods(settings.text("NAMESPACE"))

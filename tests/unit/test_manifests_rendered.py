@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,25 @@ def test_without_a_device_plugin_the_device_is_a_file_in_the_workers_own_pod(tmp
         assert set(container["resources"]["limits"]) == {"memory"}
         assert set(container["lifecycle"]) == {"preStop", "postStart"}
         assert {"name": "NVIDIA_VISIBLE_DEVICES", "value": "gpu-0"} in container["env"]
+
+
+def test_the_other_inventory_has_every_service_and_its_manifests_are_up_to_date() -> None:
+    inventory, made = ROOT / "deploy/inventory-29.yaml", ROOT / "deploy/kustomize/inventory-29/services.yaml"
+    script = [sys.executable, str(ROOT / "scripts/inventory-manifests.py"), str(inventory)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    again = subprocess.run(script, capture_output=True, text=True, check=True, env=environment).stdout
+    assert made.read_text() == again, "scripts/inventory-manifests.py makes it anew"
+    services = {each.name: each for each in load_platform(inventory).value.spec.services}
+    assert set(workloads("bare-29")) == set(services)
+    for name, workload in workloads("bare-29").items():
+        template = workload["spec"]["template"]
+        assert workload["spec"]["selector"]["matchLabels"] == {NAME: name}
+        assert template["metadata"]["labels"] == {NAME: name, PART: "sophia", VERSION: "1.0.0"}
+        assert template["spec"]["automountServiceAccountToken"] is (name == "monitoring-stack")
+        assert template["spec"]["containers"][0]["name"] == name
+        ports = {each["name"]: each["containerPort"] for each in template["spec"]["containers"][0]["ports"]}
+        assert ports == services[name].ports
+        assert objects("bare-29", "Service")[name]["spec"]["selector"] == {NAME: name}
 
 
 def test_the_whole_platform_asks_for_what_a_small_machine_has() -> None:
