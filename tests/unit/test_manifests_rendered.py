@@ -230,16 +230,20 @@ def test_the_ways_in_have_the_ports_that_scenarios_name() -> None:
         assert given == NODE_PORTS
 
 
-def test_without_a_device_plugin_the_device_is_a_file_in_the_workers_own_pod(tmp_path: Path) -> None:
-    kustomize = os.path.relpath(ROOT / "deploy/kustomize", tmp_path)
-    (tmp_path / "kustomization.yaml").write_text(
-        f"resources: [{kustomize}/base]\ncomponents: [{kustomize}/components/gpu-file]\n"
+def with_component(name: str, folder: Path) -> list[dict[str, Any]]:
+    """The base with one of the optional components."""
+    kustomize = os.path.relpath(ROOT / "deploy/kustomize", folder)
+    (folder / "kustomization.yaml").write_text(
+        f"resources: [{kustomize}/base]\ncomponents: [{kustomize}/components/{name}]\n"
     )
-    command = [str(kubectl()), "kustomize", str(tmp_path)]
-    made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    made = subprocess.run([str(kubectl()), "kustomize", str(folder)], capture_output=True, text=True, check=True)
+    return list(YAML(typ="safe").load_all(made.stdout))
+
+
+def test_without_a_device_plugin_the_device_is_a_file_in_the_workers_own_pod(tmp_path: Path) -> None:
     workers = [
         each["spec"]["template"]["spec"]
-        for each in YAML(typ="safe").load_all(made)
+        for each in with_component("gpu-file", tmp_path)
         if each["kind"] == "Deployment" and each["metadata"]["labels"][NAME] == "gpu-worker"
     ]
     assert len(workers) == 2
@@ -248,6 +252,16 @@ def test_without_a_device_plugin_the_device_is_a_file_in_the_workers_own_pod(tmp
         assert set(container["resources"]["limits"]) == {"memory"}
         assert set(container["lifecycle"]) == {"preStop", "postStart"}
         assert {"name": "NVIDIA_VISIBLE_DEVICES", "value": "gpu-0"} in container["env"]
+
+
+def test_an_autoscaler_alone_says_how_many_there_are(tmp_path: Path) -> None:
+    made = with_component("autoscaling", tmp_path)
+    (scaler,) = [each for each in made if each["kind"] == "HorizontalPodAutoscaler"]
+    target = scaler["spec"]["scaleTargetRef"]
+    (scaled,) = [each for each in made if (each["kind"], each["metadata"]["name"]) == (target["kind"], target["name"])]
+    assert "replicas" not in scaled["spec"]
+    assert scaler["metadata"]["labels"][REGION] == scaled["metadata"]["labels"][REGION] == "sjc"
+    assert scaler["spec"]["behavior"]["scaleUp"]["policies"] == [{"type": "Pods", "value": 2, "periodSeconds": 15}]
 
 
 def test_the_other_inventory_has_every_service_and_its_manifests_are_up_to_date() -> None:
