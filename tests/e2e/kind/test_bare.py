@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 from pathlib import Path
@@ -14,7 +15,12 @@ SCENARIO = ROOT / "scenarios" / "certify-bare.yaml"
 
 def test_the_good_release_passes_and_nothing_is_left(harness: Harness) -> None:
     before = everything()
-    run = harness("certify", "--profile", "bare").finish(540)
+    run = harness("certify", "--profile", "bare")
+    run.wait_for("stage", within=240, name="steady")
+    path = "jsonpath={.data.postgres}"
+    secret = base64.b64decode(kubectl("get", "secret", "sophia-secrets", "-n", "sophia", "-o", path))
+    assert len(secret) > 20
+    run.finish(540)
     assert run.code == 0, f"{run.output}\n{run.errors[-3000:]}\n{json.dumps(run.reasons(), indent=1)}"
     judgement = run.judgement()
     assert judgement["verdict"] == "PASS"
@@ -24,6 +30,7 @@ def test_the_good_release_passes_and_nothing_is_left(harness: Harness) -> None:
     assert len(images) == 2
     assert everything() == before
     assert not run.left_behind()
+    assert not [file for file in run.folder.rglob("*") if file.is_file() and secret in file.read_bytes()]
 
 
 def test_a_harness_that_is_killed_leaves_nothing(harness: Harness) -> None:
