@@ -186,6 +186,30 @@ def test_an_image_that_is_not_there_fails_before_the_deadline(made: Made) -> Non
     assert made.events[-1].verified
 
 
+def test_what_controllers_complain_of_is_told(made: Made) -> None:
+    created = made.cluster.create
+
+    def complain(manifest: dict[str, Any]) -> dict[str, Any]:
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": "e", "namespace": "small"},
+            "type": "Warning",
+            "reason": "FailedCreate",
+            "message": "quota exceeded",
+            "involvedObject": {"kind": "StatefulSet", "name": "base-west"},
+        }
+        answer = created(manifest)
+        if manifest["kind"] == "Secret":
+            created(event)
+        return answer
+
+    made.cluster.create = complain
+    made.cluster._pods_of = lambda workload: None  # controllers that do nothing
+    with pytest.raises(TargetError, match="base-west: FailedCreate: quota exceeded"):
+        made.up()
+
+
 def test_another_release_takes_over_and_a_bad_one_is_taken_back(made: Made) -> None:
     made.up()
     made.target.deploy("2", made.events.append)

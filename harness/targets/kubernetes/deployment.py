@@ -158,7 +158,8 @@ def wait_for_rollout(cluster: Cluster, now: ClusterState, manifests: Sequence[Ma
         if hopeless or time.monotonic() > deadline:
             what = "; ".join(f"{one}: {why}" for one, why in missing.items())
             late = "" if hopeless else f"not rolled out within {now.on.rollout_within:g} s: "
-            raise TargetError("; ".join([late + what, *(hopeless or [text for text, _ in troubles])])[:2000])
+            told = hopeless or [text for text, _ in troubles] + _warnings(cluster, now, waiting)
+            raise TargetError("; ".join([late + what, *told])[:2000])
         time.sleep(EVERY_S)
 
 
@@ -206,6 +207,20 @@ def _troubles(cluster: Cluster, now: ClusterState) -> list[tuple[str, bool]]:
                 given_up = reason in HOPELESS or each.get("restartCount", 0) >= CRASHES
                 found.append((f"{name}: {reason}: {wait.get('message', '')}{code}", given_up))
     return found
+
+
+def _warnings(cluster: Cluster, now: ClusterState, workloads: Sequence[Key]) -> list[str]:
+    """What the cluster's controllers complain of about these workloads; nothing where we may not read it."""
+    names = {one.name for one in workloads}
+    try:
+        events = cluster.list("v1/Event", now.on.namespace)
+    except ApiError:
+        return []
+    return [
+        f"{each['involvedObject']['name']}: {each.get('reason')}: {each.get('message')}"
+        for each in events
+        if each.get("type") == "Warning" and each["involvedObject"].get("name") in names
+    ][-5:]
 
 
 # -- back
