@@ -7,7 +7,7 @@ scripts/setup.sh --tests --testbed
 python=.venv/bin/python
 trap '$python -m testbed down' EXIT
 $python -m testbed up docker
-$python -m pytest tests/e2e/kind/test_kind.py -q "$@"
+$python -m pytest tests/e2e/kind/test_kind.py tests/e2e/kind/test_kind_provider.py -q "$@"
 $python -m testbed down
 $python -m testbed up bare
 $python -m pytest tests/e2e/kind -q "$@"
