@@ -26,6 +26,8 @@ DISPENSABLE = (
     *(f"usr/share/{name}" for name in ("doc", "man", "locale", "info", "lintian", "bug")),
     "usr/share/javascript",  # 220 MB of Prometheus' old web pages
 )
+# Of the machine that makes the root, and so not the same twice.
+MACHINES_OWN = ("etc/resolv.conf", "etc/hostname", "etc/machine-id")
 
 
 @dataclass(frozen=True)
@@ -55,19 +57,13 @@ ROOTS = (
             "ca-certificates",
         ),
         extra="sophia",
-        commands=(  # PostgreSQL wants a name for the user it runs as
+        commands=(
+            # PostgreSQL wants a name for the user it runs as.
             ("groupadd", "--gid", USER.partition(":")[2], "sophia"),
-            (
-                "useradd",
-                "--uid",
-                USER.partition(":")[0],
-                "--gid",
-                "sophia",
-                "--home-dir",
-                "/nonexistent",
-                "--no-create-home",
-                "sophia",
-            ),
+            ("useradd", "--uid", USER.partition(":")[0], "--gid=sophia", "--home-dir=/nonexistent", "sophia"),
+            # A package makes a key pair for nobody, each time another one.
+            ("find", "/etc/ssl", "-lname", "ssl-cert-snakeoil.pem", "-delete"),
+            ("find", "/etc/ssl", "-name", "ssl-cert-snakeoil.*", "-delete"),
         ),
     ),
     Root("busybox", ("busybox-static",), configured=False, commands=(("/bin/busybox", "--install", "-s", "/bin"),)),
@@ -113,7 +109,7 @@ def _debian(each: Root, work: Path) -> None:
     options = ["--mode=root", f"--variant={variant}", f"--include={','.join(each.packages)}", "--skip=check/empty"]
     command: list[Word] = ["mmdebstrap", *options, SUITE, work, *mirrors[:1]]
     run_for_long(f"making the Debian root {each.name} (about 60 s)", command, root() / "log" / f"root-{each.name}.log")
-    for file in ("etc/resolv.conf", "etc/hostname"):  # this machine's
+    for file in MACHINES_OWN:
         (work / file).unlink(missing_ok=True)
     for words in each.commands:
         run("chroot", work, *words)
@@ -160,5 +156,5 @@ def requirements(extra: str) -> list[str]:
 
 
 def _key(each: Root) -> str:
-    words = [SUITE, repr(each), *(requirements(each.extra) if each.extra else [])]
+    words = [SUITE, repr(each), *MACHINES_OWN, *(requirements(each.extra) if each.extra else [])]
     return hashlib.sha256("\n".join(words).encode()).hexdigest()
