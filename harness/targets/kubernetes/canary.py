@@ -13,6 +13,7 @@ from harness.targets.kubernetes.api import Manifest
 from harness.targets.kubernetes.deployment import Deployment
 from harness.targets.kubernetes.objects import RUN
 from harness.targets.kubernetes.pods import TRACK
+from harness.targets.kubernetes.rollout import wait_for_rollout
 
 GROUP = "canary"  # the phase under which they are remembered as applied; a phase has no such name
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -38,7 +39,7 @@ def add(made: Deployment, service: str, region: str, count: int, release: str) -
     deployment.remember(made.folder, GROUP, [mine])
     try:
         made.cluster.apply(mine)
-        deployment.wait_for_rollout(made.cluster, now, [mine])
+        wait_for_rollout(made.cluster, now, [mine])
     except BaseException:
         _end(made, now, [mine["metadata"]["name"]])
         raise

@@ -1,0 +1,103 @@
+"""Waiting for workloads to run as they were applied, and saying why they do not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from harness.errors import TargetError
+from harness.targets.kubernetes import pods
+from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
+from harness.targets.kubernetes.objects import ROLLED_OUT, Key, key
+from harness.targets.kubernetes.state import ClusterState
+
+EVERY_S = 0.5
+# The kubelet does not get over these by itself.
+HOPELESS = ("ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
+CRASHES = 3  # restarts after which a pod of a new rollout is given up
+
+
+def wait_for_rollout(cluster: Cluster, now: ClusterState, manifests: Sequence[Manifest]) -> None:
+    """Returns when every workload runs as applied. Raises TargetError with what keeps it, at the deadline or as soon as
+    waiting is no use."""
+    deadline = time.monotonic() + now.on.rollout_within
+    waiting = [key(each) for each in manifests if each["kind"] in (*ROLLED_OUT, "Pod", "Job")]
+    while True:
+        try:
+            missing = {one: why for one in waiting if (why := _missing(cluster, one))}
+            troubles = _troubles(cluster, now) if missing else []
+        except ApiError as error:
+            if not error.passing or time.monotonic() > deadline:
+                raise
+            time.sleep(EVERY_S)
+            continue
+        waiting = list(missing)
+        if not waiting:
+            return
+        hopeless = [text for text, given_up in troubles if given_up]
+        if hopeless or time.monotonic() > deadline:
+            what = "; ".join(f"{one}: {why}" for one, why in missing.items())
+            late = "" if hopeless else f"not rolled out within {now.on.rollout_within:g} s: "
+            told = hopeless or [text for text, _ in troubles] + _warnings(cluster, now, waiting)
+            raise TargetError("; ".join([late + what, *told])[:2000])
+        time.sleep(EVERY_S)
+
+
+def _missing(cluster: Cluster, one: Key) -> str:
+    """What a workload lacks to be rolled out, in words; "" when nothing."""
+    found = cluster.read(one.kind, one.namespace, one.name)
+    if found is None:
+        return "is not there"
+    status, kind = found.get("status") or {}, found["kind"]
+    if kind == "Pod":
+        return "" if pods.is_ready(found) else "is not ready"
+    if kind == "Job":
+        return "" if status.get("succeeded") else "has not succeeded"
+    if status.get("observedGeneration", 0) < found["metadata"]["generation"]:
+        return "is not taken up yet"
+    wanted = pods.desired(found)
+    if kind == "DaemonSet":
+        updated, ready = status.get("updatedNumberScheduled", 0), status.get("numberReady", 0)
+    else:
+        updated, ready = status.get("updatedReplicas", 0), status.get("readyReplicas", 0)
+    old = status.get("replicas", updated) - updated if kind == "Deployment" else 0
+    if updated < wanted or ready < wanted or old > 0:
+        return f"{ready} of {wanted} ready, {updated} up to date" + (f", {old} old ones left" if old > 0 else "")
+    return ""
+
+
+def _troubles(cluster: Cluster, now: ClusterState) -> list[tuple[str, bool]]:
+    """(what is wrong with a pod, whether it will stay so)."""
+    found = []
+    for pod in pods.of_run(cluster, now):
+        if pods.is_ready(pod):
+            continue
+        name = pod["metadata"]["name"]
+        found += [
+            (f"{name}: {each.get('reason')}: {each.get('message')}", False)
+            for each in pod["status"].get("conditions") or []
+            if each["type"] == "PodScheduled" and each["status"] == "False"
+        ]
+        for each in [*(pod["status"].get("initContainerStatuses") or []), *pods.statuses(pod)]:
+            wait = (each.get("state") or {}).get("waiting") or {}
+            reason = wait.get("reason", "")
+            if reason in HOPELESS or reason == "CrashLoopBackOff":
+                ended = (each.get("lastState") or {}).get("terminated") or {}
+                code = f", exit code {ended['exitCode']}" if "exitCode" in ended else ""
+                given_up = reason in HOPELESS or each.get("restartCount", 0) >= CRASHES
+                found.append((f"{name}: {reason}: {wait.get('message', '')}{code}", given_up))
+    return found
+
+
+def _warnings(cluster: Cluster, now: ClusterState, workloads: Sequence[Key]) -> list[str]:
+    """What the cluster's controllers complain of about these workloads; nothing where we may not read it."""
+    names = {one.name for one in workloads}
+    try:
+        events = cluster.list("v1/Event", now.on.namespace)
+    except ApiError:
+        return []
+    return [
+        f"{each['involvedObject']['name']}: {each.get('reason')}: {each.get('message')}"
+        for each in events
+        if each.get("type") == "Warning" and each["involvedObject"].get("name") in names
+    ][-5:]

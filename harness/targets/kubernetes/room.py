@@ -1,0 +1,105 @@
+"""Whether pods find nodes that take them: labels, affinity, taints, and what is free. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+from harness.targets.kubernetes import objects
+from harness.targets.kubernetes.api import Manifest
+from harness.targets.kubernetes.nodes import node_troubles
+from harness.targets.kubernetes.objects import key
+
+Room = dict[str, Decimal]
+
+
+def placed(
+    manifests: Sequence[Manifest], nodes: Sequence[Manifest], running: Sequence[Manifest]
+) -> tuple[int, list[str]]:
+    """(pods that are asked for, what finds no node, in words): largest first, each on the first node that takes it."""
+    free = {each["metadata"]["name"]: allocatable(each) for each in nodes if schedulable(each)}
+    labels = {each["metadata"]["name"]: each["metadata"].get("labels") or {} for each in nodes}
+    taints = {each["metadata"]["name"]: each["spec"].get("taints") or [] for each in nodes}
+    for pod in running:
+        if pod["spec"].get("nodeName") in free:
+            _take(free[pod["spec"]["nodeName"]], objects.requests(pod["spec"]))
+    wanted = [
+        (objects.requests(template["spec"]), str(key(each)), template["spec"])
+        for each in manifests
+        if (template := objects.pod_template(each)) is not None
+        for _ in range(objects.replicas(each))
+    ]
+    wrong: dict[str, str] = {}
+    for asked, name, spec in sorted(wanted, key=lambda each: (-each[0].get("memory", Decimal(0)), each[1])):
+        fitting = [node for node in free if _may_run(spec, labels[node], taints[node])]
+        chosen = next((node for node in fitting if _has(free[node], asked)), None)
+        if chosen is None:
+            wrong[name] = f"{name} finds no node: {_why(asked, [free[node] for node in fitting])}"
+        else:
+            _take(free[chosen], asked)
+    return len(wanted), list(wrong.values())
+
+
+def schedulable(node: Manifest) -> bool:
+    return not node["spec"].get("unschedulable") and not node_troubles(node)
+
+
+def allocatable(node: Manifest) -> Room:
+    return {name: objects.quantity(amount) for name, amount in (node["status"].get("allocatable") or {}).items()}
+
+
+def _may_run(spec: Manifest, labels: Mapping[str, str], taints: Iterable[Mapping[str, str]]) -> bool:
+    """By node selector, required node affinity (In, NotIn, Exists, DoesNotExist) and taints."""
+    if not (spec.get("nodeSelector") or {}).items() <= labels.items():
+        return False
+    affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ) or {}
+    terms = affinity.get("nodeSelectorTerms") or []
+    if terms and not any(all(_matches(one, labels) for one in term.get("matchExpressions") or []) for term in terms):
+        return False
+    tolerations = spec.get("tolerations") or []
+    return all(
+        any(_tolerates(one, taint) for one in tolerations)
+        for taint in taints
+        if taint["effect"] in ("NoSchedule", "NoExecute")
+    )
+
+
+def _matches(expression: Mapping[str, object], labels: Mapping[str, str]) -> bool:
+    name, values = str(expression["key"]), expression.get("values") or []
+    assert isinstance(values, list)
+    return {
+        "In": labels.get(name) in values,
+        "NotIn": labels.get(name) not in values,
+        "Exists": name in labels,
+        "DoesNotExist": name not in labels,
+    }.get(str(expression["operator"]), True)
+
+
+def _tolerates(toleration: Mapping[str, str], taint: Mapping[str, str]) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if toleration.get("operator") == "Exists":
+        return toleration.get("key") in (None, "", taint["key"])
+    return toleration.get("key") == taint["key"] and toleration.get("value", "") == taint.get("value", "")
+
+
+def _has(free: Room, asked: Room) -> bool:
+    return all(free.get(name, Decimal(0)) >= amount for name, amount in asked.items())
+
+
+def _take(free: Room, asked: Room) -> None:
+    for name, amount in asked.items():
+        free[name] = free.get(name, Decimal(0)) - amount
+
+
+def _why(asked: Room, fitting: Sequence[Room]) -> str:
+    if not fitting:
+        return "no node that is Ready has its labels and lets it in"
+    short = [
+        f"{amount:f} {name} asked, at most {max(free.get(name, Decimal(0)) for free in fitting):f} free on one node"
+        for name, amount in asked.items()
+        if not any(free.get(name, Decimal(0)) >= amount for free in fitting)
+    ]
+    return "; ".join(short) or "no node has all of it free at once"
