@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -27,9 +25,11 @@ from harness.targets.kubernetes import (
     checks,
     claim,
     deployment,
+    fetch,
     k3s,
     kind,
     objects,
+    planning,
     pods,
     power,
     rights,
@@ -37,9 +37,9 @@ from harness.targets.kubernetes import (
     state,
     teardown,
 )
-from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
+from harness.targets.kubernetes.api import Cluster
 from harness.targets.kubernetes.deployment import Deployment
-from harness.targets.kubernetes.preflight import Finding, Intent, all_rights, findings, preflight
+from harness.targets.kubernetes.preflight import Finding, all_rights, findings, preflight
 from harness.targets.kubernetes.processes import ClusterProcesses
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 
@@ -95,7 +95,7 @@ class KubernetesTarget(ClusterProcesses):
         for service in plan.state.spec.services:
             if service.stand_in:
                 report(StandIn(service=service.name, text=service.stand_in))
-        claim.claim(self.cluster, plan.state, _namespace(plan.rendered, self._on.namespace))
+        claim.claim(self.cluster, plan.state, plan.namespace)
         deployment.first(Deployment(self.cluster, self.folder, plan.manifests), report)
 
     def _make_folder(self, fresh: ClusterState) -> None:
@@ -119,30 +119,14 @@ class KubernetesTarget(ClusterProcesses):
     def roles(self, faults: Iterable[Right]) -> list[dict[str, object]]:
         """The Role and ClusterRole that a run needs, with what its faults need."""
         plan = self._plan("")
-        served = self._served(plan.rendered)
+        served = planning.served(self.cluster, plan.rendered)
         makes_namespace = claim.namespace(self.cluster, plan.intent.namespace) is None
         asked = {*all_rights(plan.intent, served, makes_namespace), *faults}
         return rights.roles(sorted(asked), "sophia-harness", plan.intent.namespace)
 
-    def _plan(self, release: str) -> _Plan:
-        """All that can be known without touching the cluster. Raises BadInput where the files do not go together."""
+    def _plan(self, release: str) -> planning.Plan:
         assert self._platform is not None and self._on is not None
-        claim.refuse_protected(self._on.namespace)
-        rendered = sources.rendered(self._on)
-        fresh = deployment.new_state(self.folder, self._platform, self._on, release)
-        manifests = self._prepared(fresh, rendered)
-        fresh = fresh.model_copy(
-            update={
-                "cluster": claim.cluster_uid(self.cluster),
-                "server": self.cluster.server,
-                "kinds": tuple(sorted({objects.key(each).kind for each in manifests})),
-                "manifests_sha256": deployment.digest(rendered),
-            }
-        )
-        chosen = objects.released(manifests, fresh.spec, fresh.labels, fresh.release_named(fresh.release))
-        objects.by_phase(chosen, fresh.spec, fresh.labels)
-        intent = Intent(self.cluster, self._on.namespace, fresh.id, chosen, fresh.spec)
-        return _Plan(fresh, rendered, manifests, intent)
+        return planning.plan(self.folder, self._platform, self._on, self.cluster, release)
 
     def deploy(self, release: str, report: Report) -> None:
         """Rolls out another release of the released services while they serve, phase by phase.
@@ -165,17 +149,7 @@ class KubernetesTarget(ClusterProcesses):
         """What is there, for changing it: on the cluster that it was brought up on, or not at all."""
         now = self.state()
         teardown.same_cluster(self.cluster, now)
-        return Deployment(self.cluster, self.folder, self._prepared(now, sources.rendered(now.on)))
-
-    def _prepared(self, now: ClusterState, rendered: Sequence[Manifest]) -> list[Manifest]:
-        served = self._served(rendered)
-        namespaced = {kind: resource.namespaced for kind, resource in served.items()}
-        return objects.prepared(rendered, now.id, now.on.namespace, namespaced, claim.generated_names(now))
-
-    def _served(self, rendered: Sequence[Manifest]) -> dict[str, Resource]:
-        """Where the objects' kinds are served, or will be."""
-        kinds = {objects.key(each).kind for each in rendered}
-        return {**objects.defined(rendered), **rights.by_kind(self.cluster, kinds)}
+        return Deployment(self.cluster, self.folder, planning.prepared(self.cluster, now, sources.rendered(now.on)))
 
     # -- looking
 
@@ -288,30 +262,7 @@ class KubernetesTarget(ClusterProcesses):
 
     def logs(self) -> Sequence[Path]:
         """Logs of all containers, also of the run before, the cluster's events in the namespace, gates; fetched now."""
-        now = self.state()
-        for pod in self.cluster.list("v1/Pod", now.on.namespace, {objects.RUN: now.id}):
-            name = pod["metadata"]["name"]
-            for status in pods.statuses(pod):
-                self._fetch(now, name, status["name"], previous=False)
-                if status.get("restartCount"):
-                    self._fetch(now, name, status["name"], previous=True)
-        try:
-            events = self.cluster.list("v1/Event", now.on.namespace)
-            text = "".join(json.dumps(each, sort_keys=True) + "\n" for each in events)
-            (self.folder.logs / "events.jsonl").write_text(text)
-        except ApiError as error:
-            if error.status != 403:
-                raise
-        own = [self.folder.gates] if self.folder.gates.exists() else []
-        return [*sorted(self.folder.logs.iterdir()), *own]
-
-    def _fetch(self, now: ClusterState, pod: str, container: str, previous: bool) -> None:
-        file = self.folder.logs / f"{pod}.{container}{'.before' if previous else ''}.log"
-        try:
-            text = self.cluster.logs(now.on.namespace, pod, container, previous)
-        except ApiError as error:  # the container is gone by now, or was never started
-            text = f"(not to be had: {error})\n"
-        file.write_text(text)
+        return fetch.logs(self.cluster, self.folder, self.state())
 
     # -- the end
 
@@ -338,19 +289,3 @@ class KubernetesTarget(ClusterProcesses):
 def _connected(kubeconfig: str, context: str, stamp: int) -> Cluster:
     """One connection for all targets of a process, as long as the kubeconfig stays as it is."""
     return Cluster.connect(kubeconfig, context)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What `up` is going to do."""
-
-    state: ClusterState
-    rendered: Sequence[Manifest]
-    manifests: Sequence[Manifest]  # labelled, and of no release yet
-    intent: Intent
-
-
-def _namespace(rendered: Sequence[Manifest], name: str) -> Manifest:
-    """What the manifests say of the platform's namespace, if anything."""
-    mine = (each for each in rendered if each["kind"] == "Namespace" and each["metadata"]["name"] == name)
-    return next(mine, {})
