@@ -49,10 +49,12 @@ def _alone(method: Callable[P, T]) -> Callable[P, T]:
 
 @dataclass
 class FakeBed(FakeCluster):
-    """`keeps`: pods that a disruption budget does not let go; `down`: nodes that are stopped."""
+    """`keeps`: pods that a disruption budget does not let go; `down`: nodes that are stopped; `used`: every verb,
+    resource and subresource that was asked for."""
 
     keeps: set[str] = field(default_factory=set)
     down: set[str] = field(default_factory=set)
+    used: set[tuple[str, str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,13 +63,19 @@ class FakeBed(FakeCluster):
 
     # -- the API
 
+    def _may(self, verb: str, kind: str) -> None:
+        self.used.add((verb, self.resource(kind).plural, ""))
+        super()._may(verb, kind)
+
     @_alone
     def list(
         self, kind: str, namespace: str = "", labels: Mapping[str, str] | str = "", fields: str = ""
     ) -> Sequence[Manifest]:
         if kind == "discovery.k8s.io/v1/EndpointSlice":
+            self.used.add(("list", "endpointslices", ""))
             return [self._slice()]
         if kind == "v1/Event" and fields:
+            self.used.add(("list", "events", ""))
             uid = fields.partition("involvedObject.uid=")[2].partition(",")[0]
             return [{} for pod in super().list("v1/Pod", namespace) if pods.uid(pod) == uid and _probe_fails(pod)]
         return super().list(kind, namespace, labels)
@@ -88,18 +96,25 @@ class FakeBed(FakeCluster):
 
     @_alone
     def patch(self, kind: str, namespace: str, name: str, change: Manifest, subresource: str = "") -> Manifest:
+        before = set(self.used)
         changed = super().patch(kind, namespace, name, change, subresource)
+        self.used = before | {("patch", self.resource(kind).plural, subresource)}
         self._put(_without_none(changed))
         return self._objects[kind, namespace, name]
 
     @_alone
     def evict(self, namespace: str, pod: str, *, uid: str = "") -> bool:
+        self.used.add(("create", "pods", "eviction"))
         if pod in self.keeps:
             raise ApiError(f"{pod}: the disruption budget needs it", 429, "TooManyRequests")
-        return self.delete("v1/Pod", namespace, pod, uid=uid)
+        before = set(self.used)
+        gone = self.delete("v1/Pod", namespace, pod, uid=uid)
+        self.used = before
+        return gone
 
     @_alone
     def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str], timeout_s: float = 30.0) -> Ran:
+        self.used |= {("get", "pods", "exec"), ("create", "pods", "exec")}
         found = self._objects.get(("v1/Pod", namespace, pod))
         if found is None:
             raise ApiError(f"{pod} is not there", 404, "NotFound")
@@ -113,6 +128,7 @@ class FakeBed(FakeCluster):
     def logs(
         self, namespace: str, pod: str, container: str, previous: bool = False, limit_bytes: int = 4 * 1024 * 1024
     ) -> str:
+        self.used.add(("get", "pods", "log"))
         return json.dumps({"ready": True}) + "\n"
 
     # -- what agents answer

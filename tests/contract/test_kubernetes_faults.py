@@ -120,6 +120,23 @@ def test_a_right_that_is_lacking_is_refused_before_anything(
     assert bed.requests == done
 
 
+def test_what_a_kind_does_is_what_it_says_it_needs(
+    kind: str, target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    """A Role with a kind's RIGHTS is enough for its whole life, the undoing from cold included."""
+    injector, parameters = parts(kind, tmp_path)
+    bed.used.clear()
+    selection = injector.select(target, parameters)
+    make(injector, target, selection, parameters)
+    injector.landed(target, selection, parameters)
+    for _ in range(3):
+        injector.recover(target, selection, parameters)
+        injector.gone(target, selection, parameters)
+    looking = {("get", "pods", ""), ("list", "pods", "")}  # what every run may
+    declared = {(right.verb, right.resource, right.subresource) for right in getattr(injector, "RIGHTS", ())}
+    assert bed.used <= declared | looking
+
+
 def test_a_protected_namespace_is_refused(kind: str, target: PlainTarget, tmp_path: Path) -> None:
     injector, parameters = parts(kind, tmp_path)
     target.namespace = "kube-system"

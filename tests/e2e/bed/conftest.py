@@ -17,8 +17,18 @@ from harness.testing.plain_target import PlainTarget
 from tests.contract.test_fault_injectors import REFERENCE
 
 NAMESPACE = "fault-matrix"
-SERVICES = ("weaviate", "unified-api", "postgres")
+SERVICES = ("weaviate", "unified-api", "postgres", "gpu-worker")
 PROBE, SOPHIA = "testbed.local/probe:1", "sophia.local/sophia:1.0.0"
+WORKER = {
+    "SERVICE": "gpu-worker",
+    "INSTANCE": "gpu-worker-sjc-0",
+    "REGION": "sjc",
+    "RELEASE": "1.0.0",
+    "PORT": "8110",
+    "DEVICES": "sjc=/run/gpu-sim/${NVIDIA_VISIBLE_DEVICES}",
+    "GPU_TYPE": "GH200",
+    "TASK_TIME": "0.004",
+}
 DATABASE = """
 set -e
 bin=$(echo /usr/lib/postgresql/*/bin)
@@ -52,14 +62,16 @@ def cluster(bed: dict[str, Any]) -> Cluster:
 
 @pytest.fixture(scope="session")
 def target(cluster: Cluster) -> Iterator[PlainTarget]:
-    """Three of the reference platform's services, played by plain containers, on the reference platform's ports."""
+    """Some of the reference platform's services, played by plain containers (but the GPU worker, which is itself)."""
 
     def switch(name: str, on: bool) -> None:
         testbed("node", "start" if on else "stop", name)
 
     spec = load_platform(REFERENCE).value.spec
+    assert spec.kubernetes is not None
     services = [each for each in spec.services if each.name in SERVICES]
-    made = PlainTarget(cluster, NAMESPACE, services, container, SOPHIA, switch)
+    cards = [each.model_copy(update={"path": spec.kubernetes.devices[each.kind]}) for each in spec.devices]
+    made = PlainTarget(cluster, NAMESPACE, services, container, SOPHIA, switch, cards)
     made.down()
     made.up("", lambda _: None)
     yield made
@@ -72,5 +84,16 @@ def container(service: Service) -> dict[str, Any]:
     if service.name == "postgres":
         probe: dict[str, Any] = {"tcpSocket": {"port": service.ports["sql"]}, "periodSeconds": 1}
         return {**common, "image": SOPHIA, "command": ["sh", "-c", DATABASE], "readinessProbe": probe}
+    if service.name == "gpu-worker":
+        probe = {"httpGet": {"path": "/health", "port": service.ports["http"]}, "periodSeconds": 1}
+        more = {"memory": "256Mi", "nvidia.com/gpu": 1}
+        return {
+            **common,
+            "image": SOPHIA,
+            "command": ["python3", "-m", "sophia.gpu_worker"],
+            "env": [{"name": name, "value": value} for name, value in WORKER.items()],
+            "resources": {"limits": {**limits, **more}},
+            "readinessProbe": probe,
+        }
     probe = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
     return {**common, "image": PROBE, "readinessProbe": probe}

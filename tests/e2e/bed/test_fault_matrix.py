@@ -27,7 +27,8 @@ from harness.testing.plain_target import PlainTarget
 from tests.contract.test_fault_injectors import ON_CLUSTERS, how_to
 from tests.e2e.bed.conftest import NAMESPACE
 
-KINDS = [*ON_CLUSTERS, "process_kill", "region_loss"]
+KINDS = [*ON_CLUSTERS, "process_kill", "region_loss", "device_loss"]
+GPU = {"device": "gpu-sjc", "worker": "gpu-worker", "metric": "sophia_gpu_present", "region": "sjc"}
 LANDS_S, GOES_S = 90.0, 180.0
 OUTLIVING = ["scale_to_zero", "bad_image", "node_drain", "network_partition", "memory_pressure"]
 
@@ -40,8 +41,8 @@ def session(tmp_path: Path, target: PlainTarget) -> Session:
 
 def arguments(kind: str, tmp_path: Path) -> dict[str, Any]:
     told = how_to(kind, tmp_path)
-    extra = {"workers": 1} if kind == "cpu_pressure" else {}
-    return {"parameters": {**told["parameters"], **extra}, "blast_radius": told["blast_radius"]}
+    own = {"cpu_pressure": {**told["parameters"], "workers": 1}, "device_loss": GPU}
+    return {"parameters": own.get(kind, told["parameters"]), "blast_radius": told["blast_radius"]}
 
 
 def whole(target: PlainTarget, within_s: float = GOES_S) -> None:
