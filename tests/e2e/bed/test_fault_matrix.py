@@ -6,10 +6,12 @@ in pods' network namespaces, processes in containers' cgroups).
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from harness.errors import BadInput, TargetError
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.kube import agent, pods
+from harness.kube.rights import Right
+from harness.targets.kubernetes import rights
 from harness.targets.kubernetes.api import Cluster
 from harness.testing.plain_target import PlainTarget
 from tests.contract.test_fault_injectors import ON_CLUSTERS, how_to
@@ -29,6 +33,7 @@ from tests.e2e.bed.conftest import NAMESPACE
 
 KINDS = [*ON_CLUSTERS, "process_kill", "region_loss", "device_loss"]
 GPU = {"device": "gpu-sjc", "worker": "gpu-worker", "metric": "sophia_gpu_present", "region": "sjc"}
+RBAC = "rbac.authorization.k8s.io/v1"
 LANDS_S, GOES_S = 90.0, 180.0
 OUTLIVING = ["scale_to_zero", "bad_image", "node_drain", "network_partition", "memory_pressure"]
 
@@ -92,10 +97,45 @@ def note(**values: Any) -> None:
             stream.write(json.dumps(values) + "\n")
 
 
+def as_account(bed: dict[str, Any], cluster: Cluster, folder: Path, name: str, allowed: Iterable[Right]) -> Cluster:
+    """The cluster as somebody sees it who has these rights and no other."""
+    wanted, subject = sorted(set(allowed)), {"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}
+    cluster.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}})
+    for prefix, namespaced in (("", True), ("Cluster", False)):
+        about = {"name": name, **({"namespace": NAMESPACE} if namespaced else {})}
+        rules = rights.rules([each for each in wanted if each.namespaced is namespaced])
+        role = {"apiVersion": RBAC, "kind": f"{prefix}Role", "metadata": about}
+        cluster.apply({**role, "rules": rules}, force=True)
+        reference = {"apiGroup": RBAC.partition("/")[0], "kind": f"{prefix}Role", "name": name}
+        cluster.apply({**role, "kind": f"{prefix}RoleBinding", "roleRef": reference, "subjects": [subject]}, force=True)
+    token = kubectl(bed, "create", "token", name, "-n", NAMESPACE).strip()
+    config = json.loads(kubectl(bed, "config", "view", "--raw", "--flatten", "-o", "json"))
+    config["users"] = [{"name": each["context"]["user"], "user": {"token": token}} for each in config["contexts"]]
+    file = folder / f"{name}.kubeconfig"
+    file.write_text(json.dumps(config))
+    return Cluster.connect(str(file), "bare")
+
+
+@pytest.fixture
+def limited(
+    kind: str, bed: dict[str, Any], cluster: Cluster, target: PlainTarget, tmp_path: Path
+) -> Iterator[PlainTarget]:
+    """The target, for an account that may do what the kind says it needs, look at pods, and nothing else."""
+    name = f"only-{kind.replace('_', '-')}"
+    looking = [Right("", "pods", "get"), Right("", "pods", "list"), Right("", "pods", "get", "proxy")]
+    api = as_account(bed, cluster, tmp_path, name, [*looking, *getattr(faults.load(kind), "RIGHTS", ())])
+    yield dataclasses.replace(target, api=api)
+    cluster.delete("v1/ServiceAccount", NAMESPACE, name)
+    for each in ("RoleBinding", "Role"):
+        cluster.delete(f"{RBAC}/{each}", NAMESPACE, name)
+        cluster.delete(f"{RBAC}/Cluster{each}", "", name)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_lands_is_undone_and_leaves_nothing(
-    kind: str, bed: dict[str, Any], target: PlainTarget, session: Session, tmp_path: Path
+    kind: str, bed: dict[str, Any], target: PlainTarget, limited: PlainTarget, session: Session, tmp_path: Path
 ) -> None:
+    session = dataclasses.replace(session, attach=lambda _: limited)
     told, began = arguments(kind, tmp_path), time.monotonic()
     try:
         lifecycle.inject(session, kind, kind, told["parameters"], told["blast_radius"], 300)
@@ -157,34 +197,18 @@ def test_a_role_that_lacks_the_verb_is_refused_before_anything(
     bed: dict[str, Any], target: PlainTarget, cluster: Cluster, tmp_path: Path
 ) -> None:
     """As an account that may look at everything here and delete nothing."""
-    weak = as_account(bed, cluster, tmp_path)
+    looks = ("pods", ""), ("deployments", "apps"), ("statefulsets", "apps"), ("endpointslices", "discovery.k8s.io")
+    looking = [Right(group, resource, verb) for resource, group in looks for verb in ("get", "list")]
+    weak = as_account(bed, cluster, tmp_path, "onlooker", looking)
     before = {pods.uid(pod) for pod in cluster.list(pods.POD, NAMESPACE)}
-    looking = PlainTarget(weak, NAMESPACE, target.services, target.container, target.agent_image)
+    onlooker = dataclasses.replace(target, api=weak)
     for kind in ("pod_delete", "process_kill", "scale_to_zero", "network_latency", "node_drain"):
-        session = Session(RunFolder(tmp_path / kind), "matrix#1", "", lambda _: looking)
+        session = Session(RunFolder(tmp_path / kind), "matrix#1", "", lambda _: onlooker)
         told = arguments(kind, tmp_path)
         with pytest.raises(BadInput, match="would not allow"):
             lifecycle.inject(session, "x", kind, told["parameters"], told["blast_radius"], 60)
         assert log.read(session.folder.journal) == []
     assert {pods.uid(pod) for pod in cluster.list(pods.POD, NAMESPACE)} == before
-
-
-def as_account(bed: dict[str, Any], cluster: Cluster, tmp_path: Path) -> Cluster:
-    about = {"name": "onlooker", "namespace": NAMESPACE}
-    rbac = "rbac.authorization.k8s.io"
-    looks = {"apiGroups": ["", "apps", "discovery.k8s.io"], "resources": ["*"], "verbs": ["get", "list"]}
-    cluster.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": about})
-    cluster.create({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": about, "rules": [looks]})
-    subjects = [{"kind": "ServiceAccount", **about}]
-    reference = {"apiGroup": rbac, "kind": "Role", "name": "onlooker"}
-    binding = {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": about}
-    cluster.create({**binding, "roleRef": reference, "subjects": subjects})
-    token = kubectl(bed, "create", "token", "onlooker", "-n", NAMESPACE).strip()
-    config = json.loads(kubectl(bed, "config", "view", "--raw", "--flatten", "-o", "json"))
-    config["users"] = [{"name": each["context"]["user"], "user": {"token": token}} for each in config["contexts"]]
-    file = tmp_path / "onlooker.kubeconfig"
-    file.write_text(json.dumps(config))
-    return Cluster.connect(str(file), "bare")
 
 
 def test_a_network_policy_that_nobody_enforces_is_no_partition(

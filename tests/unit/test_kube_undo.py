@@ -1,0 +1,133 @@
+"""A dead man's switch: its calls, again and again until all are taken; none when it is ended before its deadline."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from harness.kube.programs import undo
+
+PATCH = {"method": "PATCH", "path": "/apis/apps/v1/x", "body": '{"spec":{"replicas":2}}'}
+DELETE = {"method": "DELETE", "path": "/api/v1/pods?labelSelector=a%3Db"}
+RUN = "import sys; from harness.kube.programs import undo; undo.MOUNTED = sys.argv[1]; undo.main(sys.argv[2:])"
+
+
+@dataclass
+class Api:
+    """An API server with a certificate of its own; `answers` are the statuses it gives, then 200."""
+
+    folder: Path
+    port: int = 0
+    answers: list[int] = field(default_factory=list)
+    taken: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    made = Api(tmp_path)
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
+            status = made.answers.pop(0) if made.answers else 200
+            made.taken.append((self.command, self.path, body, self.headers["authorization"]))
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_PATCH = do_DELETE = answer
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate(tmp_path))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    made.port = server.server_address[1]
+    (tmp_path / "token").write_text("secret\n")
+    monkeypatch.setattr(undo, "MOUNTED", str(tmp_path))
+    monkeypatch.setattr(undo, "RETRY_S", 0.01)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(made.port))
+    yield made
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
+def certificate(folder: Path) -> Path:
+    """A file with a key and its self-signed certificate, which also stands alone as ca.crt."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "api")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    made = builder.add_extension(address, False).sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    plain = serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    (folder / "ca.crt").write_bytes(made)
+    (folder / "server.pem").write_bytes(pem + made)
+    return folder / "server.pem"
+
+
+def test_all_calls_are_made_in_their_order_with_the_accounts_token(api: Api) -> None:
+    undo.main(["0", json.dumps([PATCH, DELETE])])
+    assert api.taken == [
+        ("PATCH", PATCH["path"], PATCH["body"], "Bearer secret"),
+        ("DELETE", DELETE["path"], "", "Bearer secret"),
+    ]
+
+
+def test_a_call_that_fails_is_made_again_until_it_is_taken(api: Api) -> None:
+    api.answers = [503, 500, 403]
+    undo.main(["0", json.dumps([PATCH])])
+    assert len(api.taken) == 4
+
+
+def test_what_is_not_there_any_more_needs_no_undoing(api: Api) -> None:
+    api.answers = [404]
+    undo.main(["0", json.dumps([PATCH, DELETE])])
+    assert [verb for verb, *_ in api.taken] == ["PATCH", "DELETE"]
+
+
+def test_a_server_with_another_certificate_gets_no_token(api: Api, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    certificate(other)
+    (tmp_path / "ca.crt").write_bytes((other / "ca.crt").read_bytes())
+    with pytest.raises(OSError, match="certificate verify failed"):
+        undo.call(PATCH)
+    assert api.taken == []
+
+
+def test_ended_before_its_deadline_it_undoes_nothing(api: Api, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RUN, str(tmp_path), "30", json.dumps([PATCH])]
+    switch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+    assert switch.stdout is not None
+    assert json.loads(switch.stdout.readline()) == {"ready": True}
+    began = time.monotonic()
+    switch.terminate()
+    assert switch.wait(10) == 0
+    assert time.monotonic() - began < 5
+    assert api.taken == []
