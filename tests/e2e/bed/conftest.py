@@ -25,6 +25,7 @@ WORKER = {
     "REGION": "sjc",
     "RELEASE": "1.0.0",
     "PORT": "8110",
+    "HOST": "0.0.0.0",
     "DEVICES": "sjc=/run/gpu-sim/${NVIDIA_VISIBLE_DEVICES}",
     "GPU_TYPE": "GH200",
     "TASK_TIME": "0.004",
@@ -80,7 +81,8 @@ def target(cluster: Cluster) -> Iterator[PlainTarget]:
 
 def container(service: Service) -> dict[str, Any]:
     limits = {"cpu": "500m", "memory": "96Mi", "ephemeral-storage": "200Mi"}
-    common: dict[str, Any] = {"name": service.name, "imagePullPolicy": "IfNotPresent", "resources": {"limits": limits}}
+    resources = {"limits": limits, "requests": {"cpu": "10m"}}
+    common: dict[str, Any] = {"name": service.name, "imagePullPolicy": "IfNotPresent", "resources": resources}
     if service.name == "postgres":
         probe: dict[str, Any] = {"tcpSocket": {"port": service.ports["sql"]}, "periodSeconds": 1}
         return {**common, "image": SOPHIA, "command": ["sh", "-c", DATABASE], "readinessProbe": probe}
@@ -92,7 +94,7 @@ def container(service: Service) -> dict[str, Any]:
             "image": SOPHIA,
             "command": ["python3", "-m", "sophia.gpu_worker"],
             "env": [{"name": name, "value": value} for name, value in WORKER.items()],
-            "resources": {"limits": {**limits, **more}},
+            "resources": {**resources, "limits": {**limits, **more}},
             "readinessProbe": probe,
         }
     probe = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
