@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.state import HERE, REPOSITORY, TestbedError, Word, link, locked, root, run, run_for_long, say
+from testbed.state import HERE, REPOSITORY, TestbedError, Word, forget, link, locked, root, run, run_for_long, say
 
 GO = HERE / "go"
 
@@ -147,6 +147,7 @@ def _build(each: Part, place: str) -> None:
             run_for_long(what, ["nice", "-n2", *_command(each, work)], log, environment, GO / each.folder)
         work.chmod(0o755)
         work.rename(target)
+        forget(target.parent.glob(f"{each.name}-*"))
     finally:
         shutil.rmtree(work, ignore_errors=True)
     _link(target)

@@ -9,15 +9,14 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from testbed import build, mkimage, roots
-from testbed.state import REPOSITORY, TestbedError, link, locked, root, say
+from testbed.state import REPOSITORY, TestbedError, forget, link, locked, root, say
 
 OWN, SOPHIA = "testbed.local", "sophia.local"
-KEPT = 3  # archives and unpacked folders of earlier inputs, so that clones with different code do not fight
 
 
 @dataclass(frozen=True)
@@ -175,9 +174,3 @@ def _key(each: Image) -> str:
 
 def _folder_of(program: str) -> str:
     return next(build.folder(part.name).name for part in build.PARTS if program in part.programs)
-
-
-def forget(paths: Iterable[Path]) -> None:
-    """Removes all but the newest few."""
-    for old in sorted(paths, key=lambda path: path.stat().st_mtime)[:-KEPT]:
-        shutil.rmtree(old) if old.is_dir() else old.unlink()

@@ -51,7 +51,8 @@ def make_folders(before: Before) -> None:
 
 
 def restore(before: Before) -> None:
-    run("sysctl", "-qw", *(f"{name}={value}" for name, value in before.sysctls.items()))
+    for name, value in before.sysctls.items():
+        run("sysctl", "-qw", f"{name}={value}")
     if not before.netns_mounted and _netns_is_a_mount() and not any(NAMESPACES.iterdir()):
         run("umount", NAMESPACES)
     for path in reversed(before.made):

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from testbed import addons, build, images, mkimage, preload, roots
-from testbed.state import HERE, locked, root, say
+from testbed.state import HERE, forget, locked, root, say
 
 FILES = HERE / "node"
 NAME = f"{images.OWN}/kind-node:{build.KUBERNETES}"
@@ -47,7 +47,7 @@ def make() -> Path:
                 mkimage.archive(Path(work) / out.name, NAME, layers, config)
                 (Path(work) / out.name).replace(out)
             say(f"image {NAME}: {out.stat().st_size / 1e6:.0f} MB")
-            images.forget(out.parent.glob("kind-node-*.tar"))
+            forget(out.parent.glob("kind-node-*.tar"))
     return out
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from testbed import build, images, mkimage, process
 from testbed.images import Image
-from testbed.state import TestbedError, locked, root, run, say, until
+from testbed.state import TestbedError, forget, locked, root, run, say, until
 
 NODE = "preload"
 HOLDS = "testbed-holds"  # the names of the archives that are unpacked there
@@ -42,7 +42,7 @@ def make(wanted: Sequence[Image] = images.IMAGES) -> Path:
         finally:
             process.end(lambda: [each.pid for each in process.running(target.parent)])
             shutil.rmtree(work, ignore_errors=True)
-        images.forget(path for path in target.parent.iterdir() if path.is_dir() and path.name != "log")
+        forget(path for path in target.parent.iterdir() if path.is_dir() and path.name != "log")
     return target
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from testbed.state import HERE, REPOSITORY, TestbedError, Word, locked, root, run, run_for_long
+from testbed.state import HERE, REPOSITORY, TestbedError, Word, forget, locked, root, run, run_for_long
 
 SUITE = "bookworm"  # its systemd 252 still runs on cgroup v1, its Python is 3.11
 PYTHON = "3.11"
@@ -95,6 +95,7 @@ def make(name: str) -> Path:
             _debian(each, work)
             _python(each, work)
             work.rename(target)
+            forget(target.parent.glob(f"{name}-*"))
         finally:
             shutil.rmtree(work, ignore_errors=True)
     return target

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
+import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 Word = str | Path  # of a command
 PROGRESS_EVERY_S = 15.0
+KEPT = 3
 _began = time.monotonic()
 
 
@@ -111,6 +113,12 @@ def link(path: Path, target: Path) -> None:
     new.unlink(missing_ok=True)
     new.symlink_to(target)
     new.replace(path)
+
+
+def forget(paths: Iterable[Path]) -> None:
+    """Removes all but the newest few: what earlier inputs gave, kept for clones with other code."""
+    for old in sorted(paths, key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 
 def tail(text: str, lines: int = 15) -> str:

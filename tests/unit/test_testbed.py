@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from testbed import addons, build, dockerd, expose, images, kind, layout, machine, process, roots
-from testbed.state import HERE, REPOSITORY, TestbedError
+from testbed.state import HERE, REPOSITORY, TestbedError, forget
 
 MANIFESTS = sorted(addons.MANIFESTS.glob("*.yaml"))
 
@@ -138,6 +138,34 @@ def test_processes_are_found_by_their_mark_and_ended_others_are_not(state: Path)
         other.wait()
     with pytest.raises(TestbedError, match="daemon of n1 does not run"):
         process.daemon(run, "n1", "daemon")
+
+
+def test_only_the_newest_of_what_is_cached_is_kept(tmp_path: Path) -> None:
+    for number in range(5):
+        made = tmp_path / f"part-{number}"
+        made.mkdir()
+        os.utime(made, (number, number))
+    forget(tmp_path.glob("part-*"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part-2", "part-3", "part-4"]
+
+
+def test_a_second_bed_is_refused(state: Path) -> None:
+    machine.only("bare")
+    (state / "run" / "docker").mkdir(parents=True)
+    machine.only("docker")
+    with pytest.raises(TestbedError, match="the docker bed is up"):
+        machine.only("bare")
+
+
+def test_the_machine_is_put_back_to_what_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    before = machine.look((), (str(folder), str(tmp_path)))
+    assert [path for path in before.made if path.startswith(str(tmp_path))] == [str(tmp_path / "a"), str(folder)]
+    machine.make_folders(machine.Before({}, (str(tmp_path / "a"), str(folder)), netns_mounted=True))
+    (tmp_path / "a" / "somebody's").touch()
+    machine.restore(machine.Before({}, (str(tmp_path / "a"), str(folder)), netns_mounted=True))
+    assert not folder.exists()
+    assert (tmp_path / "a" / "somebody's").exists()
 
 
 def test_setup_installs_what_the_bed_needs() -> None:
