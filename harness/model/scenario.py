@@ -322,6 +322,10 @@ class ReachedAt(Frozen):
         default={}, description="region → URL of its database; `${secret.name}` stands for a secret of the platform"
     )
     regions: dict[str, str] = Field(default={}, description="region → URL of its own entry, for the read-back")
+    services: dict[str, Annotated[str, Field(pattern=r"^[^/\s:]+:\d+$")]] = Field(
+        default={},
+        description="service, or service@region → host:port at which programs of gates reach it; unset: forwarded",
+    )
 
 
 class HelmChart(Frozen):

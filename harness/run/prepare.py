@@ -112,6 +112,12 @@ def _check_endpoints(files: ScenarioFiles, platform: Platform) -> None:
     if files.cluster is None:
         return
     at, known = files.cluster.endpoints, platform.spec.kubernetes.secrets if platform.spec.kubernetes else {}
+    places = {each.name: each.instances for each in platform.spec.services}
+    for name in at.services:
+        service, _, place = name.partition("@")
+        if service not in places or (place and place not in places[service]):
+            path = ("spec", "target", "kubernetes", "endpoints", "services", name)
+            raise files.scenario.error(path, f"no service {name!r} in the platform file", "SERVICE or SERVICE@REGION")
     texts: list[tuple[str, str, str]] = [(key, "", getattr(at, key)) for key in ("edge", "prometheus", "alertmanager")]
     texts += [(key, region, url) for key in ("databases", "regions") for region, url in getattr(at, key).items()]
     for key, region, url in texts:

@@ -20,7 +20,7 @@ CLUSTER_SECTION = """
       context: mine
       namespace: small
       manifests: {manifests}
-      endpoints: {{edge: "{edge}", databases: {{{region}: "{database}"}}}}
+      endpoints: {{edge: "{edge}", databases: {{{region}: "{database}"}}, services: {{{service}: "{at}"}}}}
 """
 
 
@@ -30,6 +30,8 @@ def scenario(tmp_path: Path, section: str | None = None, **changes: str) -> Path
         "edge": "http://edge",
         "region": "east",
         "database": "base://${secret.base}@host",
+        "service": "app@east",
+        "at": "host:80",
         **changes,
     }
     text = CLUSTER_SECTION.format(**values) if section is None else section
@@ -96,6 +98,8 @@ def test_kind_and_section_go_together(tmp_path: Path) -> None:
         ({"edge": "http://${edge.http}"}, "placeholders"),
         ({"database": "base://${secret.none}@h"}, "placeholders"),
         ({"database": "base://${base.http}"}, "placeholders"),
+        ({"service": "nobody"}, "no service 'nobody'"),
+        ({"service": "app@north"}, "no service 'app@north'"),
     ],
 )
 def test_endpoints_are_checked_against_the_platform(tmp_path: Path, changes: dict[str, str], told: str) -> None:
@@ -118,6 +122,7 @@ def test_a_cluster_that_is_not_for_tests_needs_a_word(tmp_path: Path) -> None:
         _named(files.spec_file, yes=False)
     marked = CLUSTER_SECTION + "      test: true\n"
     values = {"manifests": str(CLUSTER / "manifests.yaml"), "edge": "http://e", "region": "east", "database": "b://"}
+    values |= {"service": "app", "at": "host:1"}
     may_act(load_scenario(scenario(tmp_path, marked.format(**values))), yes=False)
 
 

@@ -20,6 +20,7 @@ from harness.spec.platform import load_platform
 from harness.targets import kubernetes as kind
 from harness.targets.kubernetes.api import ApiError
 from harness.targets.kubernetes.claim import LEASE, LEASE_KIND
+from harness.targets.kubernetes.gates import Gates
 from harness.targets.kubernetes.objects import RUN
 from harness.targets.kubernetes.target import KubernetesTarget
 from harness.targets.probe import Answer
@@ -269,6 +270,17 @@ def test_checks_tell_what_is_right_and_what_is_not(made: Made) -> None:
     made.target.check(found.clear() or found.append)
     (health,) = [each for each in found if each.name == "every health endpoint answers"]
     assert health.passed == 1  # the edge, which has no health check of its own
+
+
+def test_a_program_is_told_where_the_scenario_says(made: Made) -> None:
+    made.target = made.another(endpoints={"edge": made.edge, "services": {"base@west": "elsewhere:1"}})
+    made.up()
+    gate = made.target.state().spec.checks[0]
+    argv = ("${python}", "-c", "import sys; print(sys.argv[1])", "${base@west.http}")
+    told = gate.model_copy(update={"command": gate.command.model_copy(update={"argv": argv})})
+    seen = Gates(made.cluster, made.target.folder, made.target.state()).look(told)
+    assert seen.ok
+    assert seen.evidence.endswith("elsewhere:1")
 
 
 def test_images_and_manifests_are_told_by_digest(made: Made) -> None:

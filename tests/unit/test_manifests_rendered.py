@@ -33,6 +33,7 @@ NODE_PORTS = {
     "alertmanager": 30093,
     "unified-api-sjc": 30180,
     "unified-api-lax": 30181,
+    "agent-ui-sjc": 30300,
     "postgres-sjc": 30432,
     "postgres-lax": 30433,
 }

@@ -72,12 +72,16 @@ class Gates:
         return way(self.cluster, self.state.on.namespace, {each.name for each in known})
 
     def _command(self, gate: Gate, fill: pods.Filling) -> Look:
-        """Runs a program here; the pods that it is told of are forwarded to it, for as long as it runs."""
+        """Runs a program here. What it is told of is where the scenario says (`endpoints.services`), else a pod that is
+        forwarded for as long as it runs."""
         assert gate.command is not None
         with ExitStack() as stack:
             made: dict[tuple[str, int], str] = {}
 
             def resolve(each: Instance, port: int) -> str:
+                direct = self.state.on.endpoints.services
+                if told := direct.get(f"{each.service}@{each.region}") or direct.get(each.service):
+                    return told
                 if (each.name, port) not in made:
                     made[each.name, port] = stack.enter_context(
                         forwarded(self.cluster, self.state.on.namespace, each.name, port, AHEAD)
