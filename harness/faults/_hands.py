@@ -13,7 +13,7 @@ from harness.errors import BadInput, TargetError
 from harness.faults import _cluster as on_cluster
 from harness.faults import _shared as shared
 from harness.kube import agent, deadman, pods
-from harness.kube.pods import Mark, read_mark
+from harness.kube.pods import read_mark
 from harness.kube.ports import Manifest, Site
 from harness.kube.rights import rights
 from harness.ports import Observation, Selection, Target
@@ -42,7 +42,7 @@ def prepare(target: Target, selection: Selection, programs: Sequence[str]) -> No
     """Makes an eye for each selected pod."""
     site = on_cluster.on(target)
     seconds = deadman.seconds_left(selection.deadline_wall_ns)
-    for number, (_, pod) in enumerate(_there(site, selection, fail=True)):
+    for number, _, pod in _there(site, selection, fail=True):
         _eye(site, selection, number, pod, programs, seconds)
 
 
@@ -53,7 +53,7 @@ def inject(
     site = on_cluster.on(target)
     seconds, fault = deadman.seconds_left(selection.deadline_wall_ns), selection.before[on_cluster.ID]
     names = []
-    for number, (_, pod) in enumerate(_there(site, selection, fail=True)):
+    for number, _, pod in _there(site, selection, fail=True):
         names.append(f"harness-hand-{fault}-{number}")
         agent.launch(
             site,
@@ -78,7 +78,7 @@ def landed(
         site = on_cluster.on(target)
         found = list(_there(site, selection, fail=False))
         yield from shared.missing(target.instances(), selection)
-        for number, (name, pod) in enumerate(found):
+        for number, name, pod in found:
             eye = _eye(site, selection, number, pod, programs, EYE_S)
             try:
                 objection = object_to(_asking(site, eye), pod)
@@ -103,7 +103,7 @@ def gone(
 
     found = list(objections())
     if not found:
-        for number, (name, pod) in enumerate(_there(site, selection, fail=False)):
+        for number, name, pod in _there(site, selection, fail=False):
             eye = _eye(site, selection, number, pod, programs, EYE_S)
             if objection := object_to(_asking(site, eye), pod):
                 found.append(f"{name}: {objection}")
@@ -130,13 +130,15 @@ def unready(site: Site, selection: Selection) -> Iterator[str]:
             yield from pods.short(site, read_mark(text).workload, found)
 
 
-def _there(site: Site, selection: Selection, fail: bool) -> Iterator[tuple[str, Manifest]]:
-    """The selected pods that are still the same ones. Raises TargetError (`fail`) when one is not."""
+def _there(site: Site, selection: Selection, fail: bool) -> Iterator[tuple[int, str, Manifest]]:
+    """(place in the selection, name, pod) of the selected pods that are still the same ones.
+
+    Raises TargetError (`fail`) when one is not.
+    """
     found = pods.by_name(site, selection.names)
-    for name, text in shared.marks(selection).items():
-        mark: Mark = read_mark(text)
-        if name in found and pods.uid(found[name]) == mark.uid:
-            yield name, found[name]
+    for number, name in enumerate(selection.names):
+        if name in found and pods.uid(found[name]) == read_mark(selection.before.get(name, "")).uid:
+            yield number, name, found[name]
         elif fail:
             raise TargetError(f"{name}: the pod is not the one that was selected any more")
 

@@ -135,9 +135,17 @@ def _not_begun(site: Site, name: str) -> str:
         if not seen or pod["status"].get("phase") == "Succeeded":
             return ""
         if pod["status"].get("phase") == "Failed" or seen in HOPELESS:
-            return str(pod["status"].get("message") or _message(pod) or seen)
+            return str(pod["status"].get("message") or _message(pod) or _last_words(site, name) or seen)
         time.sleep(0.1)
     return f"{seen} after {STARTS_WITHIN_S:g} s"
+
+
+def _last_words(site: Site, name: str) -> str:
+    """What an agent that has ended wrote; "" when that is not to be had."""
+    try:
+        return site.cluster.logs(site.namespace, name, CONTAINER).strip()[-300:]
+    except TargetError:
+        return ""
 
 
 def _message(pod: Manifest) -> str:

@@ -157,14 +157,22 @@ class FakeBed(FakeCluster):
                     found.append(argv)
         return found
 
-    def _ping(self, _: Manifest, uid: str, address: str) -> dict[str, Any]:
+    def _beside(self, asked: Manifest, uid: str) -> None:
+        """An agent sees the processes of its own node only."""
+        there = [each for each in self._objects.values() if each["kind"] == "Pod" and pods.uid(each) == uid]
+        if not there or pods.node(there[0]) != pods.node(asked):
+            raise TargetError(f"no process of pod {uid} on this node")
+
+    def _ping(self, asked: Manifest, uid: str, address: str) -> dict[str, Any]:
+        self._beside(asked, uid)
         specs = [json.loads(argv[2]) for argv in self._hands("disturb")]
         mine = [one for one in specs if one["pod"] == uid and not one["dns"] and address in (one["peers"] or [address])]
         lost = max((one["loss"] for one in mine), default=0)
         rtt = 0.1 + sum(one["delay_ms"] for one in mine)
         return {"sent": 20, "received": round(20 * (1 - lost)), "rtt_ms": None if lost == 1 else rtt}
 
-    def _resolve(self, _: Manifest, uid: str, server: str = "") -> dict[str, Any]:
+    def _resolve(self, asked: Manifest, uid: str, server: str = "") -> dict[str, Any]:
+        self._beside(asked, uid)
         specs = [json.loads(argv[2]) for argv in self._hands("disturb")]
         return {"answered": not any(one["dns"] for one in specs if one["pod"] == uid)}
 
@@ -258,7 +266,8 @@ class FakeBed(FakeCluster):
     def _room(self, region: str) -> str:
         nodes = [each for each in self._objects.values() if each["kind"] == "Node"]
         free = {each["metadata"]["name"] for each in nodes if not each["spec"].get("unschedulable")}
-        return next(name for name, place in NODES.items() if place == region and name in free)
+        busy = [pods.node(each) for each in self._objects.values() if each["kind"] == "Pod"]
+        return min((name for name, place in NODES.items() if place == region and name in free), key=busy.count)
 
     def _status(self, pod: Manifest, ready: bool) -> Manifest:
         container, number = pod["spec"]["containers"][0], next(self._numbers)

@@ -246,3 +246,19 @@ def test_a_device_is_hidden_on_its_node_and_shown_again(target: PlainTarget, bed
         assert kind.gone(target, selection, parameters).seen
     assert target.device_present("gpu-sjc")
     assert target.left() == []
+
+
+def test_of_two_pods_one_that_is_replaced_does_not_confuse_the_looks(target: PlainTarget, bed: FakeBed) -> None:
+    """The eyes are told apart by the pods' places in the selection, also when one of these is gone."""
+    kind = faults.load("network_partition")
+    parameters = kind.Parameters(service="unified-api", region="sjc")
+    selection = kind.select(target, parameters)
+    first, second = selection.names
+    make(kind, target, selection, parameters)
+    assert kind.landed(target, selection, parameters).seen
+    bed.delete(pods.POD, "tiny", first)
+    seen = kind.landed(target, selection, parameters)
+    assert (seen.seen, first in seen.detail, second in seen.detail) == (False, True, False)
+    kind.recover(target, selection, parameters)
+    assert kind.gone(target, selection, parameters).seen
+    assert target.left() == []
