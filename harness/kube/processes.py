@@ -22,6 +22,7 @@ from harness.ports import Instance
 OBSERVER = "kubelet, as the API server has it"
 HELD = "sophia-harness/held"  # annotation of a workload that is scaled to zero: how many replicas it had
 AGENT_S = 120.0
+RAZE_S = 20.0
 RIGHTS = (*agent.RIGHTS, *rights("get", "deployments", "apps"), *rights("get", "statefulsets", "apps"))
 HOLD_RIGHTS = (*deadman.RIGHTS, *rights("patch", "deployments", "apps"), *rights("patch", "statefulsets", "apps"))
 SCALABLE = ("Deployment", "StatefulSet")
@@ -88,7 +89,8 @@ def _released(replicas: int) -> Manifest:
 
 
 def kill_and_hold(site: Site, instance: Instance) -> None:
-    """Scales the instance's workload to zero, keeping how many it had, and kills the container."""
+    """Kills the instance's container, and whatever the kubelet starts in its place until the workload, scaled to zero,
+    has taken the pod away; how many replicas it had is kept."""
     pod = site.cluster.read(POD, site.namespace, instance.name)
     if pod is None:
         return
@@ -96,9 +98,14 @@ def kill_and_hold(site: Site, instance: Instance) -> None:
     if workload.kind not in SCALABLE:
         raise TargetError(f"{instance.name} belongs to no Deployment or StatefulSet: it could not be started again")
     prepare(site, instance)
-    hold(site, workload)
-    with contextlib.suppress(TargetError):  # it may have ended by itself meanwhile: `runs` tells
-        kill(site, instance)
+    try:
+        agent.ask(site, agent_of(pods.uid(pod)), ["raze", pods.uid(pod), str(RAZE_S)])
+    except TargetError:
+        there = site.cluster.read(POD, site.namespace, instance.name)
+        if there is not None and pods.uid(there) == pods.uid(pod) and not pods.going(there):
+            raise  # else the hold of another pod of its workload was faster
+    finally:
+        hold(site, workload)
 
 
 def hold(site: Site, workload: Workload) -> None:

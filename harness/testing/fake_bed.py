@@ -148,6 +148,10 @@ class FakeBed(FakeCluster):
                 return {"pid": 1}
         raise TargetError(f"no process of container {container} on this node")
 
+    def _raze(self, asked: Manifest, uid: str, seconds: str) -> dict[str, Any]:
+        self._beside(asked, uid)
+        return {"killed": 1}
+
     def _hands(self, command: str) -> Sequence[Sequence[str]]:
         found = []
         for pod in self._objects.values():

@@ -89,3 +89,18 @@ def test_an_echo_has_a_right_checksum() -> None:
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     assert total == 0xFFFF
+
+
+def test_a_blow_hits_all_of_a_pod_but_what_holds_its_namespaces(tmp_path: Path) -> None:
+    sleeping = [subprocess.Popen(["sleep", "60"]) for _ in range(3)]
+    try:
+        for each, comm, pod in zip(sleeping, ("pause", "sleep", "sleep"), ("p-1", "p-1", "p-2"), strict=True):
+            process(tmp_path, each.pid, f"/kubepods/pod{pod}/{each.pid}", started=1, inner=1)
+            (tmp_path / str(each.pid) / "comm").write_text(f"{comm}\n")
+        assert node.blow("p-1", str(tmp_path)) == 1
+        assert sleeping[1].wait(5) == -9
+        assert [each.poll() for each in sleeping] == [None, -9, None]
+    finally:
+        for each in sleeping:
+            each.kill()
+            each.wait()

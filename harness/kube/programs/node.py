@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -52,6 +53,35 @@ def kill(container: str) -> None:
     tell(pid=pid, wall_s=time.time())
 
 
+def raze(pod_uid: str, seconds: float) -> None:
+    """SIGKILL to everything that the pod's containers run, now and whenever the kubelet starts one anew. Answers after
+    the first blow; a child goes on for `seconds`, or until this agent is gone."""
+    killed = blow(pod_uid)
+    if not killed:
+        fail(f"no process of pod {pod_uid} on this node")
+    tell(killed=killed, wall_s=time.time())
+    if os.fork() == 0:
+        os.setsid()
+        os.close(1)
+        os.close(2)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            blow(pod_uid)
+            time.sleep(0.02)
+        os._exit(0)
+
+
+def blow(pod_uid: str, proc: str = PROC) -> int:
+    """One SIGKILL to each process of a pod but the one that holds its namespaces; how many that were."""
+    found = 0
+    for pid in members(pod_uid, proc) or members(pod_uid.replace("-", "_"), proc):
+        if _read(f"{proc}/{pid}/comm").strip() != "pause":
+            found += 1
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    return found
+
+
 def hold(seconds: float) -> None:
     """Keeps the pod there until it is asked to go."""
     end = time.monotonic() + seconds
@@ -85,6 +115,7 @@ def _read(file: str) -> str:
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "kill": lambda args: kill(args[0]),
+    "raze": lambda args: raze(args[0], float(args[1])),
     "hold": lambda args: hold(float(args[0])),
 }
 
