@@ -25,7 +25,7 @@ NAME, FAULT, MANAGED = (
     "sophia-harness/fault",
     {"app.kubernetes.io/managed-by": "sophia-harness"},
 )
-CONTAINER = "agent"
+CONTAINER, AGENT = "agent", {NAME: "harness-agent"}
 START = "import os; exec(os.environ['HARNESS_AGENT'])"
 STARTS_WITHIN_S, ENDS_WITHIN_S, GRACE_S, LATER_S = 60.0, 30.0, 5, 15
 HOPELESS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError",
@@ -95,7 +95,7 @@ def launch(
     }
     if node:
         spec |= {"nodeName": node, "hostPID": True, "tolerations": [{"operator": "Exists"}]}
-    about = {"name": name, "namespace": site.namespace, "labels": {**labels(site, fault), NAME: "harness-agent"}}
+    about = {"name": name, "namespace": site.namespace, "labels": {**labels(site, fault), **AGENT}}
     _create(site, {"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": spec})
     if why := _not_begun(site, name):
         with contextlib.suppress(TargetError):
@@ -182,21 +182,24 @@ def ask(site: Site, name: str, argv: Sequence[str], timeout_s: float = 30.0) -> 
     return answer
 
 
-def remove(site: Site, fault: str) -> None:
-    """Ends a fault's agents and waits until they are gone: what they made is lifted by then. Idempotent, from cold."""
-    mine = {FAULT: fault}
-    for pod in site.cluster.list(pods.POD, site.namespace, mine):
-        if pods.workload(pod).kind == "":  # a workload's own pods may carry the label too
-            site.cluster.delete(pods.POD, site.namespace, pods.name(pod), uid=pods.uid(pod))
+def remove(site: Site, *faults: str) -> None:
+    """Ends the agents of faults and waits until they are gone: what they made is lifted by then. Idempotent, and from
+    cold."""
+    for pod in agents(site, *faults):
+        site.cluster.delete(pods.POD, site.namespace, pods.name(pod), uid=pods.uid(pod))
     end = time.monotonic() + ENDS_WITHIN_S
-    while left := list(remaining(site, fault)):
+    while left := list(remaining(site, *faults)):
         if time.monotonic() > end:
             raise TargetError("; ".join(left))
         time.sleep(0.1)
 
 
-def remaining(site: Site, fault: str) -> Iterator[str]:
-    """Agents of a fault that are still there."""
-    for pod in site.cluster.list(pods.POD, site.namespace, {FAULT: fault}):
-        if pods.workload(pod).kind == "":
-            yield f"agent {pods.name(pod)} is still there"
+def remaining(site: Site, *faults: str) -> Iterator[str]:
+    """Agents of faults that are still there."""
+    return (f"agent {pods.name(pod)} is still there" for pod in agents(site, *faults))
+
+
+def agents(site: Site, *faults: str) -> list[Manifest]:
+    """The pods that were made for these faults; not those that a bad template of a fault's made."""
+    found = site.cluster.list(pods.POD, site.namespace, AGENT)
+    return [pod for pod in found if pod["metadata"]["labels"].get(FAULT) in faults]

@@ -158,10 +158,9 @@ def restore(site: Site, marked: Mapping[str, str]) -> None:
         if workload.kind in SCALABLE:
             release(site, workload)
     uids = [uid for text in marked.values() if (uid := read_mark(text).uid)]
-    for uid in uids:
-        agent.remove(site, uid)
-    if site.cluster.list(POD, site.namespace, {agent.FAULT: hold_id(uids)}):  # the switch goes last
+    if agent.agents(site, hold_id(uids)):  # the switch goes last
         deadman.disarm(site, hold_id(uids))
+    agent.remove(site, *uids)
     for pod in pods.by_name(site, marked).values():
         if pods.reason(pod) == "CrashLoopBackOff" and pods.workload(pod).kind and not pods.going(pod):
             site.cluster.delete(POD, site.namespace, pods.name(pod), uid=pods.uid(pod))
