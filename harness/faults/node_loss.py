@@ -16,17 +16,17 @@ harness's watchdog does.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from harness.errors import TargetError
 from harness.faults import _cluster as on_cluster
 from harness.faults import _shared as shared
 from harness.kube import pods
-from harness.kube.ports import Kubernetes, Manifest, Nodes
+from harness.kube.ports import Kubernetes, Manifest, Nodes, Site
 from harness.kube.rights import rights
 from harness.model.platform import PlatformSpec
-from harness.ports import Observation, Selection, Target
+from harness.ports import Instance, Observation, Selection, Target
 
 REQUIRES = (Kubernetes, Nodes)
 RIGHTS = (
@@ -94,11 +94,18 @@ def _alive(target: Target, selection: Selection) -> Iterable[str]:
     if node is None or _is_ready(node):
         yield f"node {selection.before[NODE]}: {'is Ready' if node else 'is unknown'}"
         return
-    for instance in shared.listed(target, selection):
-        if "http" in instance.ports:
-            with contextlib.suppress(TargetError):
-                site.cluster.proxy(site.namespace, instance.name, instance.ports["http"], "GET", "/")
-                yield f"{instance.name}: still answers"
+    asked = [each for each in shared.listed(target, selection) if "http" in each.ports]
+    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
+        answers = list(pool.map(lambda each: _answers(site, each), asked))
+    yield from (f"{each.name}: still answers" for each, answer in zip(asked, answers, strict=True) if answer)
+
+
+def _answers(site: Site, instance: Instance) -> bool:
+    try:
+        site.cluster.proxy(site.namespace, instance.name, instance.ports["http"], "GET", "/", timeout_s=TIMEOUT_S)
+    except TargetError:
+        return False
+    return True
 
 
 def _not_back(target: Target, selection: Selection) -> Iterable[str]:
