@@ -192,6 +192,14 @@ class Logs(Protocol):
 
 
 @runtime_checkable
+class Census(Protocol):
+    """Capability: to say of instances that they are gone for good. No name is given twice."""
+
+    def present(self) -> Sequence[str]:
+        """Names of all instances that may run, those on their way out included."""
+
+
+@runtime_checkable
 class Releases(Protocol):
     """Capability: more than one release side by side."""
 

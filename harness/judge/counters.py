@@ -88,7 +88,7 @@ def increase(
     exact: bool = False,
 ) -> Increase:
     """The sum over all series and all windows [from_ms, to_ms]. `bound` speaks of all series together."""
-    return _sum(_counter(samples, query), spans, bound, exact)
+    return _sum(samples, _counter(samples, query), spans, bound, exact)
 
 
 @dataclass(frozen=True)
@@ -121,14 +121,19 @@ def _counter(samples: Samples, query: str) -> _Counter:
     )
 
 
-def _sum(counter: _Counter, spans: Sequence[tuple[float, float]], bound: Bound, exact: bool) -> Increase:
+def _sum(
+    samples: Samples, counter: _Counter, spans: Sequence[tuple[float, float]], bound: Bound, exact: bool
+) -> Increase:
     total = Increase()
     for from_ms, to_ms in spans:
         for track in counter.tracks:
-            total += _series(track, from_ms, to_ms, exact)
+            if not samples.away(track.series.labels, track.series.t_ms, from_ms, to_ms, LATE * track.step):
+                total += _series(track, from_ms, to_ms, exact)
         for name in counter.unusable:
             total += _dark(from_ms, to_ms, f"{name} has no usable sample")
         for scrapes in counter.silent:
+            if samples.away(scrapes.labels, scrapes.t_ms[scrapes.up], from_ms, to_ms, LATE * scrapes.step_ms):
+                continue
             for start, end in scrapes.dark(from_ms, to_ms):
                 name = scrapes.labels["instance"]
                 total += _dark(start, end, f"{name} could not be scraped for {(end - start) / 1000:.1f} s")

@@ -24,6 +24,7 @@ from harness.model.events import (
     FaultInjected,
     FaultIntended,
     FaultLanded,
+    InstancesSeen,
     ScheduleFixed,
 )
 from harness.model.evidence import Evidence
@@ -180,7 +181,12 @@ class Facts:
     @cached_property
     def samples(self) -> Samples:
         """Prometheus as scraped."""
-        return Samples(self.evidence.samples, self.evidence.metrics)
+        looked: list[InstancesSeen] = self.of(InstancesSeen)
+        clock = self.prometheus_clock
+        census = (
+            [((event.mono_ns + clock.offset_ns) / 1e6, frozenset(event.names)) for event in looked] if clock else []
+        )
+        return Samples(self.evidence.samples, self.evidence.metrics, tuple(census))
 
     @cached_property
     def experiments(self) -> frozenset[str]:

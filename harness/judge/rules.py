@@ -33,7 +33,10 @@ RULES = (
     Rule(
         "counters",
         "how far a Prometheus counter grew, and what of it was not seen",
-        ("where a target did not tell at a scrape since when it runs, it may have been restarted",),
+        (
+            "where a target did not tell at a scrape since when it runs, it may have been restarted",
+            "an instance that was not there, by who looked at both ends of a window, counted nothing in it",
+        ),
     ),
     Rule(
         "reactions",

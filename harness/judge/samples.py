@@ -86,7 +86,25 @@ class Samples:
 
     table: pa.Table | None
     answers: tuple[MetricAnswer, ...]
+    census: tuple[tuple[float, frozenset[str]], ...] = ()  # when somebody looked, in ms, and which instances were there
     _cache: dict[str, tuple[Series, ...]] = field(default_factory=dict, compare=False)
+
+    def away(
+        self, labels: Mapping[str, str], seen_ms: NDArray[np.int64], from_ms: float, to_ms: float, late_ms: float
+    ) -> bool:
+        """Whether an instance was not there in a window, by whoever looked at its two ends and between them.
+
+        Nor was it scraped (`seen_ms`) from the first of these looks to the last. No name is given twice, so it had
+        ended, or was yet to come. A look stands for an edge when it came at most `late_ms` inside of it.
+        """
+        begin = max((place for place, (at, _) in enumerate(self.census) if at <= from_ms + late_ms), default=None)
+        end = next((place for place, (at, _) in enumerate(self.census) if at >= to_ms - late_ms), None)
+        if begin is None or end is None:
+            return False
+        looks = self.census[min(begin, end) : max(begin, end) + 1]
+        first, last = min(looks[0][0], from_ms), max(looks[-1][0], to_ms)
+        seen = (seen_ms > first + late_ms) & (seen_ms < last - late_ms)
+        return not seen.any() and all(labels.get("instance", "") not in names for _, names in looks)
 
     def trouble(self, query: str) -> str:
         """Why this query's samples cannot be trusted; "" when they can."""

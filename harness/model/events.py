@@ -97,6 +97,14 @@ class Deployed(Event):
     endpoints: dict[str, str]
 
 
+class InstancesSeen(Event):
+    """The names of all instances that may run, those on their way out included. One that is missing is gone, or is not
+    there yet: no name is given twice."""
+
+    event: Literal["instances.seen"] = "instances.seen"
+    names: tuple[str, ...]
+
+
 class CheckDone(Event):
     """A readiness or post-deployment check; `of` counts what was looked at, `passed` what was right."""
 
@@ -313,6 +321,7 @@ AnyEvent = Annotated[
     | PhaseTakenBack
     | GateChecked
     | Deployed
+    | InstancesSeen
     | CheckDone
     | ChildStarted
     | ChildEnded

@@ -19,6 +19,7 @@ from harness.model.events import (
     Digest,
     ExperimentSkipped,
     GuardTripped,
+    InstancesSeen,
     Recovered,
     RunClosed,
     ScheduleFixed,
@@ -26,7 +27,7 @@ from harness.model.events import (
 from harness.model.plan import Plan, PlannedFault
 from harness.model.records import Outcome
 from harness.model.scenario import Guard
-from harness.ports import Artifacts, Releases
+from harness.ports import Artifacts, Census, Releases
 from harness.run.context import RunContext, StopEarly
 from harness.run.observe import PrimaryWatch, collect_primaries, every, healed_since, monotonic_to_wall
 from harness.run.read_back import read_back, to_table
@@ -148,6 +149,7 @@ def _under_load(context: RunContext, plan: Plan, parts: Parts) -> None:
         context.open_window("warm-up", origin)
         steady_from = origin + int(spec.load.warm_up * 1e9)
         context.wait((steady_from - time.monotonic_ns()) / 1e9)
+        _census(context, parts)
         context.open_window("steady", steady_from)
         if spec.upgrade_from and parts.owned:
             _upgrade(context, parts)
@@ -160,6 +162,7 @@ def _under_load(context: RunContext, plan: Plan, parts: Parts) -> None:
         context.stage("quiet", "healed and quiet")
         context.wait(spec.quiet)
         context.close_window(time.monotonic_ns())
+        _census(context, parts)
         _end_load(context, plan, parts)
         _read_back(context, parts, "end", time.monotonic_ns())
     finally:
@@ -193,14 +196,24 @@ def _break_and_heal(context: RunContext, parts: Parts, fault: PlannedFault) -> N
     context.stage("fault", fault.experiment)
     begun = time.monotonic_ns()
     context.open_window("fault", begun, fault.experiment)
+    _census(context, parts)
     parts.run_experiment(fault)
     left = fault.within_s - (time.monotonic_ns() - begun) / 1e9
     if not context.wait_for(lambda: _healed(context, parts, begun), max(left, context.spec.sustained + 1)):
         context.problem(fault.experiment, f"not back at full service within {fault.within_s:g} s")
+    _census(context, parts)
     ended = time.monotonic_ns()
     context.open_window("steady", ended)
     context.wait(RECORD_WITHIN_S)
     _read_back(context, parts, fault.experiment, ended)
+
+
+def _census(context: RunContext, parts: Parts) -> None:
+    """Who may run, at the edges of every window: of anybody else there is nothing to know. When the target cannot
+    tell, nobody is known to be gone."""
+    if isinstance(parts.target, Census):
+        with suppress(TargetError):
+            context.record(InstancesSeen(names=tuple(sorted(parts.target.present()))))
 
 
 def _healed(context: RunContext, parts: Parts, since_ns: int = 0) -> bool:

@@ -180,6 +180,10 @@ class LocalTarget:
             state.service(service)
         return [self._public(each) for each in state.of(service, region, ANSWERING)]
 
+    def present(self) -> Sequence[str]:
+        """All that were deployed and not removed: any may run, or be started again."""
+        return [each.name for each in self._store.read().instances]
+
     def artifacts(self) -> Mapping[str, Path | str]:
         """Every executable that runs now, and the root package of every `python -m` among the commands."""
         programs = {procfs.executable(seen.pid) for seen in teardown.members(self.folder)} - {""}

@@ -137,6 +137,10 @@ class FakeTarget:
         self._require_up()
         return Endpoints("http://127.0.0.1:1", "", "", {}, dict.fromkeys(self._spec.endpoints.regions, ""), {})
 
+    def present(self) -> Sequence[str]:
+        self._require_up()
+        return list(self._instances)
+
     def instances(self, service: str | None = None, region: str | None = None) -> Sequence[Instance]:
         self._require_up()
         if service is not None:

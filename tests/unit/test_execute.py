@@ -21,6 +21,7 @@ from harness.model.events import (
     Deployed,
     ExperimentSkipped,
     GuardTripped,
+    InstancesSeen,
     Problem,
     Recovered,
     RunClosed,
@@ -163,6 +164,16 @@ def test_windows_do_not_overlap_and_the_fault_has_its_own(tmp_path: Path) -> Non
     for before, after in pairwise(windows):
         assert before.end_ns <= after.start_ns
     assert line.experiments == ["kill#1"]
+
+
+def test_who_is_there_is_written_down_at_both_ends_of_every_steady_window(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec())
+    line.run(FAULT)
+    told = [event for event in line.events() if isinstance(event, InstancesSeen | Window)]
+    # A window is told when it is over: the one before it is closed, and its end looked at, when the next one opens.
+    kinds = [event.kind if isinstance(event, Window) else "look" for event in told]
+    assert kinds == ["look", "warm-up", "steady", "look", "look", "fault", "steady", "look"]
+    assert all(event.names == ("web-0",) for event in told if isinstance(event, InstancesSeen))
 
 
 def test_no_experiment_without_a_steady_state(tmp_path: Path) -> None:

@@ -114,6 +114,46 @@ def test_a_process_that_began_in_the_window_counts_from_zero():
     assert "nobody looked whether" in blind.notes[0]
 
 
+def census(*looks: tuple[float, str]) -> tuple[tuple[float, frozenset[str]], ...]:
+    """At each of these seconds, who was there."""
+    return tuple((float(wall_ms(at)), frozenset(names.split())) for at, names in looks)
+
+
+@pytest.mark.parametrize(
+    ("looks", "known"),
+    [
+        (census((4.9, "other"), (35.1, "other")), True),
+        (census((4.9, "other"), (20, "other"), (35.1, "other")), True),
+        (census(), False),
+        (census((4.9, "other")), False),  # nobody looked at the end
+        (census((35.1, "other")), False),  # nor at the beginning
+        (census((4.9, "gone-0"), (35.1, "other")), False),
+        (census((4.9, "other"), (35.1, "gone-0")), False),
+        (census((4.9, "other"), (20, "gone-0"), (35.1, "other")), False),
+        (census((-4, "other"), (35.1, "other")), False),  # it was scraped after the first look
+    ],
+)
+def test_an_instance_that_was_not_there_counted_nothing(looks, known: bool):
+    times = [at for at in EVERY_SECOND if at < 3]
+    rows = [*healthy(), *scraped(QUERY, counter)]
+    for name, value in (("up", lambda _: 1), (QUERY, counter), ("process_start_time_seconds", lambda _: START_S)):
+        rows += scraped(name, value, instance="gone-0", times=times)
+    told = Samples(table(SAMPLE_COLUMNS, rows), answers(rows), looks)
+    found = increase(told, QUERY, STEADY)
+    assert found.least == 290.0
+    assert (found.unknown == 0.0) is known, found.notes
+    if not known:
+        assert "was not scraped in the last 30.0 s" in found.notes[0]
+
+
+@pytest.mark.parametrize(("looks", "known"), [(census((4.9, ""), (35.1, "")), True), (census(), False)])
+def test_an_instance_that_is_yet_to_come_and_never_counts_was_not_there_either(looks, known: bool):
+    rows = [*healthy(), *scraped(QUERY, counter)]
+    rows += scraped("up", instance="new-0", times=[at for at in EVERY_SECOND if at > 50])
+    found = increase(Samples(table(SAMPLE_COLUMNS, rows), answers(rows), looks), QUERY, STEADY)
+    assert (found.unknown == 0.0) is known, found.notes
+
+
 def test_a_new_process_that_has_not_counted_yet_stands_at_zero():
     starts = scraped("process_start_time_seconds", lambda at: START_S if at < 21 else START_S + 1000)
     ended = scraped(QUERY, counter, times=[at for at in EVERY_SECOND if at < 20])

@@ -248,6 +248,12 @@ class KubernetesTarget(ClusterProcesses):
     def start_node(self, name: str) -> None:
         power.switch_on(self.state().on, name)
 
+    def present(self) -> Sequence[str]:
+        """Names of all pods that are there, those of lost nodes and those told to end too."""
+        now = self.state()
+        found = self.cluster.list("v1/Pod", now.on.namespace, {objects.RUN: now.id})
+        return [each["metadata"]["name"] for each in found]
+
     def artifacts(self) -> Mapping[str, Path | str]:
         """Every image that runs, by the digest that the kubelet tells; and the manifests as they were rendered."""
         now = self.state()
