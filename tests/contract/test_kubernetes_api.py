@@ -226,3 +226,22 @@ def test_names_stay_within_their_path(name: str) -> None:
     with pytest.raises(BadInput):
         Resource("", "v1", "pods", True).path("default", name)
     assert Resource("", "v1", "pods", True).path("a/b", "c?d") == "/api/v1/namespaces/a%2Fb/pods/c%3Fd"
+
+
+@real
+@pytest.mark.real
+def test_a_nodes_region_is_written_over_that_of_a_pod(admin: Cluster) -> None:
+    """What harness.targets.kubernetes.room.relabelled guards against."""
+    region = "topology.kubernetes.io/region"
+    admin.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "far-away", "labels": {region: "far"}}})
+    about = {"name": "bound", "namespace": "default"}
+    spec = {"containers": [{"name": "main", "image": "none.local/none:1"}]}
+    admin.create({"apiVersion": "v1", "kind": "Pod", "metadata": {**about, "labels": {region: "near"}}, "spec": spec})
+    target = {"apiVersion": "v1", "kind": "Node", "name": "far-away"}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": about, "target": target}
+    admin._connection.json("POST", "/api/v1/namespaces/default/pods/bound/binding", body=binding)
+    pod = admin.read("v1/Pod", "default", "bound")
+    assert pod
+    assert pod["metadata"]["labels"][region] == "far"
+    admin.delete("v1/Pod", "default", "bound", grace_s=0)
+    admin.delete("v1/Node", "", "far-away")

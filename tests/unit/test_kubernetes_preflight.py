@@ -121,6 +121,26 @@ def test_a_pod_goes_only_where_it_may(cluster: FakeCluster) -> None:
     assert wrong(looked(cluster, chosen)) == {}
 
 
+def test_a_pod_keeps_the_region_that_it_says(cluster: FakeCluster) -> None:
+    region, chosen = "topology.kubernetes.io/region", manifests()
+    spec = SPEC.model_copy(update={"kubernetes": None})  # the default label, which is also the nodes'
+    pod = chosen[-1]["spec"]["template"]
+    cluster.create(node("node-2", {region: "far"}))
+
+    def told() -> tuple[str, ...]:
+        found = {each.name: each for each in findings(Intent(cluster, "small", "small-abcdef", chosen[-1:], spec))}
+        return found["regions are those of the nodes"].wrong
+
+    assert told() == ("Deployment small/edge may run on node-2, which would make it 'far', not ''",)
+    pod["metadata"]["labels"][region] = "near"
+    assert told() == ("Deployment small/edge may run on node-2, which would make it 'far', not 'near'",)
+    pod["metadata"]["labels"][region] = "far"
+    assert told() == ()
+    pod["metadata"]["labels"][region] = "near"
+    pod["spec"]["nodeSelector"] = {region: "near"}
+    assert told() == ()
+
+
 def test_an_image_that_is_never_pulled_must_be_there(cluster: FakeCluster) -> None:
     chosen = manifests(imagePullPolicy="Never")
     assert wrong(looked(cluster, chosen)) == {"images are on the nodes": ("small.local/edge:1",)}

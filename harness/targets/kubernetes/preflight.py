@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.errors import TargetError
 from harness.kube.rights import Right
 from harness.model.events import CheckDone
-from harness.model.platform import PlatformSpec
+from harness.model.platform import OnKubernetes, PlatformSpec
 from harness.ports import Report
 from harness.targets.kubernetes import claim, objects, rights, room
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
@@ -164,6 +164,13 @@ def _nodes(intent: Intent) -> Iterator[Finding]:
     troubles = [f"{each['metadata']['name']} {what}" for each in nodes for what in node_troubles(each)]
     troubles += [] if nodes else ["there is no node"]
     yield Finding("nodes are Ready", max(len(nodes), len(troubles)), tuple(troubles), fix="mend or remove the node")
+    labels = (intent.spec.kubernetes or OnKubernetes()).labels
+    yield Finding(
+        "regions are those of the nodes",
+        len(intent.manifests),
+        tuple(room.relabelled(intent.manifests, nodes, labels.region)),
+        fix=f"keep its pods on nodes of their region (nodeSelector), or use another label than {labels.region}",
+    )
     count, homeless = room.placed(intent.manifests, nodes, running)
     yield Finding("there is room", count, tuple(homeless), fix="add nodes, free some, or ask for less (requests)")
     yield _images(intent.manifests, nodes)

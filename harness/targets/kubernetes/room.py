@@ -11,6 +11,7 @@ from harness.targets.kubernetes.nodes import node_troubles
 from harness.targets.kubernetes.objects import key
 
 Room = dict[str, Decimal]
+TOPOLOGY = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
 
 
 def placed(
@@ -38,6 +39,26 @@ def placed(
         else:
             _take(free[chosen], asked)
     return len(wanted), list(wrong.values())
+
+
+def relabelled(manifests: Sequence[Manifest], nodes: Sequence[Manifest], region: str) -> list[str]:
+    """Workloads whose pods could lose their region: Kubernetes writes a node's topology labels over those of the pods
+    that it binds there, and their own controller then does not know them any more. In words."""
+    if region not in TOPOLOGY:
+        return []
+    found = []
+    for each in manifests:
+        template = objects.pod_template(each)
+        if template is None:
+            continue
+        own = objects.pod_labels(each).get(region, "")
+        for node in nodes:
+            told, about = node["metadata"].get("labels") or {}, node["metadata"]["name"]
+            fits = _may_run(template.get("spec") or {}, told, node["spec"].get("taints") or [])
+            if fits and told.get(region, own) != own:
+                found.append(f"{key(each)} may run on {about}, which would make it {told[region]!r}, not {own!r}")
+                break
+    return found
 
 
 def schedulable(node: Manifest) -> bool:
