@@ -89,6 +89,7 @@ def wait(file: Path) -> None:
     while True:
         try:
             if Cluster.connect(str(file), "admin").read("v1/Namespace", "", "default"):
+                Cluster.connect(str(file), "plain").allowed("get", "", "pods")  # the built-in roles are there
                 return
         except TargetError:
             if time.monotonic() > deadline:
