@@ -22,6 +22,7 @@ from harness.targets.kubernetes.api import ApiError
 from harness.targets.kubernetes.claim import LEASE, LEASE_KIND
 from harness.targets.kubernetes.gates import Gates
 from harness.targets.kubernetes.objects import RUN
+from harness.targets.kubernetes.rollout import wait_for_add_ons
 from harness.targets.kubernetes.target import KubernetesTarget
 from harness.targets.probe import Answer
 from harness.testing.fake_cluster import FakeCluster
@@ -395,6 +396,23 @@ def test_another_cluster_of_the_same_context_is_left_alone(made: Made) -> None:
     with pytest.raises(TargetError, match="is not the cluster any more"):
         attached.down()
     assert stranger.requests == []
+
+
+def test_the_parts_of_a_new_cluster_are_waited_for(made: Made) -> None:
+    names = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "coredns", "namespace": "kube-system"},
+        "spec": {"template": {"metadata": {"labels": {}}, "spec": {"containers": [{"name": "c", "image": "dns:1"}]}}},
+    }
+    wait_for_add_ons(made.cluster, 1)
+    made.cluster.broken.add("dns:1")
+    made.cluster.create(names)
+    with pytest.raises(TargetError, match="Deployment kube-system/coredns: 0 of 1 ready"):
+        wait_for_add_ons(made.cluster, 0.1)
+    made.cluster.broken.clear()
+    made.cluster.delete("v1/Pod", "kube-system", "coredns-x0")
+    wait_for_add_ons(made.cluster, 1)
 
 
 def test_status_lists_it_and_says_when_the_cluster_is_away(made: Made) -> None:

@@ -12,6 +12,7 @@ from harness.targets.kubernetes.objects import ROLLED_OUT, Key, key
 from harness.targets.kubernetes.state import ClusterState
 
 EVERY_S = 0.5
+ADD_ONS = ("apps/v1/Deployment", "apps/v1/DaemonSet")
 # The kubelet does not get over these by itself.
 HOPELESS = ("ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
 CRASHES = 3  # restarts after which a pod of a new rollout is given up
@@ -40,6 +41,25 @@ def wait_for_rollout(cluster: Cluster, now: ClusterState, manifests: Sequence[Ma
             late = "" if hopeless else f"not rolled out within {now.on.rollout_within:g} s: "
             told = hopeless or [text for text, _ in troubles] + _warnings(cluster, now, waiting)
             raise TargetError("; ".join([late + what, *told])[:2000])
+        time.sleep(EVERY_S)
+
+
+def wait_for_add_ons(cluster: Cluster, within_s: float) -> None:
+    """Until all that a new cluster brings along runs: names, storage, device plugins. Raises TargetError with what does
+    not."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            there = [key(each) for kind in ADD_ONS for each in cluster.list(kind)]
+            missing = [f"{one}: {why}" for one in there if (why := _missing(cluster, one))]
+        except ApiError as error:
+            if not error.passing:
+                raise
+            missing = [str(error)]
+        if not missing:
+            return
+        if time.monotonic() > deadline:
+            raise TargetError(f"the new cluster's own parts do not run within {within_s:g} s: {'; '.join(missing)}")
         time.sleep(EVERY_S)
 
 

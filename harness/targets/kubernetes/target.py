@@ -41,6 +41,7 @@ from harness.targets.kubernetes.api import Cluster
 from harness.targets.kubernetes.deployment import Deployment
 from harness.targets.kubernetes.preflight import Finding, all_rights, findings, preflight
 from harness.targets.kubernetes.processes import ClusterProcesses
+from harness.targets.kubernetes.rollout import wait_for_add_ons
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 
 # Modules with `create(on, folder)` and `delete(on, folder)`, for clusters that a run makes for itself.
@@ -111,6 +112,7 @@ class KubernetesTarget(ClusterProcesses):
         sources.rendered(self._on)  # what is wrong with the files is told before a minute goes into a cluster
         self._make_folder(deployment.new_state(self.folder, self._platform, self._on, release))
         self._on = PROVIDERS[self._on.provider].create(self._on, self.folder)
+        wait_for_add_ons(self.cluster, SETTLES_WITHIN_S)
 
     def examine(self, release: str) -> Iterator[Finding]:
         """What `up` looks at before it touches anything; it stops there."""
