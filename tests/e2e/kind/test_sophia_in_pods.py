@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from harness.spec.platform import load_platform
-from tests.e2e.kind.bed import everything, kubectl
+from tests.e2e.kind.bed import BIN, KUBECONFIG, everything, kubectl
 from tests.e2e.local.support import ROOT
 
 EDGE, PROMETHEUS, LAX = "http://127.0.0.1:30080", "http://127.0.0.1:30090", "http://127.0.0.1:30181"
@@ -128,6 +128,17 @@ def test_no_pod_but_prometheus_has_a_token() -> None:
     for name, pod in pods().items():
         mounted = [mount["name"] for one in pod["spec"]["containers"] for mount in one.get("volumeMounts", ())]
         assert any(each.startswith("kube-api-access") for each in mounted) is name.startswith("prometheus-"), name
+
+
+@pytest.mark.usefixtures("sophia")
+def test_kubernetes_itself_finds_the_pods_restricted() -> None:
+    """The API server would warn of each pod that its strictest security standard refuses."""
+    label = ["label", "namespace", "sophia", "pod-security.kubernetes.io/enforce=restricted", "--dry-run=server"]
+    told = subprocess.run(
+        [str(BIN / "kubectl"), f"--kubeconfig={KUBECONFIG}", *label], capture_output=True, text=True, check=True
+    )
+    assert "labeled" in told.stdout
+    assert "arning" not in told.stderr
 
 
 @pytest.mark.usefixtures("sophia")
