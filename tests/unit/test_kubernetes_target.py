@@ -398,6 +398,18 @@ def test_another_cluster_of_the_same_context_is_left_alone(made: Made) -> None:
     assert stranger.requests == []
 
 
+def test_of_a_cluster_that_is_to_be_made_only_files_and_programs_are_looked_at(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.targets.kubernetes.kind.preflight", lambda: None)
+    target = made.another(context="", provider="kind", kind={})
+    (found,) = target.examine("")
+    assert (found.wrong, found.unknown) == ((), "")
+    with pytest.raises(BadInput, match="may do everything"):
+        target.roles([])
+    assert made.cluster.requests == []
+
+
 def test_the_parts_of_a_new_cluster_are_waited_for(made: Made) -> None:
     names = {
         "apiVersion": "apps/v1",

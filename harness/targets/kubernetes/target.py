@@ -115,11 +115,21 @@ class KubernetesTarget(ClusterProcesses):
         wait_for_add_ons(self.cluster, SETTLES_WITHIN_S)
 
     def examine(self, release: str) -> Iterator[Finding]:
-        """What `up` looks at before it touches anything; it stops there."""
+        """What `up` looks at before it touches anything; it stops there. Of a cluster that the run would make itself
+        there is nothing to see yet but the programs and files for it."""
+        assert self._on is not None
+        if self._on.provider == "kind":
+            kind.preflight()
+        if self._on.provider != "context":
+            rendered = sources.rendered(self._on)
+            yield Finding(f"what {self._on.provider} needs is here, and the manifests render", len(rendered))
+            return
         yield from findings(self._plan(release).intent)
 
     def roles(self, faults: Iterable[Right]) -> list[dict[str, object]]:
         """The Role and ClusterRole that a run needs, with what its faults need."""
+        if self._on is not None and self._on.provider != "context":
+            raise BadInput(f"the run makes its cluster with {self._on.provider}, and may do everything there")
         plan = self._plan("")
         served = planning.served(self.cluster, plan.rendered)
         makes_namespace = claim.namespace(self.cluster, plan.intent.namespace) is None
