@@ -147,6 +147,7 @@ _WORDS: dict[type[e.Event], Callable[[Any], str]] = {
     e.Deployed: lambda it: (
         f"release {it.release} deployed in {duration(it.seconds)}: {count(it.instances, 'instance')}"
     ),
+    e.InstancesSeen: lambda it: f"{count(len(it.names), 'instance')} there",
     e.CheckDone: _check,
     e.ChildStarted: lambda it: f"{it.name} started, pid {it.child_pid}",
     e.ChildEnded: _ended,
