@@ -171,7 +171,7 @@ def reproduce(evidence: Evidence, judgement: Judgement, root: str) -> Section:
 
 
 def journal(evidence: Evidence) -> Section | None:
-    told = [it for it in evidence.events if not isinstance(it, e.ClockRead)]
+    told = [it for it in evidence.events if not isinstance(it, e.ClockRead | e.InstancesSeen)]
     if not told:
         return None
     origin = origin_ns(evidence)
