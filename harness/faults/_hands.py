@@ -7,7 +7,8 @@ the fault, looks from the same place, and goes when the fault has been seen gone
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from harness.errors import BadInput, TargetError
 from harness.faults import _cluster as on_cluster
@@ -26,6 +27,7 @@ RIGHTS = (
 )
 EYE_S = 120.0
 Ask = Callable[..., dict[str, Any]]
+T = TypeVar("T")
 
 
 def select(target: Target, parameters: on_cluster.Pods) -> Selection:
@@ -42,8 +44,8 @@ def prepare(target: Target, selection: Selection, programs: Sequence[str]) -> No
     """Makes an eye for each selected pod."""
     site = on_cluster.on(target)
     seconds = deadman.seconds_left(selection.deadline_wall_ns)
-    for number, _, pod in _there(site, selection, fail=True):
-        _eye(site, selection, number, pod, programs, seconds)
+    found = list(_there(site, selection, fail=True))
+    _at_once(lambda number, _, pod: _eye(site, selection, number, pod, programs, seconds), found)
 
 
 def inject(
@@ -52,42 +54,21 @@ def inject(
     """Makes a hand for each selected pod, with these arguments, and returns when all are at work."""
     site = on_cluster.on(target)
     seconds, fault = deadman.seconds_left(selection.deadline_wall_ns), selection.before[on_cluster.ID]
-    names = []
-    for number, _, pod in _there(site, selection, fail=True):
-        names.append(f"harness-hand-{fault}-{number}")
-        agent.launch(
-            site,
-            names[-1],
-            fault,
-            programs,
-            argv(pod, seconds),
-            seconds,
-            security=agent.NODE,
-            node=pods.node(pod),
-        )
-    for name in names:
+
+    def make(number: int, _: str, pod: Manifest) -> None:
+        name, words, node = f"harness-hand-{fault}-{number}", argv(pod, seconds), pods.node(pod)
+        agent.launch(site, name, fault, programs, words, seconds, security=agent.NODE, node=node)
         agent.await_ready(site, name)
+
+    _at_once(make, list(_there(site, selection, fail=True)))
 
 
 def landed(
     target: Target, selection: Selection, programs: Sequence[str], object_to: Callable[[Ask, Manifest], str], seen: str
 ) -> Observation:
     """`object_to(ask, pod)` says what speaks against it, by what the pod's eye answers."""
-
-    def objections() -> Iterator[str]:
-        site = on_cluster.on(target)
-        found = list(_there(site, selection, fail=False))
-        yield from shared.missing(target.instances(), selection)
-        for number, name, pod in found:
-            eye = _eye(site, selection, number, pod, programs, EYE_S)
-            try:
-                objection = object_to(_asking(site, eye), pod)
-            except TargetError as error:
-                objection = str(error)
-            if objection:
-                yield f"{name}: {objection}"
-
-    return shared.observation(objections(), "an agent at the pod's place", seen)
+    found = shared.missing(target.instances(), selection) + _looks(target, selection, programs, object_to)
+    return shared.observation(found, "an agent at the pod's place", seen)
 
 
 def gone(
@@ -102,14 +83,32 @@ def gone(
         yield from unready(site, selection)
 
     found = list(objections())
-    if not found:
-        for number, name, pod in _there(site, selection, fail=False):
-            eye = _eye(site, selection, number, pod, programs, EYE_S)
-            if objection := object_to(_asking(site, eye), pod):
-                found.append(f"{name}: {objection}")
+    found = found or _looks(target, selection, programs, object_to)
     if not found:
         agent.remove(site, fault)
     return shared.observation(found, "an agent at the pod's place", seen)
+
+
+def _looks(
+    target: Target, selection: Selection, programs: Sequence[str], object_to: Callable[[Ask, Manifest], str]
+) -> list[str]:
+    """What the eyes object to, all asked at once; one that cannot see objects too."""
+    site = on_cluster.on(target)
+
+    def look(number: int, name: str, pod: Manifest) -> str:
+        try:
+            eye = _eye(site, selection, number, pod, programs, EYE_S)
+            objection = object_to(_asking(site, eye), pod)
+        except TargetError as error:
+            objection = str(error).splitlines()[0]
+        return f"{name}: {objection}" if objection else ""
+
+    return [each for each in _at_once(look, list(_there(site, selection, fail=False))) if each]
+
+
+def _at_once(act: Callable[[int, str, Manifest], T], found: Sequence[tuple[int, str, Manifest]]) -> list[T]:
+    with ThreadPoolExecutor(max_workers=max(1, len(found))) as pool:
+        return list(pool.map(lambda each: act(*each), found))
 
 
 def recover(target: Target, selection: Selection) -> None:
