@@ -170,6 +170,10 @@ def test_the_role_that_we_write_gives_exactly_the_rights(kubeconfig: Path, admin
         )
     plain = Cluster.connect(str(kubeconfig), "plain")
     assert rights.denied(plain, "mine", wanted) == []
+    for namespace, status in (("mine", 404), ("default", 403)):  # there is no such pod; we may not ask
+        with pytest.raises(ApiError) as refused:
+            plain.forward(namespace, "nobody", 80)
+        assert refused.value.status == status
     assert rights.denied(plain, "default", [each for each in wanted if each.namespaced]) != []
     assert not plain.allowed("create", "", "pods", "exec", "mine")
     assert not plain.allowed("delete", "", "namespaces")

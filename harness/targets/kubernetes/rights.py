@@ -23,7 +23,9 @@ def needed(kinds: Iterable[Resource], methods: Iterable[str], makes_namespace: b
     }
     found |= {Right("", "pods", verb) for verb in ("get", "list")}
     found |= {Right("", "pods", PROXY_VERBS[method], "proxy") for method in {*methods, "GET"}}
-    found |= {Right("", "pods", "get", "log"), Right("", "pods", "create", "portforward")}
+    found.add(Right("", "pods", "get", "log"))
+    # A WebSocket is a GET, and new API servers want the right to make one besides.
+    found |= {Right("", "pods", verb, "portforward") for verb in ("get", "create")}
     found |= {Right("", "secrets", verb) for verb in ("get", "list", "create", "delete")}
     found |= {Right("", "persistentvolumeclaims", verb) for verb in ("list", "delete")}
     found |= {Right("apps", plural, "list") for plural in ("deployments", "statefulsets", "daemonsets", "replicasets")}

@@ -30,8 +30,9 @@ def end(cluster: Cluster, now: ClusterState) -> list[str]:
     if found is not None and claim.is_ours(found, now.id):
         cluster.delete("v1/Namespace", "", where, uid=found["metadata"]["uid"])
     elif found is not None:
-        _delete(cluster, [one for one in _labelled(cluster, now, namespaced=True) if one.name != LEASE])
-    _delete(cluster, _labelled(cluster, now, namespaced=False))
+        ours = _labelled(cluster, now, namespaced=True, owned=False)
+        _delete(cluster, [one for one in ours if one.name != LEASE])
+    _delete(cluster, _labelled(cluster, now, namespaced=False, owned=False))
     deadline = time.monotonic() + now.on.down_within
     while left := _seen_left(cluster, now, volumes):
         if time.monotonic() > deadline:
@@ -52,14 +53,16 @@ def same_cluster(cluster: Cluster, now: ClusterState) -> None:
         )
 
 
-def _labelled(cluster: Cluster, now: ClusterState, namespaced: bool) -> list[Key]:
-    """Everything of the run's kinds that carries its label, within its namespace or outside of all."""
+def _labelled(cluster: Cluster, now: ClusterState, namespaced: bool, owned: bool = True) -> list[Key]:
+    """Everything of the run's kinds that carries its label, within its namespace or outside of all. Not `owned`:
+    without what goes by itself, with its owner."""
     found: list[Key] = []
     for kind in dict.fromkeys((*now.kinds, *OWN_KINDS)):
         try:
             if cluster.resource(kind).namespaced is namespaced:
                 place = now.on.namespace if namespaced else ""
-                found += [key(each) for each in cluster.list(kind, place, {RUN: now.id})]
+                there = cluster.list(kind, place, {RUN: now.id})
+                found += [key(each) for each in there if owned or not each["metadata"].get("ownerReferences")]
         except ApiError as error:
             if error.status != 404:  # a kind that is not served any more has no objects
                 raise
