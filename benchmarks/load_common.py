@@ -49,7 +49,7 @@ def lean_load(rate: float, **more: Any) -> Load:
 def run_open_loop(url: str, load: Load, seconds: float) -> dict[str, Any]:
     """Runs our engine for so long; the columns of its requests and generator rows as numpy arrays."""
     folder = RunFolder(Path(tempfile.mkdtemp()) / "run")
-    engine = locust_engine("benchmark", folder, load, url, seed=1, duration_s=seconds)
+    engine = locust_engine(folder, load, url, seed=1, duration_s=seconds)
     try:
         engine.start()
         while engine.poll().alive:

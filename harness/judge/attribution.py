@@ -61,14 +61,14 @@ def attribute(facts: Facts, results: Sequence[ObjectiveResult] = ()) -> Attribut
     if not run or not tables:
         return None
     seen, reaches, how = view(facts, tables, run[0]), reaches_of(facts), facts.evidence.scenario.attribution
-    bad = list(stretches(seen, run[0]))
+    bad = stretches(seen, run[0])
     firsts = np.array([(one.first_ns, one.first_end_ns) for one in bad], dtype=np.int64).reshape(-1, 2)
     places = causes_of(reaches, firsts[:, 0], firsts[:, 1])
     found = [(one, reaches[place] if place >= 0 else None) for one, place in zip(bad, places, strict=True)]
     calm = _without([(span.start_ns, span.end_ns) for span in choose(facts.spans, "steady")], reaches)
     control = _control(seen, calm, [one for one, reach in found if reach is None])
     causes = [_cause(seen, found, reach, run[0], control) for reach in (*reaches, None)]
-    shown = sorted(found, key=lambda pair: (-(pair[0].seconds.high or 0.0), pair[0].first_ns))
+    shown = sorted(found, key=lambda pair: (-pair[0].most_s, pair[0].first_ns))
     return Attribution(
         propagation_s=how.propagation,
         control=control,
@@ -117,7 +117,7 @@ def _control(users: View, calm: Sequence[tuple[int, int]], loose: Sequence[Stret
     for low, high in calm:
         here |= (users.intended >= low) & (users.intended < high)
     bad, open_ = (int(np.count_nonzero(here & mask)) for mask in (users.bad, ~users.bad & ~users.good))
-    mine = [one.seconds for one in loose if any(low <= one.at_ns < high for low, high in calm)]
+    mine = [one for one in loose if any(low <= one.at_ns < high for low, high in calm)]
     return Control(
         seconds=sum(high - low for low, high in calm) / 1e9,
         observations=seen,
@@ -129,16 +129,15 @@ def _control(users: View, calm: Sequence[tuple[int, int]], loose: Sequence[Stret
     )
 
 
-def _longest(lasted: Sequence[Interval]) -> Interval:
-    lows, highs = [one.low or 0.0 for one in lasted], [one.high or 0.0 for one in lasted]
-    return Interval(low=max(lows, default=0.0), high=max(highs, default=0.0))
+def _longest(some: Sequence[Stretch]) -> Interval:
+    low, high = (max((getattr(one, end) for one in some), default=0.0) for end in ("least_s", "most_s"))
+    return Interval(low=low, high=high)
 
 
 def _cause(
     users: View, found: Sequence[tuple[Stretch, Reach | None]], reach: Reach | None, run: Span, control: Control | None
 ) -> Cause:
     mine = [one for one, cause in found if cause is reach]
-    lasted = [one.seconds for one in mine]
     low, high = (reach.from_ns, min(reach.until_ns, run.end_ns)) if reach else (run.start_ns, run.end_ns)
     seen = users.seen(low, high)
     bad = sum(one.bad for one in mine)
@@ -150,8 +149,8 @@ def _cause(
         stretches=len(mine),
         observations=seen,
         bad=bad,
-        seconds=Interval(low=sum(one.low or 0.0 for one in lasted), high=sum(one.high or 0.0 for one in lasted)),
-        longest_s=_longest(lasted),
+        seconds=Interval(low=sum(one.least_s for one in mine), high=sum(one.most_s for one in mine)),
+        longest_s=_longest(mine),
         noise=noise,
     )
 
@@ -170,7 +169,13 @@ def _listed(one: Stretch, reach: Reach | None) -> BadStretch:
 def _budgets(facts: Facts, reaches: Sequence[Reach], results: Sequence[ObjectiveResult]) -> Iterator[BudgetSplit]:
     """Each objective on requests or probes: who spent its budget. What had no failure needs no second look."""
 
-    def cause(rows: Rows) -> Ints:
+    edges = np.array([edge for reach in reaches for edge in (reach.from_ns, reach.until_ns)], dtype=np.int64)
+
+    def cause(rows: Rows) -> Ints | int:
+        first, last = rows.span_ns
+        if not ((edges > first) & (edges <= max(last, rows.finished_ns.max()))).any():  # alike for all: most pieces are
+            at = np.array([first])
+            return int(causes_of(reaches, at, at)[0]) + 1
         return causes_of(reaches, *lasted(rows)) + 1
 
     counted: dict[tuple[RequestRatio, tuple[Span, ...]], Ints] = {}
@@ -198,14 +203,15 @@ def _budgets(facts: Facts, reaches: Sequence[Reach], results: Sequence[Objective
 
 
 def _spent(
-    facts: Facts, cause: Callable[[Rows], Ints], causes: int, ratio: RequestRatio, spans: tuple[Span, ...]
+    facts: Facts, cause: Callable[[Rows], Ints | int], causes: int, ratio: RequestRatio, spans: tuple[Span, ...]
 ) -> Ints:
     """How many bad events belong to none, and to each fault."""
     record = facts.requests if ratio.table == "requests" else facts.beacon
     assert record is not None
     tally = facts.tally(record, ratio, spans, cause)
     bad = count_masks(tally.rows, ratio, spans, facts)[1]
-    return np.bincount(cause(tally.rows)[bad], tally.weight[bad], minlength=causes).astype(np.int64)
+    found = np.broadcast_to(cause(tally.rows), bad.shape)
+    return np.bincount(found[bad], tally.weight[bad], minlength=causes).astype(np.int64)
 
 
 def attribution_findings(told: Attribution | None = None) -> tuple[Finding, ...]:

@@ -87,9 +87,8 @@ def block_counts(record: Record, ratio: RequestRatio, spans: Sequence[Span], fac
     cuts = pieces(length_s, rate)
     block_ns = max(1, math.ceil(length_s * 1e9 / cuts))
     grid = facts.grid(record, ratio, spans, min(span.start_ns for span in spans), block_ns)
-    found = [grid.of(mask) for mask in count_masks(grid.rows, ratio, spans, facts)]
-    there = sum(found) > 0
-    good, bad, unknown = (column[there] for column in found)
+    found = grid.of(*count_masks(grid.rows, ratio, spans, facts))
+    good, bad, unknown = found[:, found.any(axis=0)]
     return Blocks(good, bad, unknown, missing, max(1.0, rate * length_s / cuts), cuts + 1, length_s)
 
 

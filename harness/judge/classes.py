@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
     from harness.judge.rows import Bools, Ints, Whole
 
-    Apart = Callable[[Rows], Ints]
+    Apart = Callable[[Rows], Ints | int]  # a small number for each row, or one for all of them
 
 THREADS = 2
 DENSE = 1 << 16  # above so many possible codes those in use are numbered anew
 SORTED = 1 << 22  # above so many a table of all of them would be larger than the rows
+KINDS = 4  # good, bad, unknown, and what is none of them
 COMPARED = 64  # to so many edges comparing with each is faster than searching
 
 
@@ -44,18 +46,24 @@ class Tally:
 
 @dataclass(frozen=True)
 class Grid:
-    """Classes by block of time: `weight[i]` requests of class `code[i]` in block `block[i]`, blocks numbered from 0."""
+    """Classes by block of time: `weight[i]` requests of class `code[i]` in block `place[i]` / KINDS, from 0 on."""
 
     rows: Rows
     code: Whole
-    block: Whole
-    weight: Ints
+    place: Ints
+    weight: NDArray[np.float64]
     blocks: int
 
-    def of(self, mask: Bools) -> Ints:
-        """How many requests there are behind these classes, for each block."""
-        chosen = mask[self.code]
-        return np.bincount(self.block[chosen], self.weight[chosen], minlength=self.blocks).astype(np.int64)
+    def of(self, *masks: Bools) -> Ints:
+        """How many requests there are behind the classes of each mask, a row for each, and each block, a column.
+
+        At most KINDS - 1 masks, of which no two hold the same class.
+        """
+        kind = np.zeros(len(self.rows), dtype=np.int8)
+        for number, mask in enumerate(masks, start=1):
+            kind[mask] = number
+        found = np.bincount(self.place + kind[self.code], self.weight, minlength=self.blocks * KINDS)
+        return found.astype(np.int64).reshape(-1, KINDS).T[1 : len(masks) + 1]
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,11 @@ class Piece:
     @property
     def classes(self) -> int:
         return len(self.each)
+
+    @cached_property
+    def weight(self) -> Ints:
+        """How many rows each class has."""
+        return np.bincount(self.code, minlength=self.classes)
 
 
 @dataclass(frozen=True)
@@ -102,7 +115,7 @@ def grid(record: Classified, start_ns: int, length_ns: int) -> Grid:
     Blocks in which nothing was intended have no number.
     """
     if not record.pieces:
-        return Grid(NONE, NOTHING, NOTHING, NOTHING, 0)
+        return Grid(NONE, NOTHING, NOTHING, NOTHING.astype(np.float64), 0)
 
     def counted(piece: Piece) -> tuple[Rows, Whole, Whole, Whole]:
         block = (piece.rows.intended_ns - start_ns) // length_ns
@@ -120,19 +133,19 @@ def grid(record: Classified, start_ns: int, length_ns: int) -> Grid:
     block = np.concatenate([part[2] for part in parts])
     least = int(block.min())
     block, blocks = _dense(block - least, int(block.max()) - least + 1)
-    weight = np.concatenate([part[3] for part in parts])
-    return Grid(rows.at(one_of_each(code, number)), every, block, weight, blocks)
+    weight = np.concatenate([part[3] for part in parts]).astype(np.float64)
+    return Grid(rows.at(one_of_each(code, number)), every, block * np.int64(KINDS), weight, blocks)
 
 
 def tally(record: Classified, apart: Apart | None = None) -> Tally:
-    """All classes with their weights. `apart` gives each row a small number, by which rows are told apart too."""
+    """All classes with their weights; rows are also told apart by `apart`."""
     if not record.pieces:
         return Tally(NONE, NOTHING)
 
     def counted(piece: Piece) -> Tally:
-        if apart is None:
-            return Tally(piece.each, np.bincount(piece.code, minlength=piece.classes))
-        place = apart(piece.rows)
+        place = 0 if apart is None else apart(piece.rows)
+        if isinstance(place, int):
+            return Tally(piece.each, piece.weight)
         least, width = int(place.min()), int(place.max() - place.min()) + 1
         pair, pairs = _dense(piece.code * np.int64(width) + (place - least), piece.classes * width)
         return Tally(piece.rows.at(one_of_each(pair, pairs)), np.bincount(pair, minlength=pairs))
@@ -190,7 +203,8 @@ def _dense(code: Whole, number: int) -> tuple[Whole, int]:
 def _fields(rows: Rows, cuts: Ints, limits: Ints, apart: Apart | None) -> Iterator[tuple[Whole, int, int]]:
     """(values, least, most) of everything in which rows of one class agree."""
     kind = _STATUS_KINDS[rows.status.astype(np.int16, copy=False).view(np.uint16)]
-    for column in (rows.outcome, kind, rows.content, rows.level, *([apart(rows)] if apart else [])):
+    place = 0 if apart is None else apart(rows)
+    for column in (rows.outcome, kind, rows.content, rows.level, *([] if isinstance(place, int) else [place])):
         yield column, int(column.min()), int(column.max())
     for names in (rows.journey, rows.region, rows.release):
         yield names.codes, 0, len(names.names) - 1

@@ -147,7 +147,7 @@ class Facts:
         record: Record,
         ratio: RequestRatio,
         spans: Sequence[Span],
-        apart: Callable[[Rows], NDArray[np.int64]] | None = None,
+        apart: Callable[[Rows], NDArray[np.int64] | int] | None = None,
     ) -> Tally:
         """The record's classes, fine enough for this ratio over these spans; made once for all objectives."""
         found = self.classified(record, ratio, spans)

@@ -68,7 +68,9 @@ class Fates:
         for row in self._readback:
             groups.setdefault(str(row["after"]), []).append(row)
         regions = sorted(self._regions | {str(row["region"]) for row in self._readback})
-        return tuple(fate for after in groups for fate in self._group(after, groups[after], regions))
+        # By time, not as the rows happen to lie.
+        order = sorted(groups, key=lambda after: (min(int(str(row["read_ns"])) for row in groups[after]), after))
+        return tuple(fate for after in order for fate in self._group(after, groups[after], regions))
 
     def _group(self, after: str, rows: list[dict[str, object]], regions: list[str]) -> Iterable[Fate]:
         until = min(min(int(str(row["read_ns"])) for row in rows), self._ends_ns.get(after, _NEVER))

@@ -48,6 +48,7 @@ def load_evidence(folder: RunFolder) -> Evidence:
     events = log.read(folder.journal)
     opened = next((event for event in events if isinstance(event, RunOpened)), None)
     tables = {name: _table(folder, name, columns, problems) for name, columns in TABLES.items()}
+    _give_back()
     return Evidence(
         run_id=opened.run_id if opened else folder.run_id,  # a copy may have another name
         scenario=_scenario(folder, problems),
@@ -105,6 +106,13 @@ def _table(folder: RunFolder, name: str, columns: dict[str, str], problems: list
         problems.append(f"{place} cannot be used: empty cells in {', '.join(empty)}")
         return None
     return table
+
+
+def _give_back() -> None:
+    """What reading took and needs no more: for a long run a fifth of the whole."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def _texts(columns: dict[str, str]) -> list[str]:
