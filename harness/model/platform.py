@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from harness.errors import BadInput
 from harness.model.base import Duration, Frozen
 
 Strategy = Literal["parallel", "sequential", "rolling", "blue-green", "canary"]
@@ -219,6 +220,22 @@ class PlatformSpec(Frozen):
     releases: tuple[Release, ...] = ()
     needs: Needs = Needs()
     kubernetes: OnKubernetes | None = None
+
+    def service(self, name: str) -> Service:
+        """Raises BadInput with the names there are."""
+        for each in self.services:
+            if each.name == name:
+                return each
+        raise BadInput(f"no service {name!r}", fix=f"services: {', '.join(each.name for each in self.services)}")
+
+    def release_named(self, name: str) -> Release:
+        """Where none is declared, any name is a release without settings of its own."""
+        for each in self.releases:
+            if each.name == name:
+                return each
+        if not self.releases:
+            return Release(name=name)
+        raise BadInput(f"no release {name!r}", fix=f"releases: {', '.join(each.name for each in self.releases)}")
 
 
 class Platform(Frozen):

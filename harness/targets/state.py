@@ -78,23 +78,13 @@ class PlatformState(Frozen):
         raise BadInput(f"no instance {name!r}", fix=f"instances: {known}")
 
     def service(self, name: str) -> Service:
-        for each in self.spec.services:
-            if each.name == name:
-                return each
-        known = ", ".join(each.name for each in self.spec.services)
-        raise BadInput(f"no service {name!r}", fix=f"services: {known}")
+        return self.spec.service(name)
 
     def phase_of(self, service: str) -> str:
         return next(phase.name for phase in self.spec.phases if service in phase.services)
 
     def release_named(self, name: str) -> Release:
-        for each in self.spec.releases:
-            if each.name == name:
-                return each
-        if not self.spec.releases:
-            return Release(name=name)
-        known = ", ".join(each.name for each in self.spec.releases)
-        raise BadInput(f"no release {name!r}", fix=f"releases: {known}")
+        return self.spec.release_named(name)
 
     def device(self, name: str) -> Device:
         for each in self.spec.devices:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from harness.errors import BadInput, PlatformAbsent, TargetError
+from harness.errors import PlatformAbsent, TargetError
 from harness.model.base import Frozen
 from harness.model.platform import OnKubernetes, PlatformSpec, PodLabels, Release, Service
 from harness.model.scenario import OnCluster
@@ -46,19 +46,10 @@ class ClusterState(Frozen):
         return self.section.labels
 
     def service(self, name: str) -> Service:
-        for each in self.spec.services:
-            if each.name == name:
-                return each
-        known = ", ".join(each.name for each in self.spec.services)
-        raise BadInput(f"no service {name!r}", fix=f"services: {known}")
+        return self.spec.service(name)
 
     def release_named(self, name: str) -> Release:
-        for each in self.spec.releases:
-            if each.name == name:
-                return each
-        if not self.spec.releases:
-            return Release(name=name)
-        raise BadInput(f"no release {name!r}", fix=f"releases: {', '.join(each.name for each in self.spec.releases)}")
+        return self.spec.release_named(name)
 
 
 @dataclass(frozen=True)
