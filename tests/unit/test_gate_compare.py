@@ -7,7 +7,6 @@ import dataclasses
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
-from test_gate_rollout import ROLLOUT, Trial
 
 from harness.gate import State
 from harness.judge.rollout import judge_rollout
@@ -31,6 +30,7 @@ from harness.model.scenario import (
 from harness.run.beside import record_of
 from harness.run.live import Seen
 from harness.testing.fake_actuator import START_NS, Behaviour, S, World
+from tests.unit.test_gate_rollout import ROLLOUT, Trial
 
 COMPARE = Comparison(
     criteria=(
