@@ -20,7 +20,7 @@ from harness.spec.platform import load_platform
 from harness.targets import kubernetes as kind
 from harness.targets.kubernetes.api import ApiError
 from harness.targets.kubernetes.claim import LEASE, LEASE_KIND
-from harness.targets.kubernetes.gates import Gates
+from harness.targets.kubernetes.gates import Gates, Place
 from harness.targets.kubernetes.objects import RUN
 from harness.targets.kubernetes.rollout import wait_for_add_ons
 from harness.targets.kubernetes.target import KubernetesTarget
@@ -279,7 +279,8 @@ def test_a_program_is_told_where_the_scenario_says(made: Made) -> None:
     gate = made.target.state().spec.checks[0]
     argv = ("${python}", "-c", "import sys; print(sys.argv[1])", "${base@west.http}")
     told = gate.model_copy(update={"command": gate.command.model_copy(update={"argv": argv})})
-    seen = Gates(made.cluster, made.target.folder, made.target.state()).look(told)
+    where = Place(made.cluster, made.target.state(), made.target.folder.root)
+    seen = Gates((where,), made.target.folder, made.target.state()).look(told)
     assert seen.ok
     assert seen.evidence.endswith("elsewhere:1")
 
@@ -294,7 +295,7 @@ def test_images_and_manifests_are_told_by_digest(made: Made) -> None:
         "image small.local/edge:1",
     }
     assert all(len(str(digest)) == 64 for digest in found.values())
-    assert made.another()._plan("").state.manifests_sha256 == found["manifests"]
+    assert made.another().plan("").state.manifests_sha256 == found["manifests"]
 
 
 def test_logs_are_fetched(made: Made) -> None:
@@ -317,13 +318,13 @@ def test_two_runs_never_meet(made: Made) -> None:
 
 
 def test_a_lease_that_is_taken_in_between_is_respected(made: Made) -> None:
-    plan = made.target._plan("")
+    plan = made.target.plan("")
     made.up()
     from harness.targets.kubernetes import claim
 
     other = plan.state.model_copy(update={"id": "small-000000"})
     with pytest.raises(TargetError, match="is taken by"):
-        claim.claim(made.cluster, other, {})
+        claim.claim(made.cluster, other, {}, {})
 
 
 def test_down_leaves_nothing_and_may_be_called_twice(made: Made) -> None:

@@ -17,7 +17,7 @@ from harness.targets.checks import PLACEHOLDER_SECRET, done, public_addresses
 from harness.targets.gates import see_checks
 from harness.targets.kubernetes import objects, pods, state
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
-from harness.targets.kubernetes.gates import Gates
+from harness.targets.kubernetes.gates import Gates, Place
 from harness.targets.kubernetes.nodes import node_troubles
 from harness.targets.kubernetes.objects import RUN
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
@@ -28,13 +28,12 @@ LOG_LIMIT = 4 * 1024 * 1024
 THREADS = 8
 
 
-def post_deployment(cluster: Cluster, folder: ClusterFolder, now: ClusterState) -> Iterator[CheckDone]:
-    """One CheckDone per check, in words and counts."""
+def of_cluster(cluster: Cluster, folder: ClusterFolder, now: ClusterState) -> Iterator[CheckDone]:
+    """What is looked at wherever a platform is, in words and counts; then the platform file's own: `declared`."""
     seen = pods.of_run(cluster, now)
     serving = pods.instances(now, seen, folder.root)
     by_name = {pod["metadata"]["name"]: pod for pod in seen}
-    looking = Gates(cluster, folder, now)
-    yield _health(looking, serving, by_name)
+    yield _health(Gates((Place(cluster, now, folder.root),), folder, now), serving, by_name)
     yield _restarts(now, serving, by_name)
     yield _endpoints(cluster, now)
     yield from _logs(cluster, folder, now, serving, by_name)
@@ -42,7 +41,28 @@ def post_deployment(cluster: Cluster, folder: ClusterFolder, now: ClusterState) 
     yield done("no placeholder secret", placeholder_secrets(applied), len(applied))
     yield done("no hard-coded public address", hard_coded(applied), len(applied))
     yield _nodes(cluster, by_name)
-    yield from see_checks(now.spec.checks, looking.look, folder.gates)
+
+
+def declared(looking: Gates) -> list[CheckDone]:
+    """The platform file's own checks."""
+    return see_checks(looking.state.spec.checks, looking.look, looking.folder.gates)
+
+
+def together(found: Mapping[str, Sequence[CheckDone]]) -> list[CheckDone]:
+    """Cluster → its checks, as one per name: what one cluster cannot tell is not known of the whole."""
+    merged: dict[str, list[tuple[str, CheckDone]]] = {}
+    for cluster, checks in found.items():
+        for each in checks:
+            merged.setdefault(each.name, []).append((cluster, each))
+    return [_one(name, parts) for name, parts in merged.items()]
+
+
+def _one(name: str, parts: Sequence[tuple[str, CheckDone]]) -> CheckDone:
+    detail = "; ".join(f"{cluster}: {each.detail}" for cluster, each in parts if each.detail)
+    if any(each.of == 0 and each.detail for _, each in parts):
+        return CheckDone(name=name, passed=0, of=0, detail=detail)
+    passed, of = sum(each.passed for _, each in parts), sum(each.of for _, each in parts)
+    return CheckDone(name=name, passed=passed, of=of, detail=detail)
 
 
 def _health(looking: Gates, serving: Sequence[Instance], by_name: Mapping[str, Manifest]) -> CheckDone:

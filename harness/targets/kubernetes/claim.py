@@ -14,6 +14,7 @@ from harness.targets.kubernetes.state import ClusterState
 
 LEASE, LEASE_KIND = "sophia-harness", "coordination.k8s.io/v1/Lease"
 PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
+Secrets = dict[str, dict[str, str]]  # name of a Secret → key → value
 MANAGED = {"app.kubernetes.io/managed-by": "sophia-harness"}
 
 
@@ -57,7 +58,7 @@ def holder(cluster: Cluster, namespace: str) -> str:
     return f"{spec.get('holderIdentity', 'somebody')} since {spec.get('acquireTime', 'an unknown time')}"
 
 
-def claim(cluster: Cluster, state: ClusterState, declared: Manifest) -> None:
+def claim(cluster: Cluster, state: ClusterState, declared: Manifest, made_here: Secrets) -> None:
     """Makes the namespace unless it is there (labelled as `declared` in the manifests), takes its Lease, makes the
     secrets. Raises TargetError when another run has it."""
     where = state.on.namespace
@@ -68,8 +69,7 @@ def claim(cluster: Cluster, state: ClusterState, declared: Manifest) -> None:
         made["metadata"]["annotations"] = about.get("annotations") or {}
         cluster.create(made)
     _take_lease(cluster, state)
-    for name, keys in _generated(state).items():
-        text = {key: secrets.token_urlsafe(24) for key in keys}
+    for name, text in made_here.items():
         cluster.create({**_object("v1", "Secret", where, name, state), "type": "Opaque", "stringData": text})
 
 
@@ -101,6 +101,11 @@ def _generated(state: ClusterState) -> dict[str, list[str]]:
         if place.generate:
             found.setdefault(place.secret, []).append(place.key)
     return found
+
+
+def new_secrets(state: ClusterState) -> Secrets:
+    """Values for all of them: a platform has the same wherever it is."""
+    return {name: {key: secrets.token_urlsafe(24) for key in keys} for name, keys in _generated(state).items()}
 
 
 def generated_names(state: ClusterState) -> list[str]:

@@ -15,9 +15,9 @@ from harness.model.scenario import OnCluster
 from harness.ports import Report
 from harness.spec.yaml import Located
 from harness.targets.gates import see_hold
-from harness.targets.kubernetes import objects, pods, state
+from harness.targets.kubernetes import objects, state
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
-from harness.targets.kubernetes.gates import Gates
+from harness.targets.kubernetes.gates import Gates, Place
 from harness.targets.kubernetes.objects import RUN, Key, key
 from harness.targets.kubernetes.rollout import wait_for_rollout
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
@@ -28,7 +28,7 @@ CLAIM = "v1/PersistentVolumeClaim"
 
 @dataclass(frozen=True)
 class Deployment:
-    """What all steps need. `manifests` are rendered and belong to no release yet."""
+    """What all steps need on one cluster. `manifests` are rendered and belong to no release yet."""
 
     cluster: Cluster
     folder: ClusterFolder
@@ -42,6 +42,26 @@ class Deployment:
         now = self.state()
         chosen = objects.released(self.manifests, now.spec, now.labels, now.release_named(release))
         return dict(objects.by_phase(chosen, now.spec, now.labels))
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A platform on all of its clusters. `folder` is the whole platform's: that of its deployment, where it has one."""
+
+    folder: ClusterFolder
+    parts: Sequence[Deployment]
+
+    def state(self) -> ClusterState:
+        return state.read(self.folder)
+
+    def note(self, **values: object) -> None:
+        """Changes the state, that of every part too."""
+        for folder in {self.folder, *(each.folder for each in self.parts)}:
+            state.change(folder, **values)
+
+    def gates(self) -> Gates:
+        places = tuple(Place(each.cluster, each.state(), each.folder.root) for each in self.parts)
+        return Gates(places, self.folder, self.state())
 
 
 def new_state(folder: ClusterFolder, platform: Located[Platform], on: OnCluster, release: str) -> ClusterState:
@@ -59,22 +79,28 @@ def new_state(folder: ClusterFolder, platform: Located[Platform], on: OnCluster,
     )
 
 
-def first(made: Deployment, report: Report) -> None:
-    """Applies everything, phase by phase, onto a namespace that is ours. Raises TargetError, the phase taken back."""
+def first(whole: Rollout, report: Report) -> None:
+    """Applies everything, phase by phase, onto namespaces that are ours. Raises TargetError, the phase taken back."""
     begun = time.monotonic()
-    now = made.state()
-    groups = made.phases(now.release)
-    remember(made.folder, "", groups[""])
-    definitions = [each for each in groups[""] if each["kind"] == objects.DEFINITION]
+    now = whole.state()
+    groups = [each.phases(now.release) for each in whole.parts]
+    for part, group in zip(whole.parts, groups, strict=True):
+        _foundation(part, group[""], now.on.rollout_within)
+    for phase in now.spec.phases:
+        roll_out(whole, phase, [group[phase.name] for group in groups], report)
+    finish(whole, begun, report)
+
+
+def _foundation(made: Deployment, manifests: Sequence[Manifest], within_s: float) -> None:
+    """What belongs to no service; definitions of kinds first."""
+    remember(made.folder, "", manifests)
+    definitions = [each for each in manifests if each["kind"] == objects.DEFINITION]
     for each in definitions:
         made.cluster.apply(each)
-    _wait_until_served(made.cluster, objects.defined(definitions), now.on.rollout_within)
-    for each in groups[""]:
+    _wait_until_served(made.cluster, objects.defined(definitions), within_s)
+    for each in manifests:
         if each not in definitions:
             made.cluster.apply(each)
-    for phase in now.spec.phases:
-        roll_out(made, phase, groups[phase.name], report)
-    finish(made, begun, report)
 
 
 def _wait_until_served(cluster: Cluster, kinds: Iterable[str], within_s: float) -> None:
@@ -90,45 +116,54 @@ def _wait_until_served(cluster: Cluster, kinds: Iterable[str], within_s: float) 
                 time.sleep(EVERY_S)
 
 
-def replace(made: Deployment, release: str, report: Report) -> None:
+def replace(whole: Rollout, release: str, report: Report) -> None:
     """Rolls out another release of the released services while they serve, by the manifests' own update strategies."""
     begun = time.monotonic()
-    now = made.state()
-    groups = made.phases(release)
+    now = whole.state()
+    groups = [each.phases(release) for each in whole.parts]
     for phase in now.spec.phases:
         if any(now.service(name).released for name in phase.services):
-            roll_out(made, phase, groups[phase.name], report)
-    state.change(made.folder, release=release)
-    finish(made, begun, report)
+            roll_out(whole, phase, [group[phase.name] for group in groups], report)
+    whole.note(release=release)
+    finish(whole, begun, report)
 
 
-def roll_out(made: Deployment, phase: Phase, manifests: Sequence[Manifest], report: Report) -> None:
-    """One phase: applied (service after service, if its strategy says so), waited for, gated, else taken back."""
+def roll_out(whole: Rollout, phase: Phase, manifests: Sequence[Sequence[Manifest]], report: Report) -> None:
+    """One phase: applied (service after service, if its strategy says so), waited for, gated, else taken back.
+
+    `manifests` has those of each part.
+    """
     begun = time.monotonic()
-    now = made.state()
-    before = state.read_applied(made.folder)
-    state.save_applied(made.folder, before, phase.name)
-    claims = _claims(made.cluster, now)
+    claims = []
+    for part in whole.parts:
+        state.save_applied(part.folder, state.read_applied(part.folder), phase.name)
+        claims.append(_claims(part.cluster, part.state()))
     try:
-        for batch in _batches(phase, manifests, now):
-            remember(made.folder, phase.name, batch)
-            for each in batch:
-                made.cluster.apply(each)
-            wait_for_rollout(made.cluster, now, batch)
-        see_hold(phase.name, phase.gates, Gates(made.cluster, made.folder, now).look, made.folder.gates, report)
+        for services in _batches(phase):
+            batches = [
+                [each for each in mine if _service(each, part.state()) in services]
+                for part, mine in zip(whole.parts, manifests, strict=True)
+            ]
+            for part, batch in zip(whole.parts, batches, strict=True):
+                remember(part.folder, phase.name, batch)
+                for each in batch:
+                    part.cluster.apply(each)
+            for part, batch in zip(whole.parts, batches, strict=True):
+                wait_for_rollout(part.cluster, part.state(), batch)
+        see_hold(phase.name, phase.gates, whole.gates().look, whole.folder.gates, report)
     except Exception as error:
-        _give_back(made, phase, claims, error, report)
+        _give_back(whole, phase, claims, error, report)
         raise
-    state.change(made.folder, phases=tuple(dict.fromkeys((*now.phases, phase.name))))
+    whole.note(phases=tuple(dict.fromkeys((*whole.state().phases, phase.name))))
     seconds = time.monotonic() - begun
     report(PhaseDeployed(phase=phase.name, strategy=phase.strategy, seconds=seconds, services=phase.services))
 
 
-def _batches(phase: Phase, manifests: Sequence[Manifest], now: ClusterState) -> list[list[Manifest]]:
-    if phase.strategy not in ("sequential", "rolling"):
-        return [list(manifests)]
-    order = [[each for each in manifests if _service(each, now) == name] for name in phase.services]
-    return [batch for batch in order if batch]
+def _batches(phase: Phase) -> list[tuple[str, ...]]:
+    """Services that are brought up together."""
+    if phase.strategy in ("sequential", "rolling"):
+        return [(name,) for name in phase.services]
+    return [phase.services]
 
 
 def _service(manifest: Manifest, now: ClusterState) -> str:
@@ -192,29 +227,35 @@ def _left(cluster: Cluster, now: ClusterState, gone: Sequence[Key], services: se
     return left + [pod["metadata"]["name"] for pod in theirs]
 
 
-def _give_back(made: Deployment, phase: Phase, claims: set[str], error: Exception, report: Report) -> None:
+def _give_back(whole: Rollout, phase: Phase, claims: Sequence[set[str]], error: Exception, report: Report) -> None:
     verified = False
     try:
-        verified = take_back(made, phase.name, claims)
-    except (ApiError, TargetError):
-        verified = False  # the first error is the one that is told
+        back = [_taken_back(part, phase.name, mine) for part, mine in zip(whole.parts, claims, strict=True)]
+        verified = all(back)
     finally:
-        if not verified or made.state().status != "up":  # never was up, or is not what it was
-            state.change(made.folder, status="failed")
+        if not verified or whole.state().status != "up":  # never was up, or is not what it was
+            whole.note(status="failed")
         report(PhaseTakenBack(phase=phase.name, reason=str(error) or type(error).__name__, verified=verified))
 
 
-def finish(made: Deployment, begun: float, report: Report) -> None:
+def _taken_back(made: Deployment, phase: str, claims: set[str]) -> bool:
+    try:
+        return take_back(made, phase, claims)
+    except (ApiError, TargetError):  # the first error is the one that is told
+        return False
+
+
+def finish(whole: Rollout, begun: float, report: Report) -> None:
     """The platform is up."""
-    now = state.change(made.folder, status="up")
+    whole.note(status="up")
+    now = whole.state()
     on = now.on.endpoints
     endpoints = {"edge": on.edge, "prometheus": on.prometheus, "alertmanager": on.alertmanager}
-    count = len(pods.instances(now, pods.of_run(made.cluster, now), made.folder.root))
     report(
         Deployed(
             release=now.release,
             seconds=time.monotonic() - begun,
-            instances=count,
+            instances=len(whole.gates().serving()),
             endpoints={name: url for name, url in endpoints.items() if url},
         )
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import SplitResult
 
 from harness.model.platform import Gate, HttpCheck
 from harness.ports import Instance
@@ -13,28 +14,45 @@ from harness.targets.kubernetes import pods
 from harness.targets.kubernetes.api import ApiError, Cluster
 from harness.targets.kubernetes.forward import AHEAD, forwarded
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
-from harness.targets.probe import Look, Send, command_look, http_look
+from harness.targets.probe import Answer, Look, Send, command_look, http_look, send_direct
 from harness.targets.render import own_environment
 
 
 @dataclass(frozen=True)
-class Gates:
-    """Looks at gates of one platform; what runs is asked anew each time."""
+class Place:
+    """Where some of the instances are: those whose `state` is `root`."""
 
     cluster: Cluster
+    state: ClusterState
+    root: Path
+
+    def instances(self) -> list[tuple[Instance, bool]]:
+        """(instance, whether it is ready) of those that are there now."""
+        seen = pods.of_run(self.cluster, self.state)
+        ready = {pod["metadata"]["name"] for pod in seen if pods.is_ready(pod)}
+        return [(each, each.name in ready) for each in pods.instances(self.state, seen, self.root)]
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Looks at gates of one platform; what runs is asked anew each time. `folder` and `state` are the whole's."""
+
+    places: Sequence[Place]
     folder: ClusterFolder
     state: ClusterState
+
+    def serving(self) -> list[Instance]:
+        return [each for place in self.places for each, _ in place.instances()]
 
     def look(self, gate: Gate) -> Look:
         """Whether a gate holds now. An HTTP gate of a service must hold for each of its pods; one without a service
         goes to the edge. Never raises for what the other side does."""
         try:
-            seen = pods.of_run(self.cluster, self.state)
+            found = [each for place in self.places for each in place.instances()]
         except ApiError as error:
             return Look(False, str(error))
-        ready = {pod["metadata"]["name"] for pod in seen if pods.is_ready(pod)}
-        serving = pods.instances(self.state, seen, self.folder.root)
-        first_ready = sorted(serving, key=lambda each: each.name not in ready)
+        serving = [each for each, _ in found]
+        first_ready = [each for each, ready in found if ready] + [each for each, ready in found if not ready]
         fill = pods.Filling(self.state, first_ready, Path(self.state.platform_file).parent, self.folder.root)
         try:
             if gate.command:
@@ -45,6 +63,11 @@ class Gates:
             return http_look(gate.http, self.state.on.endpoints.edge, fill, self._send(gate.http, serving))
         except LookupError as error:
             return Look(False, str(error))
+
+    def _at(self, instance: Instance) -> tuple[Cluster, str]:
+        """(cluster, namespace) of an instance."""
+        place = next(each for each in self.places if each.root == instance.state)
+        return place.cluster, place.state.on.namespace
 
     def healthy(self, instance: Instance, check: HttpCheck) -> Look:
         """An instance's own health, asked through the API server."""
@@ -69,7 +92,13 @@ class Gates:
     def _send(self, check: HttpCheck, known: Sequence[Instance]) -> Send:
         cors = any(name.lower().startswith("access-control-") for name in check.expect_headers)
         way = pods.tunnelled if cors else pods.through
-        return way(self.cluster, self.state.on.namespace, {each.name for each in known})
+        at = {each.name: self._at(each) for each in known}
+
+        def send(method: str, url: SplitResult, headers: Mapping[str, str], body: str | None, timeout: float) -> Answer:
+            found = at.get(url.hostname or "")
+            return (way(*found) if found else send_direct)(method, url, headers, body, timeout)
+
+        return send
 
     def _command(self, gate: Gate, fill: pods.Filling) -> Look:
         """Runs a program here. What it is told of is where the scenario says (`endpoints.services`), else a pod that is
@@ -83,9 +112,7 @@ class Gates:
                 if told := direct.get(f"{each.service}@{each.region}") or direct.get(each.service):
                     return told
                 if (each.name, port) not in made:
-                    made[each.name, port] = stack.enter_context(
-                        forwarded(self.cluster, self.state.on.namespace, each.name, port, AHEAD)
-                    )
+                    made[each.name, port] = stack.enter_context(forwarded(*self._at(each), each.name, port, AHEAD))
                 return made[each.name, port]
 
             argv = [replace(fill, resolve=resolve)(word) for word in gate.command.argv]

@@ -4,7 +4,7 @@ API gave; nothing is kept."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult
@@ -173,27 +173,23 @@ class Filling:
         raise LookupError(f"service {found.service!r} has no pod in {region or 'no region'}")
 
 
-def tunnelled(cluster: Cluster, namespace: str, names: Collection[str]) -> Send:
+def tunnelled(cluster: Cluster, namespace: str) -> Send:
     """As `through`, on a connection to the pod itself: the API server's proxy takes CORS headers out of answers."""
 
     def send(method: str, url: SplitResult, headers: Mapping[str, str], body: str | None, timeout: float) -> Answer:
-        if url.hostname is None or url.hostname not in names:
-            return send_direct(method, url, headers, body, timeout)
-        with forwarded(cluster, namespace, url.hostname, url.port or 80) as address:
+        with forwarded(cluster, namespace, url.hostname or "", url.port or 80) as address:
             return send_direct(method, url._replace(netloc=address), headers, body, timeout)
 
     return send
 
 
-def through(cluster: Cluster, namespace: str, names: Collection[str]) -> Send:
-    """Asks pods, named as hosts, through the API server's proxy, and everybody else directly."""
+def through(cluster: Cluster, namespace: str) -> Send:
+    """Asks pods, named as hosts, through the API server's proxy."""
 
     def send(method: str, url: SplitResult, headers: Mapping[str, str], body: str | None, timeout: float) -> Answer:
-        if url.hostname is None or url.hostname not in names:
-            return send_direct(method, url, headers, body, timeout)
         try:
             return cluster.proxy(
-                namespace, url.hostname, url.port or 80, method, target_of(url), headers, body, timeout
+                namespace, url.hostname or "", url.port or 80, method, target_of(url), headers, body, timeout
             )
         except ApiError as error:
             raise ConnectionError(str(error)) from None

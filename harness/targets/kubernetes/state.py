@@ -14,6 +14,7 @@ from harness.errors import PlatformAbsent, TargetError
 from harness.model.base import Frozen
 from harness.model.platform import OnKubernetes, PlatformSpec, PodLabels, Release, Service
 from harness.model.scenario import OnCluster
+from harness.targets.folder import make_private
 from harness.targets.state import write_whole
 
 
@@ -94,6 +95,12 @@ class ClusterFolder:
         """The manifests as they were applied last, or before a phase: the state that the phase is taken back to."""
         name = "now" if when == "now" else hashlib.sha256(when.encode()).hexdigest()[:12]
         return self.root / f"applied-{name}.json"
+
+
+def make_folder(folder: ClusterFolder, fresh: ClusterState) -> None:
+    for path in (folder.root, folder.logs):
+        make_private(path)
+    save(folder, fresh)
 
 
 def read(folder: ClusterFolder) -> ClusterState:

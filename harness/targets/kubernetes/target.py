@@ -13,13 +13,12 @@ from harness.kube import devices
 from harness.kube import rights as rights_for
 from harness.kube.ports import Site
 from harness.kube.rights import Right
-from harness.model.events import StandIn
+from harness.model.events import CheckDone, StandIn
 from harness.model.platform import Device, Platform
 from harness.model.scenario import OnCluster
 from harness.ports import Endpoints, Instance, Leftovers, Report
 from harness.spec.placeholders import Secret, substitute
 from harness.spec.yaml import Located
-from harness.targets.folder import make_private
 from harness.targets.kubernetes import (
     canary,
     checks,
@@ -38,11 +37,12 @@ from harness.targets.kubernetes import (
     teardown,
 )
 from harness.targets.kubernetes.api import Cluster
-from harness.targets.kubernetes.deployment import Deployment
+from harness.targets.kubernetes.deployment import Deployment, Rollout
+from harness.targets.kubernetes.gates import Gates, Place
 from harness.targets.kubernetes.preflight import Finding, all_rights, findings, preflight
 from harness.targets.kubernetes.processes import ClusterProcesses
 from harness.targets.kubernetes.rollout import wait_for_add_ons
-from harness.targets.kubernetes.state import ClusterFolder, ClusterState
+from harness.targets.kubernetes.state import ClusterFolder, ClusterState, make_folder
 
 # Modules with `create(on, folder)` and `delete(on, folder)`, for clusters that a run makes for itself.
 PROVIDERS = {"kind": kind, "k3s": k3s}
@@ -90,19 +90,15 @@ class KubernetesTarget(ClusterProcesses):
             raise TargetError(f"{self.folder.root} was brought up before\n  fix: roll out a release with `deploy`")
         if self._on.provider != "context":
             self._make_cluster(release)
-        plan = self._plan(release)
+        plan = self.plan(release)
         preflight(plan.intent, report, 0 if self._on.provider == "context" else SETTLES_WITHIN_S)
-        self._make_folder(plan.state)
+        make_folder(self.folder, plan.state)
         for service in plan.state.spec.services:
             if service.stand_in:
                 report(StandIn(service=service.name, text=service.stand_in))
-        claim.claim(self.cluster, plan.state, plan.namespace)
-        deployment.first(Deployment(self.cluster, self.folder, plan.manifests), report)
-
-    def _make_folder(self, fresh: ClusterState) -> None:
-        for path in (self.folder.root, self.folder.logs):
-            make_private(path)
-        state.save(self.folder, fresh)
+        claim.claim(self.cluster, plan.state, plan.namespace, claim.new_secrets(plan.state))
+        made = Deployment(self.cluster, self.folder, plan.manifests)
+        deployment.first(Rollout(self.folder, (made,)), report)
 
     def _make_cluster(self, release: str) -> None:
         """Of the run's own. That there is going to be one is on disk before it is made."""
@@ -110,7 +106,7 @@ class KubernetesTarget(ClusterProcesses):
         if self._on.provider == "kind":
             kind.preflight()
         sources.rendered(self._on)  # what is wrong with the files is told before a minute goes into a cluster
-        self._make_folder(deployment.new_state(self.folder, self._platform, self._on, release))
+        make_folder(self.folder, deployment.new_state(self.folder, self._platform, self._on, release))
         self._on = PROVIDERS[self._on.provider].create(self._on, self.folder)
         wait_for_add_ons(self.cluster, SETTLES_WITHIN_S)
 
@@ -124,19 +120,20 @@ class KubernetesTarget(ClusterProcesses):
             rendered = sources.rendered(self._on)
             yield Finding(f"what {self._on.provider} needs is here, and the manifests render", len(rendered))
             return
-        yield from findings(self._plan(release).intent)
+        yield from findings(self.plan(release).intent)
 
     def roles(self, faults: Iterable[Right]) -> list[dict[str, object]]:
         """The Role and ClusterRole that a run needs, with what its faults need."""
         if self._on is not None and self._on.provider != "context":
             raise BadInput(f"the run makes its cluster with {self._on.provider}, and may do everything there")
-        plan = self._plan("")
+        plan = self.plan("")
         served = planning.served(self.cluster, plan.rendered)
         makes_namespace = claim.namespace(self.cluster, plan.intent.namespace) is None
         asked = {*all_rights(plan.intent, served, makes_namespace), *faults}
         return rights.roles(sorted(asked), "sophia-harness", plan.intent.namespace)
 
-    def _plan(self, release: str) -> planning.Plan:
+    def plan(self, release: str) -> planning.Plan:
+        """What `up` is going to do. Raises BadInput where the files do not go together."""
         assert self._platform is not None and self._on is not None
         return planning.plan(self.folder, self._platform, self._on, self.cluster, release)
 
@@ -146,18 +143,18 @@ class KubernetesTarget(ClusterProcesses):
         Raises BadInput for an unknown release, TargetError (with the phase taken back) when something fails.
         """
         self.state().release_named(release)
-        deployment.replace(self._made(), release, report)
+        deployment.replace(Rollout(self.folder, (self.made(),)), release, report)
 
     def add_instances(self, service: str, region: str, count: int, release: str, report: Report) -> Sequence[Instance]:
         """Canaries: pods of a release beside the serving ones; returns when they are ready. Services send them their
         part of the traffic at once; another share is an actuator's business."""
-        return canary.add(self._made(), service, region, count, release)
+        return canary.add(self.made(), service, region, count, release)
 
     def remove_instances(self, instances: Sequence[Instance]) -> None:
         """Ends canaries for good; ones that are gone already are no error."""
-        canary.remove(self._made(), instances)
+        canary.remove(self.made(), instances)
 
-    def _made(self) -> Deployment:
+    def made(self) -> Deployment:
         """What is there, for changing it: on the cluster that it was brought up on, or not at all."""
         now = self.state()
         teardown.same_cluster(self.cluster, now)
@@ -167,8 +164,17 @@ class KubernetesTarget(ClusterProcesses):
 
     def check(self, report: Report) -> None:
         """Reports one CheckDone for each post-deployment check."""
-        for each in checks.post_deployment(self.cluster, self.folder, self.state()):
+        for each in self.checks():
             report(each)
+        for each in checks.declared(Gates((self.place(),), self.folder, self.state())):
+            report(each)
+
+    def place(self) -> Place:
+        return Place(self.cluster, self.state(), self.folder.root)
+
+    def checks(self) -> Iterator[CheckDone]:
+        """Those that need no platform file."""
+        return checks.of_cluster(self.cluster, self.folder, self.state())
 
     def ready(self) -> Sequence[str]:
         """Names of the pods that should serve and do not; and of workloads that have too few, how many are missing."""
