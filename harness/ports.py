@@ -102,6 +102,14 @@ class Target(Protocol):
 
 
 @runtime_checkable
+class Spread(Protocol):
+    """Capability: the platform lies on several targets, each of which has a reference, and is acted on by itself."""
+
+    def parts(self, region: str | None = None) -> Sequence[Target]:
+        """Those that may hold instances of a region; without one, all."""
+
+
+@runtime_checkable
 class Processes(Protocol):
     """Capability: instances run as processes that can be killed, and told apart from those that come after them.
 

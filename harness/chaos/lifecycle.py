@@ -19,7 +19,7 @@ from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.clock import Clock, SystemClock
 from harness.model.events import AnyEvent, FaultGone, FaultInjected, FaultIntended, FaultLanded
-from harness.ports import FaultInjector, Observation, Target
+from harness.ports import FaultInjector, Observation, Selection, Spread, Target
 
 LOOK_EVERY_S = 0.05
 LOOK_AT_LEAST_EVERY_S = 0.5
@@ -61,20 +61,20 @@ def inject(
     """
     injector = faults.load(kind)
     checked = check_parameters(injector, kind, parameters)
-    target = session.target
-    check_capabilities(injector, kind, target)
     fault = f"{session.experiment}/{name}"
     token, done = undo.find(session.folder, fault)
     if token and not done:
         raise TargetError(f"{fault} is already active\n  fix: harness recover {session.folder.root}")
-    selection = injector.select(target, checked)
+    whole = session.target
+    target, selection = _selected(injector, kind, checked, whole)
     check_blast_radius(kind, selection.names, blast_radius)
     now = session.clock.wall_ns()
     token = UndoToken(
         fault=fault,
         kind=kind,
         experiment=session.experiment,
-        target=session.reference,
+        target=target.reference if target is not whole else session.reference,
+        platform=session.reference if target is not whole else "",
         selection=selection.names,
         before=dict(selection.before),
         parameters=parameters,
@@ -196,6 +196,21 @@ def see_gone(session: Session, token: UndoToken, within_s: float, by: str) -> Ob
         raise NotSeen(f"{token.fault} was not seen gone within {within_s:g} s: {seen.detail}")
     undo.mark_done(session.folder, token)
     return seen
+
+
+def _selected(injector: FaultInjector, kind: str, parameters: object, whole: Target) -> tuple[Target, Selection]:
+    """What the fault selects, and where: of a platform that is spread, the part that has it. Raises BadInput when it
+    would be several."""
+    parts = whole.parts(getattr(parameters, "region", None)) if isinstance(whole, Spread) else (whole,)
+    found = []
+    for part in parts:
+        check_capabilities(injector, kind, part)
+        found.append((part, injector.select(part, parameters)))
+    chosen = [each for each in found if each[1].names] or found[:1]
+    if len(chosen) > 1:
+        names = ", ".join(name for _, selection in chosen for name in selection.names)
+        raise BadInput(f"{kind} selects instances of more than one cluster: {names}", fix="name the region")
+    return chosen[0]
 
 
 def check_parameters(injector: FaultInjector, kind: str, parameters: dict[str, JsonValue]) -> object:

@@ -20,12 +20,14 @@ DONE = ".done"
 
 
 class UndoToken(Frozen):
-    """One injected fault. Times are wall nanoseconds; after `deadline_wall_ns` it is overdue."""
+    """One injected fault. Times are wall nanoseconds; after `deadline_wall_ns` it is overdue. `platform`: the whole
+    that the target is a part of, "" when it is the whole."""
 
     fault: str
     kind: str
     experiment: str
     target: str
+    platform: str = ""
     selection: tuple[str, ...]
     before: dict[str, str] = {}
     parameters: dict[str, JsonValue]
@@ -35,6 +37,9 @@ class UndoToken(Frozen):
     @property
     def selected(self) -> Selection:
         return Selection(self.selection, self.before, self.deadline_wall_ns)
+
+    def acts_on(self, platform: str) -> bool:
+        return platform in (self.target, self.platform)
 
 
 def file_of(folder: RunFolder, fault: str) -> Path:

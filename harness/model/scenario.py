@@ -385,6 +385,29 @@ class NodePower(Frozen):
     within: Duration = Field(default=60.0, gt=0, description="time that either may take")
 
 
+class RegionCluster(Frozen):
+    """A cluster of its own for one region: what is there is the region's, and nothing else's."""
+
+    kubeconfig: str = Field(default="", description="a path from the scenario's folder; empty: that of the others")
+    context: str = Field(min_length=1, description="the context in it")
+    namespace: str = Field(
+        default="",
+        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$",
+        description="of the platform there; empty: as in the first cluster",
+    )
+    kustomize: str = Field(default="", description="a Kustomize folder; a path from the scenario's folder")
+    manifests: str = Field(default="", description="a file or folder of plain manifests, instead of `kustomize`")
+    helm: HelmChart | None = Field(default=None, description="a Helm chart, instead of `kustomize`")
+    agent_image: str = Field(default="", description="as below; empty: that of the first cluster")
+    nodes: NodePower | None = Field(default=None, description="for the fault `node_loss` there")
+    test: bool = Field(default=False, description="the cluster is there to be broken; else a run needs `--yes`")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> RegionCluster:
+        _check_source(self)
+        return self
+
+
 class OnCluster(Frozen):
     """Which cluster, which part of it, what is applied there, and how the platform is reached."""
 
@@ -405,6 +428,9 @@ class OnCluster(Frozen):
     kustomize: str = Field(default="", description="a Kustomize folder; a path from the scenario's folder")
     manifests: str = Field(default="", description="a file or folder of plain manifests, instead of `kustomize`")
     helm: HelmChart | None = Field(default=None, description="a Helm chart, instead of `kustomize`")
+    clusters: dict[str, RegionCluster] = Field(
+        default={}, description="region → a cluster of its own; all else is on the one that is named here"
+    )
     endpoints: ReachedAt = Field(description="how the platform is reached from here")
     agent_image: str = Field(
         default="", description="an image with Python, for the pods by which faults act on nodes; empty: no such fault"
@@ -418,8 +444,7 @@ class OnCluster(Frozen):
 
     @model_validator(mode="after")
     def _one_source(self) -> OnCluster:
-        if [bool(self.kustomize), bool(self.manifests), self.helm is not None].count(True) != 1:
-            raise ValueError("needs one of kustomize, manifests and helm")
+        _check_source(self)
         return self
 
     @model_validator(mode="after")
@@ -429,7 +454,17 @@ class OnCluster(Frozen):
                 raise ValueError(f"`provider: {name}` and the section `{name}` go together")
         if self.provider == "context" and not self.context:
             raise ValueError("a cluster that is there needs its context")
+        if self.clusters and self.provider != "context":
+            raise ValueError("regions have clusters of their own only where the clusters are there already")
+        names = [self.context, *(each.context for each in self.clusters.values())]
+        if len(set(names)) < len(names):
+            raise ValueError("two clusters have contexts of one name: they could not be told apart")
         return self
+
+
+def _check_source(given: OnCluster | RegionCluster) -> None:
+    if [bool(given.kustomize), bool(given.manifests), given.helm is not None].count(True) != 1:
+        raise ValueError("needs one of kustomize, manifests and helm")
 
 
 class TargetRef(Frozen):

@@ -2,25 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import BadInput
+from harness.ports import Spread
 from harness.run.doctor import Finding
 from harness.run.prepare import Choices, Prepared, prepare
 
 if TYPE_CHECKING:
+    from harness.chaos.preview import Foreseen
+    from harness.kube.rights import Right
+    from harness.targets.kubernetes.clusters import ClustersTarget
     from harness.targets.kubernetes.target import KubernetesTarget
 
 
-def roles(scenario: Path) -> list[dict[str, Any]]:
-    """Role and ClusterRole, with what the scenario's faults need. Raises BadInput for a scenario without a cluster."""
-    from harness import faults
+CONTEXT = "sophia-harness/context"  # annotation of a Role where there are several clusters: for which one it is
+
+
+def roles(scenario: Path, context: str = "") -> list[dict[str, Any]]:
+    """Role and ClusterRole of each cluster (or of the one that `context` names), with what the scenario's faults need
+    there. Raises BadInput for a scenario without a cluster."""
     from harness.chaos.preview import preview
 
     prepared = prepare(scenario, Choices())
-    files = {Path(fault.file) for fault in prepared.plan.faults}
-    foreseen = {fault.kind for file in files for fault in preview(file, prepared.platform.value)}
-    return _target(prepared).roles({right for kind in foreseen for right in getattr(faults.load(kind), "RIGHTS", ())})
+    once = {(fault.file, *sorted(fault.set.items())): fault for fault in prepared.plan.faults}
+    foreseen = [
+        each for fault in once.values() for each in preview(Path(fault.file), prepared.platform.value, chosen=fault.set)
+    ]
+    target = _target(prepared)
+    if not isinstance(target, Spread):
+        return target.roles(_rights(foreseen))
+    made = []
+    for part in target.parts():
+        if context not in ("", part.context):
+            continue
+        for role in part.roles(_rights(each for each in foreseen if part in target.parts(_region(each)))):
+            role["metadata"]["annotations"] = {CONTEXT: part.context}
+            made.append(role)
+    if not made:
+        raise BadInput(f"no context {context!r}", fix=", ".join(each.context for each in target.parts()))
+    return made
+
+
+def _region(fault: Foreseen) -> str | None:
+    named = fault.parameters.get("region")
+    return named if isinstance(named, str) else None
+
+
+def _rights(foreseen: Iterable[Foreseen]) -> set[Right]:
+    from harness import faults
+
+    return {right for kind in {each.kind for each in foreseen} for right in getattr(faults.load(kind), "RIGHTS", ())}
 
 
 def examine(scenario: Path) -> list[Finding]:
@@ -38,7 +72,7 @@ def examine(scenario: Path) -> list[Finding]:
     ]
 
 
-def _target(prepared: Prepared) -> KubernetesTarget:
+def _target(prepared: Prepared) -> KubernetesTarget | ClustersTarget:
     from harness.targets.kubernetes import kubernetes
 
     if prepared.files.cluster is None:

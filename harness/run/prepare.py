@@ -97,12 +97,18 @@ def prepare(file: Path, choices: Choices) -> Prepared:
 def may_act(files: ScenarioFiles, yes: bool) -> None:
     """A cluster that the scenario does not mark as one for tests is acted on only when somebody says so."""
     on = files.cluster
-    if on is not None and on.provider == "context" and not (on.test or yes):
-        raise files.scenario.error(
-            ("spec", "target", "kubernetes", "test"),
-            f"context {on.context} is not marked as a test cluster: the run deploys there, loads it and breaks it",
-            "say --yes, or write `test: true` if the cluster is there for that",
-        )
+    if on is None or on.provider != "context" or yes:
+        return
+    at = ("spec", "target", "kubernetes")
+    places: list[tuple[tuple[str, ...], str, bool]] = [(at, on.context, on.test)]
+    places += [((*at, "clusters", region), each.context, each.test) for region, each in on.clusters.items()]
+    for path, context, test in places:
+        if not test:
+            raise files.scenario.error(
+                (*path, "test"),
+                f"context {context} is not marked as a test cluster: the run deploys there, loads it and breaks it",
+                "say --yes, or write `test: true` if the cluster is there for that",
+            )
 
 
 def _check_endpoints(files: ScenarioFiles, platform: Platform) -> None:
@@ -111,6 +117,13 @@ def _check_endpoints(files: ScenarioFiles, platform: Platform) -> None:
 
     if files.cluster is None:
         return
+    for region in files.cluster.clusters:
+        if region not in platform.spec.regions:
+            raise files.scenario.error(
+                ("spec", "target", "kubernetes", "clusters", region),
+                f"no region {region!r}",
+                f"regions: {', '.join(platform.spec.regions)}",
+            )
     at, known = files.cluster.endpoints, platform.spec.kubernetes.secrets if platform.spec.kubernetes else {}
     places = {each.name: each.instances for each in platform.spec.services}
     for name in at.services:

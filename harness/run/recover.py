@@ -116,7 +116,7 @@ class _Recovery:
         session = Session(self.folder, "", on.target if on else "", attach)
         lifted = []
         for token in self._tokens():
-            goes_down = on is not None and on.owned and on.target == token.target
+            goes_down = on is not None and on.owned and token.acts_on(on.target)
             with self._doubting(f"{token.fault} ({token.kind} of {', '.join(token.selection)})", unless=goes_down):
                 try:
                     lifecycle.lift(session, token, self.patience.gone_s)
@@ -150,7 +150,7 @@ class _Recovery:
             pass
         if on.owned:
             for token in self._tokens():
-                if token.target == on.target:
+                if token.acts_on(on.target):
                     self._gone_with_platform(token)
             target_file(self.folder).replace(target_file(self.folder).with_suffix(".down"))
             self.undone.append(f"platform {on.target}")

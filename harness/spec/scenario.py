@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BadInput
-from harness.model.scenario import OnCluster, Scenario
+from harness.model.scenario import OnCluster, RegionCluster, Scenario
 from harness.spec.yaml import Located, load_document
+
+There = Callable[[tuple[str | int, ...], str], Path]
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,15 @@ def load_scenario(file: Path) -> ScenarioFiles:
     return files
 
 
-def _cluster(given: OnCluster | None, there: Callable[[tuple[str | int, ...], str], Path]) -> OnCluster | None:
+def _cluster(given: OnCluster | None, there: There) -> OnCluster | None:
     if given is None:
         return None
     at = ("spec", "target", "kubernetes")
-    named = {key: getattr(given, key) for key in ("kubeconfig", "kustomize", "manifests") if getattr(given, key)}
-    changes: dict[str, object] = {key: str(there((*at, key), name)) for key, name in named.items()}
+    changes = _own(given, at, there)
+    changes["clusters"] = {
+        region: each.model_copy(update=_own(each, (*at, "clusters", region), there))
+        for region, each in given.clusters.items()
+    }
     if (kind := given.kind) is not None:
         config = str(there((*at, "kind", "config"), kind.config)) if kind.config else ""
         archives = tuple(str(there((*at, "kind", "archives", i), name)) for i, name in enumerate(kind.archives))
@@ -91,6 +96,13 @@ def _cluster(given: OnCluster | None, there: Callable[[tuple[str | int, ...], st
                 "archives": tuple(str(there((*at, "k3s", "archives", i), n)) for i, n in enumerate(k3s.archives)),
             }
         )
+    return given.model_copy(update=changes)
+
+
+def _own(given: OnCluster | RegionCluster, at: tuple[str, ...], there: There) -> dict[str, object]:
+    """Paths that each cluster has of its own, absolute."""
+    named = {key: getattr(given, key) for key in ("kubeconfig", "kustomize", "manifests") if getattr(given, key)}
+    changes: dict[str, object] = {key: str(there((*at, key), name)) for key, name in named.items()}
     if (helm := given.helm) is not None:
         chart = str(there((*at, "helm", "chart"), helm.chart))
         values = tuple(str(there((*at, "helm", "values", i), name)) for i, name in enumerate(helm.values))
@@ -101,7 +113,7 @@ def _cluster(given: OnCluster | None, there: Callable[[tuple[str | int, ...], st
             first = str(there((*at, "nodes", way, 0), words[0])) if "/" in words[0] else words[0]
             ways[way] = (first, *words[1:])
         changes["nodes"] = nodes.model_copy(update=ways)
-    return given.model_copy(update=changes)
+    return changes
 
 
 def find_scenario(name: str, profile: str = "") -> Path:

@@ -215,7 +215,7 @@ class FakeBed(FakeCluster):
                 hidden = self._hands("hide") and each["metadata"]["name"] == "n2"
                 each["status"] |= {
                     "capacity": {"nvidia.com/gpu": "1"},
-                    "allocatable": {"nvidia.com/gpu": "0" if hidden else "1"},
+                    "allocatable": {**each["status"]["allocatable"], "nvidia.com/gpu": "0" if hidden else "1"},
                 }
 
     def _pods_of(self, workload: Manifest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -130,3 +131,74 @@ def test_the_local_target_refuses_a_service_without_a_command(tmp_path: Path) ->
     platform = load_platform(CLUSTER / "platform.yaml")
     with pytest.raises(BadInput, match=r"platform\.yaml:9: .*service 'base' has no command"):
         preflight(platform, PlatformFolder(tmp_path / "small-abcdef"))
+
+
+def two_clusters(tmp_path: Path, region: str = "west", context: str = "other", more: str = "", tests: str = "") -> Path:
+    for name in ("first.yaml", "second.yaml", "kubeconfig"):
+        (tmp_path / name).write_text("")
+    return scenario(
+        tmp_path,
+        f"""
+      context: mine
+      namespace: small
+      manifests: first.yaml
+      endpoints: {{edge: "http://e"}}{more}{tests}
+      clusters:
+        {region}: {{context: {context}, kubeconfig: kubeconfig, manifests: second.yaml}}
+""",
+    )
+
+
+def test_a_region_may_have_a_cluster_of_its_own(tmp_path: Path) -> None:
+    from harness.run.prepare import _check_endpoints
+
+    files = load_scenario(two_clusters(tmp_path))
+    assert files.cluster is not None
+    west = files.cluster.clusters["west"]
+    assert (west.manifests, west.kubeconfig) == (str(tmp_path / "second.yaml"), str(tmp_path / "kubeconfig"))
+    platform = load_platform(files.platform).value
+    _check_endpoints(files, platform)
+    with pytest.raises(BadInput, match=r"clusters\.north: no region 'north'"):
+        _check_endpoints(load_scenario(two_clusters(tmp_path, region="north")), platform)
+    with pytest.raises(BadInput, match="contexts of one name"):
+        load_scenario(two_clusters(tmp_path, context="mine"))
+    with pytest.raises(BadInput, match="there already"):
+        load_scenario(two_clusters(tmp_path, more="\n      provider: kind\n      kind: {}"))
+
+
+def test_every_cluster_must_be_for_tests(tmp_path: Path) -> None:
+    files = load_scenario(two_clusters(tmp_path, tests="\n      test: true"))
+    with pytest.raises(BadInput, match=r"clusters\.west\.test: context other") as refused:
+        may_act(files, yes=False)
+    assert "s.yaml:" in str(refused.value)
+    may_act(files, yes=True)
+
+
+def test_each_cluster_gets_the_rights_of_what_is_broken_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.run import cluster
+    from harness.targets.probe import Answer
+    from harness.testing.fake_cluster import FakeCluster
+
+    known = FakeCluster(lambda *_: Answer(200, {}, ""))
+    monkeypatch.setattr("harness.targets.kubernetes.target._connected", lambda *_: known)
+    monkeypatch.setenv("HARNESS_STATE", str(tmp_path / "state"))
+    files = load_scenario(two_clusters(tmp_path))
+    objects = [each for each in (CLUSTER / "manifests.yaml").read_text().split("---\n") if "Namespace" not in each]
+    for name, west in (("first", False), ("second", True)):
+        (tmp_path / f"{name}.yaml").write_text("---\n".join(each for each in objects if ("-west" in each) is west))
+    fault = SimpleNamespace(file=str(ROOT / "experiments" / "region-failover.yaml"), set={"region": "west"})
+    told = SimpleNamespace(files=files, platform=load_platform(files.platform), plan=SimpleNamespace(faults=[fault]))
+    monkeypatch.setattr(cluster, "prepare", lambda *_: told)
+
+    roles = cluster.roles(files.spec_file)
+    assert [(each["kind"], each["metadata"]["annotations"][cluster.CONTEXT]) for each in roles] == [
+        ("Role", "mine"),
+        ("ClusterRole", "mine"),
+        ("Role", "other"),
+        ("ClusterRole", "other"),
+    ]
+    execs = [any("pods/exec" in rule["resources"] for rule in each["rules"]) for each in roles]
+    assert execs == [False, False, True, False]
+    assert cluster.roles(files.spec_file, "other") == roles[2:]
+    with pytest.raises(BadInput, match="no context 'x'"):
+        cluster.roles(files.spec_file, "x")

@@ -16,24 +16,32 @@ if TYPE_CHECKING:
     from harness.model.platform import Platform
     from harness.model.scenario import OnCluster
     from harness.spec.yaml import Located
+    from harness.targets.kubernetes.clusters import ClustersTarget
     from harness.targets.kubernetes.target import KubernetesTarget
 
 ID = re.compile(r"^[a-z0-9-]+-[0-9a-f]{6}$")
 
 
-def kubernetes(platform: Located[Platform], on: OnCluster, root: Path | None = None) -> KubernetesTarget:
-    """A target for a new deployment on the cluster that a scenario names; nothing is touched before `up`.
+def kubernetes(
+    platform: Located[Platform], on: OnCluster, root: Path | None = None
+) -> KubernetesTarget | ClustersTarget:
+    """A target for a new deployment on the clusters that a scenario names; nothing is touched before `up`.
 
     Its state goes below `root`, else ${HARNESS_STATE}, else <tempdir>/harness-<uid>.
     """
+    from harness.targets.kubernetes.clusters import ClustersTarget
     from harness.targets.kubernetes.state import ClusterFolder
     from harness.targets.kubernetes.target import KubernetesTarget
 
     base = make_private(state_root(root))
     if on.provider == "context":
-        on = on.model_copy(update={"kubeconfig": kubeconfig(on.kubeconfig)})
+        others = {
+            region: each.model_copy(update={"kubeconfig": each.kubeconfig and kubeconfig(each.kubeconfig)})
+            for region, each in on.clusters.items()
+        }
+        on = on.model_copy(update={"kubeconfig": kubeconfig(on.kubeconfig), "clusters": others})
     folder = ClusterFolder(base / f"{platform.value.metadata.name}-{secrets.token_hex(3)}")
-    return KubernetesTarget(folder, platform, on)
+    return (ClustersTarget if on.clusters else KubernetesTarget)(folder, platform, on)
 
 
 def kubeconfig(named: str) -> str:
@@ -42,19 +50,21 @@ def kubeconfig(named: str) -> str:
     return os.pathsep.join(str(Path(part).absolute()) for part in chosen.split(os.pathsep) if part)
 
 
-def attach(state: Path | str) -> KubernetesTarget:
-    """The platform of a state folder (or of `kubernetes:FOLDER`), from whatever process.
+def attach(state: Path | str) -> KubernetesTarget | ClustersTarget:
+    """The platform of a state folder (or of `kubernetes:FOLDER`), from whatever process; or one cluster's part of it.
 
     A folder that is gone is no error here, since `down` must be possible twice; every other call then raises
     PlatformAbsent. Raises TargetError for what cannot be a platform's folder.
     """
+    from harness.targets.kubernetes.clusters import ClustersTarget
     from harness.targets.kubernetes.state import ClusterFolder
     from harness.targets.kubernetes.target import KubernetesTarget
 
     path = Path(str(state).removeprefix("kubernetes:")).absolute()
     if not ID.match(path.name):
         raise TargetError(f"{path} is no platform\n  fix: `harness status` lists the platforms that are up")
-    return KubernetesTarget(ClusterFolder(path))
+    folder = ClusterFolder(path)
+    return ClustersTarget(folder) if folder.parts.is_dir() else KubernetesTarget(folder)
 
 
 def status(root: Path | None = None) -> list[PlatformSummary]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.errors import TargetError
 from harness.kube.rights import Right
@@ -45,14 +45,14 @@ class Intent:
     spec: PlatformSpec
 
 
-def preflight(intent: Intent, report: Report, settles_within_s: float = 0.0) -> None:
-    """Reports each finding; raises TargetError with all that is wrong. A cluster that was made a moment ago is given
-    time to settle: device plugins and storage come after the nodes."""
+def preflight(intents: Mapping[str, Intent], report: Report, settles_within_s: float = 0.0) -> None:
+    """Reports each finding, named by its cluster ("": the only one); raises TargetError with all that is wrong. A
+    cluster that was made a moment ago is given time to settle: device plugins and storage come after the nodes."""
     deadline = time.monotonic() + settles_within_s
-    found = list(findings(intent))
+    found = list(_everywhere(intents))
     while any(each.wrong for each in found) and time.monotonic() < deadline:
         time.sleep(EVERY_S)
-        found = list(findings(intent))
+        found = list(_everywhere(intents))
     wrong = []
     for each in found:
         passed = 0 if each.unknown else each.of - len(each.wrong)
@@ -63,6 +63,12 @@ def preflight(intent: Intent, report: Report, settles_within_s: float = 0.0) -> 
             wrong.append(f"{each.name}: {'; '.join(each.wrong)}\n  fix: {each.fix}")
     if wrong:
         raise TargetError("the cluster is not ready for this run; nothing was touched\n" + "\n".join(wrong))
+
+
+def _everywhere(intents: Mapping[str, Intent]) -> Iterator[Finding]:
+    for cluster, intent in intents.items():
+        for each in findings(intent):
+            yield replace(each, name=f"{cluster}: {each.name}" if cluster else each.name)
 
 
 def findings(intent: Intent) -> Iterator[Finding]:

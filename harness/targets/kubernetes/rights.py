@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from harness.kube.rights import Right
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
@@ -72,10 +73,10 @@ def denied(cluster: Cluster, namespace: str, rights: Sequence[Right]) -> list[Ri
     return [each for each, allowed in zip(rights, answers, strict=True) if not allowed]
 
 
-def roles(rights: Sequence[Right], name: str, namespace: str) -> list[dict[str, object]]:
+def roles(rights: Sequence[Right], name: str, namespace: str) -> list[dict[str, Any]]:
     """A Role with what is needed within the namespace, and a ClusterRole with the rest, apart."""
     about = {"name": name}
-    made: list[dict[str, object]] = [
+    made: list[dict[str, Any]] = [
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",

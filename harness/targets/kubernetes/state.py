@@ -68,6 +68,14 @@ class ClusterFolder:
         """The attach file. Its name keeps it apart from the local target's."""
         return self.root / "cluster.json"
 
+    def part(self, number: int) -> Path:
+        """Of a platform on several clusters: where that of one lies. It has the same id."""
+        return self.parts / str(number) / self.id
+
+    @property
+    def parts(self) -> Path:
+        return self.root / "parts"
+
     @property
     def gates(self) -> Path:
         return self.root / "gates.jsonl"

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 from harness.errors import BadInput, PlatformAbsent, TargetError
 from harness.kube import devices
@@ -77,6 +78,11 @@ class KubernetesTarget(ClusterProcesses):
         stamp = sum(Path(part).stat().st_mtime_ns for part in on.kubeconfig.split(os.pathsep) if Path(part).exists())
         return _connected(on.kubeconfig, on.context, stamp)
 
+    @property
+    def context(self) -> str:
+        """What its cluster is called."""
+        return (self._on or self.state().on).context
+
     def site(self) -> Site:
         now = self.state()
         return Site(self.cluster, now.on.namespace, now.on.agent_image, {objects.RUN: now.id})
@@ -91,7 +97,7 @@ class KubernetesTarget(ClusterProcesses):
         if self._on.provider != "context":
             self._make_cluster(release)
         plan = self.plan(release)
-        preflight(plan.intent, report, 0 if self._on.provider == "context" else SETTLES_WITHIN_S)
+        preflight({"": plan.intent}, report, 0 if self._on.provider == "context" else SETTLES_WITHIN_S)
         make_folder(self.folder, plan.state)
         for service in plan.state.spec.services:
             if service.stand_in:
@@ -122,7 +128,7 @@ class KubernetesTarget(ClusterProcesses):
             return
         yield from findings(self.plan(release).intent)
 
-    def roles(self, faults: Iterable[Right]) -> list[dict[str, object]]:
+    def roles(self, faults: Iterable[Right]) -> list[dict[str, Any]]:
         """The Role and ClusterRole that a run needs, with what its faults need."""
         if self._on is not None and self._on.provider != "context":
             raise BadInput(f"the run makes its cluster with {self._on.provider}, and may do everything there")
