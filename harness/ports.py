@@ -171,6 +171,16 @@ class Pages(Protocol):
 
 
 @runtime_checkable
+class Calls(Protocol):
+    """Capability: an instance can be called over HTTP, wherever it runs, also by methods that change something."""
+
+    def call(
+        self, instance: Instance, port: str, method: str, path: str, body: str | None, timeout_s: float
+    ) -> tuple[int, str]:
+        """(status, body); `body` is JSON. TargetError when there is no answer in time."""
+
+
+@runtime_checkable
 class Devices(Protocol):
     """Capability: devices that can go away and come back."""
 

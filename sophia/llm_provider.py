@@ -2,7 +2,8 @@
 
 Environment, besides the identity: SEED, MODELS, MEDIAN (seconds), SPREAD (sigma of the lognormal), PRICE (US dollars a
 call), BEHAVIOUR. A behaviour is `name:share`, name one of normal, throttled (429), timeout, failing (500), wrong
-(another answer); `PUT /admin/behaviour {"name", "share"}` changes it while it runs.
+(another answer); `PUT /admin/behaviour {"name", "share", "for"}` changes it while it runs, `for` so many seconds or
+until it is changed again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +68,12 @@ class Provider:
         self.price = settings.number("PRICE", 0.0001)
         self.latency = Latency(settings.number("MEDIAN", 0.012), settings.number("SPREAD", 0.35))
         self.source = random.Random(settings.text("SEED", "0"))
-        self.behaviour = Behaviour.parse(settings.text("BEHAVIOUR", "normal"))
+        self._behaviour, self._until = Behaviour.parse(settings.text("BEHAVIOUR", "normal")), math.inf
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """The behaviour now."""
+        return self._behaviour if time.monotonic() < self._until else Behaviour()
 
     async def complete(self, request: Request) -> Response:
         """POST /v1/complete {model, question}."""
@@ -74,7 +81,8 @@ class Provider:
         model, question = field(body, "model"), field(body, "question")
         if model not in self.models:
             raise ApiError(404, "no_such_model", f"models: {', '.join(self.models)}")
-        behaviour = self.behaviour.name if self.source.random() < self.behaviour.share else "normal"
+        now = self.behaviour
+        behaviour = now.name if self.source.random() < now.share else "normal"
         SERVED.labels(behaviour).inc()
         if behaviour == "throttled":
             return answer({"error": {"code": "throttled", "message": "too many requests"}}, 429, {"retry-after": "1"})
@@ -90,13 +98,15 @@ class Provider:
 
     async def read_behaviour(self, _: Request) -> Response:
         """GET /admin/behaviour."""
-        return answer({"name": self.behaviour.name, "share": self.behaviour.share})
+        now = self.behaviour
+        return answer({"name": now.name, "share": now.share})
 
     async def write_behaviour(self, request: Request) -> Response:
-        """PUT /admin/behaviour {name, share}."""
+        """PUT /admin/behaviour {name, share, for}."""
         body = await body_of(request)
         try:
-            self.behaviour = Behaviour(field(body, "name"), float(body.get("share", 1)))
+            until = time.monotonic() + float(body.get("for", math.inf))
+            self._behaviour, self._until = Behaviour(field(body, "name"), float(body.get("share", 1))), until
         except (TypeError, ValueError) as problem:
             raise ApiError(400, "bad_field", str(problem)) from problem
         return await self.read_behaviour(request)

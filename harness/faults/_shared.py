@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.errors import TargetError
+from harness.kube import rights
+from harness.kube.ports import Kubernetes
+from harness.kube.rights import Right
 from harness.model.platform import PlatformSpec
-from harness.ports import Devices, Instance, Observation, Pages, Processes, Selection, Target
+from harness.ports import Calls, Devices, Instance, Observation, Pages, Processes, Selection, Target
 
 
 def processes(target: Target) -> Processes:
@@ -21,6 +24,19 @@ def devices(target: Target) -> Devices:
     if not isinstance(target, Devices):
         raise TargetError(f"{type(target).__name__} has no devices")
     return target
+
+
+def calls(target: Target) -> Calls:
+    """The target's capability to call instances; TargetError when it has none."""
+    if not isinstance(target, Calls):
+        raise TargetError(f"{type(target).__name__} cannot call its instances")
+    return target
+
+
+def check_rights(target: Target, needed: Iterable[Right]) -> None:
+    """Refuses with BadInput, where the target is on a cluster, what the API server would not allow."""
+    if isinstance(target, Kubernetes):
+        rights.check(target.site(), needed)
 
 
 def pages(target: Target) -> Pages:

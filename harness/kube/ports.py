@@ -41,7 +41,17 @@ class Cluster(Protocol):
 
     def exec(self, namespace: str, pod: str, container: str, argv: Sequence[str], timeout_s: float = 30.0) -> Ran: ...
 
-    def proxy(self, namespace: str, pod: str, port: int, method: str, path: str, *, timeout_s: float = 5.0) -> object:
+    def proxy(
+        self,
+        namespace: str,
+        pod: str,
+        port: int,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: str | None = None,
+        timeout_s: float = 5.0,
+    ) -> object:
         """What a pod answers, asked through the API server; an error when the pod was not reached."""
 
     def logs(self, namespace: str, pod: str, container: str) -> str:

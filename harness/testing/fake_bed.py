@@ -28,6 +28,7 @@ SERVED["apps/v1"] += [kind for kind in ("ControllerRevision",) if kind not in SE
 SERVED["rbac.authorization.k8s.io/v1"] = ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"]
 NAMESPACE = "tiny"
 MISSING_PROGRAM, MISSING_TAG = ["/harness-no-such-program"], ":harness-no-such-release"
+PLUGGED = "nvidia.com/gpu.present"  # the device plug-in chooses its nodes by this label
 NODES = {"n1": "", "n2": "sjc", "n3": "sjc", "n4": "lax"}
 
 
@@ -55,11 +56,13 @@ class FakeBed(FakeCluster):
     keeps: set[str] = field(default_factory=set)
     down: set[str] = field(default_factory=set)
     used: set[tuple[str, str, str]] = field(default_factory=set)
+    behaves: str = "normal"  # how the stand-ins of external APIs were told to
+    schedules_all: bool = False  # a scheduler that does not count devices
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, region in NODES.items():
-            self._put(node(name, {REGION: region} if region else {}))
+            self._put(node(name, {REGION: region, PLUGGED: "true"} if region else {}))
 
     # -- the API
 
@@ -131,6 +134,13 @@ class FakeBed(FakeCluster):
         self.used.add(("get", "pods", "log"))
         return json.dumps({"ready": True}) + "\n"
 
+    def proxy(self, namespace: str, pod: str, port: int, method: str, path: str, *rest: Any, **options: Any) -> Answer:
+        before = set(self.used)
+        answer = super().proxy(namespace, pod, port, method, path, *rest, **options)
+        verb = {"GET": "get", "POST": "create", "PUT": "update"}[method]
+        self.used = before | {(verb, "pods", "proxy")}
+        return answer
+
     # -- what agents answer
 
     def _kill(self, asked: Manifest, container: str) -> dict[str, Any]:
@@ -157,7 +167,7 @@ class FakeBed(FakeCluster):
         for pod in self._objects.values():
             if pod["kind"] == "Pod" and pod["metadata"].get("labels", {}).get(SERVICE) == "harness-agent":
                 argv = pod["spec"]["containers"][0]["command"][3:]
-                if argv[0] == command:
+                if argv[:1] == [command]:
                     found.append(argv)
         return found
 
@@ -213,6 +223,7 @@ class FakeBed(FakeCluster):
                 ready = str(each["metadata"]["name"] not in self.down)
                 each["status"]["conditions"] = [{"type": "Ready", "status": ready}]
                 hidden = self._hands("hide") and each["metadata"]["name"] == "n2"
+                hidden = hidden or PLUGGED not in each["metadata"]["labels"]
                 each["status"] |= {
                     "capacity": {"nvidia.com/gpu": "1"},
                     "allocatable": {**each["status"]["allocatable"], "nvidia.com/gpu": "0" if hidden else "1"},
@@ -273,8 +284,16 @@ class FakeBed(FakeCluster):
         busy = [pods.node(each) for each in self._objects.values() if each["kind"] == "Pod"]
         return min((name for name, place in NODES.items() if place == region and name in free), key=busy.count)
 
+    def _cards(self, name: str) -> str:
+        there = self._objects.get(("v1/Node", "", name), {})
+        return str(there.get("status", {}).get("allocatable", {}).get("nvidia.com/gpu", "1"))
+
     def _status(self, pod: Manifest, ready: bool) -> Manifest:
         container, number = pod["spec"]["containers"][0], next(self._numbers)
+        asks = "nvidia.com/gpu" in (container.get("resources", {}).get("limits") or {})
+        if asks and self._cards((pod["spec"].get("nodeSelector") or {}).get("kubernetes.io/hostname", "")) == "0":
+            word = {"type": "PodScheduled", "status": str(self.schedules_all), "message": "Insufficient nvidia.com/gpu"}
+            return {"phase": "Pending", "conditions": [word]}
         status: dict[str, Any] = {"name": container["name"], "restartCount": 0, "state": {"running": {}}}
         status["containerID"] = f"fake://{number}"
         if container["image"].endswith(MISSING_TAG):
@@ -323,7 +342,13 @@ def _without_none(value: Any) -> Any:
 def bed_target(platform: Platform, can_stop_nodes: bool = True) -> PlainTarget:
     """The services of a platform file on a FakeBed, up and ready."""
 
-    def answer(*_: object) -> Answer:
+    def answer(_: Manifest, __: int, method: str, path: str, body: str | None) -> Answer:
+        if path.startswith("/admin/"):
+            if method == "PUT":
+                bed.behaves = json.loads(body or "")["name"]
+            return Answer(200, {}, json.dumps({"name": bed.behaves}))
+        if method == "POST":
+            return Answer({"throttled": 429, "failing": 500}.get(bed.behaves, 200), {}, "{}")
         return Answer(200, {}, f"sophia_gpu_present {0 if bed._hands('hide') else 1}\n")
 
     bed = FakeBed(answer)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.errors import BadInput, TargetError
 from harness.kube import agent, devices, pods
@@ -108,11 +109,18 @@ class PlainTarget(ClusterProcesses):
             for each in self.api.list(kind, "" if "/Cluster" in kind else self.namespace, agent.MANAGED)
         ]
 
-    # -- devices
+    # -- calls and devices
 
     def page(self, instance: Instance, port: str, path: str, timeout_s: float) -> str:
-        answer = self.api.proxy(self.namespace, instance.name, instance.ports[port], "GET", path)
-        return str(getattr(answer, "text", ""))
+        return self.call(instance, port, "GET", path, None, timeout_s)[1]
+
+    def call(
+        self, instance: Instance, port: str, method: str, path: str, body: str | None, timeout_s: float
+    ) -> tuple[int, str]:
+        headers = {"content-type": "application/json"} if body else {}
+        where = (self.namespace, instance.name, instance.ports[port], method, path)
+        answer: Any = self.api.proxy(*where, headers=headers, body=body, timeout_s=timeout_s)
+        return answer.status, answer.text
 
     def devices(self, region: str | None = None) -> Sequence[str]:
         return [each.name for each in self.cards if region in (None, each.region)]

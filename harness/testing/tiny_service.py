@@ -1,22 +1,56 @@
 """A service for tests: `python -m harness.testing.tiny_service PORT [DEVICE_FILE]` answers every path with 200.
 
-/metrics says whether the device file is there: `gpu_present 1` or `gpu_present 0`.
+/metrics says whether the device file is there: `gpu_present 1` or `gpu_present 0`. It can be told to fail, as the
+stand-ins of external APIs can: `PUT {"name": "throttled", "for": seconds}`; a POST is then answered with 429, 500
+(`failing`), or late (`timeout`). Any GET of /admin/… tells how it behaves.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+LATE_S = 5.0
+STATUS = {"throttled": 429, "failing": 500}
+told = ("normal", math.inf)  # behaviour, and until when
+
+
+def behaviour() -> str:
+    return told[0] if time.monotonic() < told[1] else "normal"
 
 
 class Handler(BaseHTTPRequestHandler):
     """See the module."""
 
     def do_GET(self) -> None:
+        if self.path.startswith("/admin/"):
+            self._answer(200, json.dumps({"name": behaviour()}))
+            return
         present = len(sys.argv) > 2 and Path(sys.argv[2]).exists()
-        body = f"# TYPE gpu_present gauge\ngpu_present {int(present)}\n".encode()
-        self.send_response(200)
+        self._answer(200, f"# TYPE gpu_present gauge\ngpu_present {int(present)}\n")
+
+    def do_PUT(self) -> None:
+        global told
+        asked = json.loads(self._body())
+        told = (asked["name"], time.monotonic() + asked.get("for", math.inf))
+        self._answer(200, "{}")
+
+    def do_POST(self) -> None:
+        self._body()
+        if behaviour() == "timeout":
+            time.sleep(LATE_S)
+        self._answer(STATUS.get(behaviour(), 200), "{}")
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("content-length", 0)))
+
+    def _answer(self, status: int, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
         self.send_header("x-degradation-level", "1")
         self.send_header("content-length", str(len(body)))
         self.end_headers()

@@ -6,6 +6,7 @@ The how-to in a kind's docstring is not only text: its arguments are made, seen,
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import textwrap
 import time
@@ -217,6 +218,49 @@ def test_a_platform_that_does_not_restart_is_not_seen_healed(tiny: LocalTarget) 
         assert "no process" in kind.gone(tiny, selection, parameters).detail
     finally:
         kind.recover(tiny, selection, parameters)
+    assert wait_for(lambda: kind.gone(tiny, selection, parameters)).seen
+
+
+ATLAS = {"service": "llm-provider-atlas", "request": {"model": "m", "question": "?"}, "within": "500ms"}
+
+
+@pytest.mark.parametrize("behaviour", ["throttled", "failing", "timeout"])
+def test_a_provider_fails_as_it_was_told_to_until_its_deadline(tiny: LocalTarget, behaviour: str) -> None:
+    """Nobody calls `recover`: it goes back by itself."""
+    kind = faults.load("provider_failure")
+    parameters = kind.Parameters.model_validate({**ATLAS, "behaviour": behaviour})
+    selection = dataclasses.replace(kind.select(tiny, parameters), deadline_wall_ns=time.time_ns() + 2 * 10**9)
+    kind.inject(tiny, selection, parameters)
+    began = time.monotonic()
+    assert kind.landed(tiny, selection, parameters).seen
+    assert wait_for(lambda: kind.gone(tiny, selection, parameters)).seen
+    assert 1.4 < time.monotonic() - began < 8
+
+
+def test_a_provider_that_fails_otherwise_is_not_what_was_meant(tiny: LocalTarget) -> None:
+    kind = faults.load("provider_failure")
+    told, meant = (kind.Parameters.model_validate({**ATLAS, "behaviour": each}) for each in ("failing", "throttled"))
+    selection = kind.select(tiny, told)
+    kind.inject(tiny, selection, told)
+    try:
+        seen = kind.landed(tiny, selection, meant)
+        assert (seen.seen, "a caller sees: failing" in seen.detail) == (False, True)
+        with pytest.raises(BadInput, match="is failing already"):
+            kind.select(tiny, meant)
+    finally:
+        kind.recover(tiny, selection, told)
+
+
+def test_a_service_that_is_dead_is_no_time_out(tiny: LocalTarget) -> None:
+    kind = faults.load("provider_failure")
+    parameters = kind.Parameters.model_validate({**ATLAS, "behaviour": "timeout"})
+    selection = kind.select(tiny, parameters)
+    tiny.kill_and_hold(tiny.instances("llm-provider-atlas")[0])
+    try:
+        seen = kind.landed(tiny, selection, parameters)
+        assert (seen.seen, "does not answer" in seen.detail) == (False, True)
+    finally:
+        tiny.start(tiny.instances("llm-provider-atlas")[0])
     assert wait_for(lambda: kind.gone(tiny, selection, parameters)).seen
 
 

@@ -18,11 +18,11 @@ from harness.errors import BadInput, TargetError
 from harness.kube import pods
 from harness.ports import FaultInjector, Selection
 from harness.spec.platform import load_platform
-from harness.testing.fake_bed import FakeBed, bed_target
+from harness.testing.fake_bed import PLUGGED, FakeBed, bed_target
 from harness.testing.plain_target import PlainTarget
 from tests.contract.test_fault_injectors import ON_CLUSTERS, REFERENCE, how_to
 
-ALSO_HERE = ["process_kill", "region_loss"]
+ALSO_HERE = ["process_kill", "region_loss", "provider_failure"]
 HEALED = ["process_kill", "pod_delete"]  # by the platform itself, perhaps before somebody looks
 SPEC = load_platform(REFERENCE).value
 
@@ -262,3 +262,31 @@ def test_of_two_pods_one_that_is_replaced_does_not_confuse_the_looks(target: Pla
     kind.recover(target, selection, parameters)
     assert kind.gone(target, selection, parameters).seen
     assert target.left() == []
+
+
+def test_a_plug_in_whose_devices_are_still_given_out_is_not_gone(target: PlainTarget, bed: FakeBed) -> None:
+    kind = faults.load("device_plugin_loss")
+    parameters = kind.Parameters(service="gpu-worker", region="sjc", label=PLUGGED)
+    selection = kind.select(target, parameters)
+    make(kind, target, selection, parameters)
+    bed.patch("v1/Node", "", "n3", {"metadata": {"labels": {PLUGGED: "true"}}})  # somebody put it back on one node
+    assert "n3: has 1 nvidia.com/gpu" in kind.landed(target, selection, parameters).detail
+    kind.recover(target, selection, parameters)
+    assert kind.gone(target, selection, parameters).seen
+
+
+def test_a_pod_that_still_gets_a_device_speaks_against_it(target: PlainTarget, bed: FakeBed) -> None:
+    kind = faults.load("device_plugin_loss")
+    parameters = kind.Parameters(service="gpu-worker", region="sjc", label=PLUGGED)
+    selection = kind.select(target, parameters)
+    make(kind, target, selection, parameters)
+    bed.schedules_all = True
+    assert "a pod that asks for nvidia.com/gpu there is scheduled" in kind.landed(target, selection, parameters).detail
+    kind.recover(target, selection, parameters)
+    assert target.left() == []
+
+
+def test_a_label_that_no_node_has_is_refused(target: PlainTarget) -> None:
+    kind = faults.load("device_plugin_loss")
+    with pytest.raises(BadInput, match=r"no node with nvidia.com/gpu has the label 'gpu'"):
+        kind.select(target, kind.Parameters(service="gpu-worker", region="sjc", label="gpu"))

@@ -218,14 +218,22 @@ class KubernetesTarget(ClusterProcesses):
         return [each for each in found if service in (None, each.service) and region in (None, each.region)]
 
     def page(self, instance: Instance, port: str, path: str, timeout_s: float) -> str:
-        """As harness.ports.Pages has it, through the API server."""
+        """As harness.ports.Pages has it."""
+        status, body = self.call(instance, port, "GET", path, None, timeout_s)
+        if status != 200:
+            raise TargetError(f"{instance.name} answers GET {path} with status {status}")
+        return body
+
+    def call(
+        self, instance: Instance, port: str, method: str, path: str, body: str | None, timeout_s: float
+    ) -> tuple[int, str]:
+        """As harness.ports.Calls has it, through the API server."""
         if port not in instance.ports:
             raise TargetError(f"{instance.name} has no port {port!r}")
         where, number = self.state().on.namespace, instance.ports[port]
-        answer = self.cluster.proxy(where, instance.name, number, "GET", path, timeout_s=timeout_s)
-        if answer.status != 200:
-            raise TargetError(f"{instance.name} answers GET {path} with status {answer.status}")
-        return answer.text
+        headers = {"content-type": "application/json"} if body else {}
+        answer = self.cluster.proxy(where, instance.name, number, method, path, headers, body, timeout_s)
+        return answer.status, answer.text
 
     # -- devices
 

@@ -17,7 +17,7 @@ from harness.testing.plain_target import PlainTarget
 from tests.contract.test_fault_injectors import REFERENCE
 
 NAMESPACE = "fault-matrix"
-SERVICES = ("weaviate", "unified-api", "postgres", "gpu-worker")
+SERVICES = ("weaviate", "unified-api", "postgres", "gpu-worker", "llm-provider-atlas")
 PROBE, SOPHIA = "testbed.local/probe:1", "sophia.local/sophia:1.0.0"
 WORKER = {
     "SERVICE": "gpu-worker",
@@ -29,6 +29,19 @@ WORKER = {
     "DEVICES": "sjc=/run/gpu-sim/${NVIDIA_VISIBLE_DEVICES}",
     "GPU_TYPE": "GH200",
     "TASK_TIME": "0.004",
+}
+PROVIDER = {
+    "SERVICE": "llm-provider-atlas",
+    "INSTANCE": "llm-provider-atlas-0",
+    "REGION": "",
+    "RELEASE": "1.0.0",
+    "PORT": "8101",
+    "HOST": "0.0.0.0",
+    "MODELS": "atlas-large",
+}
+PROGRAMS: dict[str, tuple[str, dict[str, str], dict[str, int]]] = {
+    "gpu-worker": ("sophia.gpu_worker", WORKER, {"nvidia.com/gpu": 1}),
+    "llm-provider-atlas": ("sophia.llm_provider", PROVIDER, {}),
 }
 DATABASE = """
 set -e
@@ -63,7 +76,7 @@ def cluster(bed: dict[str, Any]) -> Cluster:
 
 @pytest.fixture(scope="session")
 def target(cluster: Cluster) -> Iterator[PlainTarget]:
-    """Some of the reference platform's services, played by plain containers (but the GPU worker, which is itself)."""
+    """Some of the reference platform's services, played by plain containers (but those of PROGRAMS, which are themselves)."""
 
     def switch(name: str, on: bool) -> None:
         testbed("node", "start" if on else "stop", name)
@@ -86,15 +99,15 @@ def container(service: Service) -> dict[str, Any]:
     if service.name == "postgres":
         probe: dict[str, Any] = {"tcpSocket": {"port": service.ports["sql"]}, "periodSeconds": 1}
         return {**common, "image": SOPHIA, "command": ["sh", "-c", DATABASE], "readinessProbe": probe}
-    if service.name == "gpu-worker":
+    if service.name in PROGRAMS:
+        program, environment, more = PROGRAMS[service.name]
         probe = {"httpGet": {"path": "/health", "port": service.ports["http"]}, "periodSeconds": 1}
-        more = {"memory": "256Mi", "nvidia.com/gpu": 1}
         return {
             **common,
             "image": SOPHIA,
-            "command": ["python3", "-m", "sophia.gpu_worker"],
-            "env": [{"name": name, "value": value} for name, value in WORKER.items()],
-            "resources": {**resources, "limits": {**limits, **more}},
+            "command": ["python3", "-m", program],
+            "env": [{"name": name, "value": value} for name, value in environment.items()],
+            "resources": {**resources, "limits": {**limits, "memory": "256Mi", **more}},
             "readinessProbe": probe,
         }
     probe = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}

@@ -30,11 +30,14 @@ from harness.testing.plain_target import PlainTarget
 from tests.contract.test_fault_injectors import ON_CLUSTERS, how_to
 from tests.e2e.bed.conftest import NAMESPACE
 
-KINDS = [*ON_CLUSTERS, "process_kill", "region_loss", "device_loss"]
+KINDS = [*ON_CLUSTERS, "process_kill", "region_loss", "device_loss", "provider_failure"]
 GPU = {"device": "gpu-sjc", "worker": "gpu-worker", "metric": "sophia_gpu_present", "region": "sjc"}
 RBAC = "rbac.authorization.k8s.io/v1"
 LANDS_S, GOES_S = 90.0, 180.0
-OUTLIVING = ["scale_to_zero", "bad_image", "node_drain", "network_partition", "memory_pressure"]
+OUTLIVING = [
+    "scale_to_zero", "bad_image", "node_drain", "network_partition", "memory_pressure", "device_plugin_loss",
+    "provider_failure",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -45,7 +48,11 @@ def session(tmp_path: Path, target: PlainTarget) -> Session:
 
 def arguments(kind: str, tmp_path: Path) -> dict[str, Any]:
     told = how_to(kind, tmp_path)
-    own = {"cpu_pressure": {**told["parameters"], "workers": 1}, "device_loss": GPU}
+    own = {
+        "cpu_pressure": {**told["parameters"], "workers": 1},
+        "device_loss": GPU,
+        "device_plugin_loss": {**told["parameters"], "label": "testbed/gpu"},
+    }
     return {"parameters": own.get(kind, told["parameters"]), "blast_radius": told["blast_radius"]}
 
 
@@ -64,6 +71,8 @@ def second_look(bed: dict[str, Any]) -> list[str]:
         found += kubectl(bed, "get", kinds, "-A", "-o", "name", "-l", selector).split()
     tainted = kubectl(bed, "get", "nodes", "-o", "jsonpath={.items[?(@.spec.unschedulable)].metadata.name}")
     found += [f"{name} is cordoned" for name in tainted.split()]
+    plugged = kubectl(bed, "get", "nodes", "-l", "topology.kubernetes.io/region,!testbed/gpu", "-o", "name")
+    found += [f"{name} lost its label" for name in plugged.split()]
     seen = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
