@@ -57,6 +57,7 @@ SELECT pg_is_in_recovery(),
        (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn IS NOT NULL)
 """  # pg_basebackup streams too, but replays nothing
 STALE = 3.0  # seconds without an answer of the database after which its last one no longer counts
+KNOCK_EVERY = 2.0
 SILENT_FOR = (
     10.0  # seconds of the agent's silence that are told: in a cluster everything starts at once, it may be last
 )
@@ -81,7 +82,9 @@ class Watch:
         self._status = Status()
         self._schema_made = False
         self.streamed_at: float | None = None
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        self.accepts = False
+        for work in (self._watch, self._knock):
+            threading.Thread(target=work, daemon=True).start()
 
     @property
     def status(self) -> Status:
@@ -106,6 +109,16 @@ class Watch:
                     connection.close()
                 connection, self._status, self._schema_made = None, Status(), False
             time.sleep(0.25)
+
+    def _knock(self) -> None:
+        """Whether a new connection is taken: the watch's own stays also when there is none left to give."""
+        while True:
+            try:
+                psycopg.connect(f"{self._base} dbname=postgres").close()
+                self.accepts = True
+            except psycopg.Error:
+                self.accepts = False
+            time.sleep(KNOCK_EVERY)
 
     def _look(self, connection: psycopg.Connection[Any]) -> Status:
         recovering, streaming, standbys = connection.execute(STATUS).fetchone() or (True, False, 0)
@@ -352,6 +365,7 @@ class Node:
             status, holding = self.watch.status, self.holding
             values = {
                 "sophia_postgres_up": int(status.role != "down"),
+                "sophia_postgres_accepts": int(self.watch.accepts),
                 "sophia_postgres_writable": int(status.role == "primary"),
                 "sophia_postgres_streaming": int(status.streaming),
                 "sophia_postgres_standbys": status.standbys,

@@ -73,3 +73,36 @@ def test_a_container_that_was_restarted_between_two_scrapes_is_told(tmp_path: Pa
     restarts = f'kube_pod_container_status_restarts_{SJC.replace("up{", "total{").replace("}", "")},container="%s"}}'
     series = {SJC: "1x60", restarts % "weaviate": "0x10 1x50", restarts % "corpus": "0x30 1x30"}
     check(tmp_path, "WeaviateDown", series, {"9s": [], "14s": DEAD, "29s": [], "34s": []})
+
+
+PRESENT = 'sophia_gpu_present{service="gpu-worker",region="%s",instance="gpu-worker-%s-0"}'
+GPU = {"severity": "P1", "failure": "gpu", "region": "sjc"}
+
+
+def test_a_gpu_is_lost_too_when_no_worker_is_there_to_tell(tmp_path: Path) -> None:
+    """Its plug-in is away, and the pod that follows the old worker waits for a card."""
+    series = {PRESENT % ("sjc", "sjc"): "1x10 stale _x20 1x20", PRESENT % ("lax", "lax"): "1x60"}
+    told = [(GPU, "sjc has lost its GPU")]
+    check(tmp_path, "GpuLost", series, {"9s": [], "14s": told, "30s": told, "35s": []})
+
+
+def test_a_gpu_that_is_lost_is_told_by_its_worker(tmp_path: Path) -> None:
+    labels = {**GPU, "service": "gpu-worker", "instance": "gpu-worker-sjc-0"}
+    series = {PRESENT % ("sjc", "sjc"): "1x10 0x10 1x20"}
+    check(tmp_path, "GpuLost", series, {"9s": [], "14s": [(labels, "gpu-worker-sjc-0 has lost its GPU")], "25s": []})
+
+
+@pytest.mark.parametrize("result", ["throttled", "timeout", "failed"])
+def test_a_provider_that_fails_is_told(tmp_path: Path, result: str) -> None:
+    calls = f'sophia_provider_calls_total{{region="sjc",provider="atlas",result="{result}"}}'
+    labels = {"severity": "P2", "failure": "external-api", "region": "sjc", "provider": "atlas"}
+    told = [(labels, "Provider atlas does not answer as it should")]
+    check(tmp_path, "ProviderFailing", {calls: "0x20 0+1x10 10x30"}, {"20s": [], "26s": told, "55s": []})
+
+
+def test_a_database_that_takes_no_new_connections_is_told_unless_it_is_down(tmp_path: Path) -> None:
+    names = {"service": "postgres", "region": "sjc", "instance": "postgres-sjc-0"}
+    about = ",".join(f'{key}="{value}"' for key, value in names.items())
+    told = [({"severity": "P2", "failure": "resources", **names}, "postgres-sjc-0 takes no new connections")]
+    series = {f"sophia_postgres_accepts{{{about}}}": "1x10 0x30", f"sophia_postgres_up{{{about}}}": "1x20 0x20"}
+    check(tmp_path, "DatabaseRefuses", series, {"9s": [], "16s": told, "25s": []})
