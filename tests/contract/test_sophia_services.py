@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,6 +151,18 @@ def test_a_provider_can_be_told_to_have_a_bad_day(monkeypatch: pytest.MonkeyPatc
         assert client.post("/v1/complete", json=question).json()["answer"] != "2"
         assert client.put("/admin/behaviour", json={"name": "asleep"}).status_code == 400
         assert client.get("/admin/behaviour").json() == {"name": "wrong", "share": 1.0}
+
+
+def test_a_bad_day_of_a_provider_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS", "atlas-large")
+    with TestClient(llm_provider.build(ME)) as client:
+        assert client.put("/admin/behaviour", json={"name": "failing", "for": 0.3}).json()["name"] == "failing"
+        time.sleep(0.4)
+        assert client.get("/admin/behaviour").json()["name"] == "normal"
+        question = {"model": "atlas-large", "question": "What is 1 plus 1?"}
+        assert client.post("/v1/complete", json=question).json()["answer"] == "2"
+        assert client.put("/admin/behaviour", json={"name": "failing", "for": "ever"}).status_code == 400
+        assert client.get("/admin/behaviour").json()["name"] == "normal"
 
 
 def test_a_gateway_whose_providers_are_gone_says_so(monkeypatch: pytest.MonkeyPatch, nobody: str) -> None:

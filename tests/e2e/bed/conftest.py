@@ -76,7 +76,7 @@ def cluster(bed: dict[str, Any]) -> Cluster:
 
 @pytest.fixture(scope="session")
 def target(cluster: Cluster) -> Iterator[PlainTarget]:
-    """Some of the reference platform's services, played by plain containers (but those of PROGRAMS, which are themselves)."""
+    """Some of the reference platform's services: those of PROGRAMS are themselves, plain containers play the others."""
 
     def switch(name: str, on: bool) -> None:
         testbed("node", "start" if on else "stop", name)
