@@ -80,14 +80,14 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     return shared.observation(
         _unlike(target, selection, parameters, parameters.behaviour),
-        "another caller",
+        "second caller",
         f"callers see: {parameters.behaviour}",
     )
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     return shared.observation(
-        _unlike(target, selection, parameters, "normal"), "another caller", "callers are answered"
+        _unlike(target, selection, parameters, "normal"), "second caller", "callers are answered"
     )
 
 
