@@ -86,9 +86,7 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return shared.observation(
-        _unlike(target, selection, parameters, "normal"), "second caller", "callers are answered"
-    )
+    return shared.observation(_unlike(target, selection, parameters, "normal"), "second caller", "callers are answered")
 
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
