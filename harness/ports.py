@@ -55,12 +55,13 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What was still there after `down`; clean when empty."""
+    """What was still there after `down`; clean when empty. `unseen`: what there was no right to look for."""
 
     processes: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
     files: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:

@@ -20,9 +20,11 @@ def command(state: str, every: bool, as_json: bool) -> None:
 
     ended = take_down(state, every)
     if as_json:
-        print_json(ended)
+        print_json(list(ended))
     else:
-        for reference in ended:
+        for reference, unseen in ended.items():
             click.echo(f"down, nothing left: {reference}")
+            if unseen:
+                click.echo(f"  not looked for, we may not: {', '.join(unseen)}")
         if not ended:
             click.echo("no platform is up")

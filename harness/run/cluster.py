@@ -24,21 +24,14 @@ CONTEXT = "sophia-harness/context"  # annotation of a Role where there are sever
 def roles(scenario: Path, context: str = "") -> list[dict[str, Any]]:
     """Role and ClusterRole of each cluster (or of the one that `context` names), with what the scenario's faults need
     there. Raises BadInput for a scenario without a cluster."""
-    from harness.chaos.preview import preview
-
-    prepared = prepare(scenario, Choices())
-    once = {(fault.file, *sorted(fault.set.items())): fault for fault in prepared.plan.faults}
-    foreseen = [
-        each for fault in once.values() for each in preview(Path(fault.file), prepared.platform.value, chosen=fault.set)
-    ]
-    target = _target(prepared)
+    target = create(prepare(scenario, Choices()))
     if not isinstance(target, Spread):
-        return target.roles(_rights(foreseen))
+        return target.roles()
     made = []
     for part in target.parts():
         if context not in ("", part.context):
             continue
-        for role in part.roles(_rights(each for each in foreseen if part in target.parts(_region(each)))):
+        for role in part.roles():
             role["metadata"]["annotations"] = {CONTEXT: part.context}
             made.append(role)
     if not made:
@@ -68,15 +61,27 @@ def examine(scenario: Path) -> list[Finding]:
             each.unknown or "; ".join(each.wrong),
             each.fix,
         )
-        for each in _target(prepared).examine(prepared.plan.release)
+        for each in create(prepared).examine(prepared.plan.release)
     ]
 
 
-def _target(prepared: Prepared) -> KubernetesTarget | ClustersTarget:
+def create(prepared: Prepared) -> KubernetesTarget | ClustersTarget:
+    """The target that the scenario names, which knows what the plan's faults are going to need on each cluster."""
+    from harness.chaos.preview import preview
     from harness.targets.kubernetes import kubernetes
 
     if prepared.files.cluster is None:
         raise prepared.files.scenario.error(
             ("spec", "target"), "runs on this machine, not on a cluster", "name a scenario with `kind: kubernetes`"
         )
-    return kubernetes(prepared.platform, prepared.files.cluster)
+    target = kubernetes(prepared.platform, prepared.files.cluster)
+    once = {(fault.file, *sorted(fault.set.items())): fault for fault in prepared.plan.faults}
+    foreseen = [
+        each for fault in once.values() for each in preview(Path(fault.file), prepared.platform.value, chosen=fault.set)
+    ]
+    if not isinstance(target, Spread):
+        target.faults = _rights(foreseen)
+        return target
+    for part in target.parts():
+        part.faults = _rights(each for each in foreseen if part in target.parts(_region(each)))
+    return target

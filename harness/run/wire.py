@@ -188,7 +188,11 @@ def _target(prepared: Prepared) -> tuple[Target, bool]:
     state = prepared.choices.state or prepared.spec.target.state
     if state:
         return attach(state), False
-    return create(prepared.platform, prepared.files.cluster), True
+    if prepared.files.cluster is not None:
+        from harness.run import cluster
+
+        return cluster.create(prepared), True
+    return create(prepared.platform), True
 
 
 def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool, shown: View) -> Parts:
@@ -402,8 +406,9 @@ def platforms() -> list[dict[str, Any]]:
     ]
 
 
-def take_down(state: str, every: bool) -> list[str]:
-    """Takes one or all platforms down; raises TargetError with what is left when something is."""
+def take_down(state: str, every: bool) -> dict[str, tuple[str, ...]]:
+    """Takes one or all platforms down: of each, what there was no right to look for. Raises TargetError with what is
+    left when something is."""
     from harness.chaos.attach import attach
     from harness.targets.summary import all_up
 
@@ -414,8 +419,10 @@ def take_down(state: str, every: bool) -> list[str]:
         chosen = up
     else:
         raise BadInput(f"{len(up)} platforms are up: {', '.join(up)}", fix="name one, or use --all")
+    ended = {}
     for reference in chosen:
         leftovers = attach(reference).down()
         if not leftovers.clean:
             raise TargetError(f"{reference}: left behind: {leftovers}")
-    return chosen
+        ended[reference] = leftovers.unseen
+    return ended

@@ -229,7 +229,7 @@ def test_findings_name_their_cluster_and_nothing_is_touched(two: Two) -> None:
 
 
 def test_rights_are_those_of_each_cluster(two: Two) -> None:
-    first, second = (part.roles([]) for part in two.target.parts())
+    first, second = (part.roles() for part in two.target.parts())
     plurals = [{name for rule in each[0]["rules"] for name in rule["resources"]} for each in (first, second)]
     assert "services" in plurals[0]
     assert first[0]["metadata"] == second[0]["metadata"] == {"name": "sophia-harness", "namespace": NAMESPACE}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import faults
 from harness.errors import BadInput, TargetError
 from harness.model.scenario import OnCluster
 from harness.spec.platform import load_platform
@@ -62,6 +64,24 @@ def test_an_api_that_is_not_served(cluster: FakeCluster) -> None:
 def test_a_right_that_we_lack(cluster: FakeCluster, verb: str, resource: str, told: str) -> None:
     cluster.forbidden.add((verb, resource))
     assert wrong(looked(cluster)) == {"we have the rights": (told,)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb", "resource", "told"),
+    [
+        ("scale_to_zero", "create", "rolebindings", "create rolebindings (rbac.authorization.k8s.io)"),
+        ("node_drain", "patch", "nodes", "patch nodes"),
+    ],
+)
+def test_a_right_that_a_fault_of_the_run_lacks(
+    cluster: FakeCluster, kind: str, verb: str, resource: str, told: str
+) -> None:
+    cluster.forbidden.add((verb, resource))
+    intent = Intent(cluster, "small", "small-abcdef", manifests(), SPEC)
+    assert not any(each.wrong for each in findings(intent)), "without the fault it is not needed"
+    needed = faults.load(kind).RIGHTS
+    found = [each for each in findings(replace(intent, faults=needed)) if each.wrong]
+    assert [(each.name, each.wrong) for each in found] == [("we have the rights", (told,))]
 
 
 def test_nodes_that_we_may_not_see_are_not_taken_as_ready(cluster: FakeCluster) -> None:

@@ -351,6 +351,26 @@ def test_a_namespace_that_was_there_stays_and_what_is_not_ours_too(made: Made) -
         assert made.cluster.list(each) == [], each
 
 
+ROLE = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}
+
+
+def test_what_a_switch_left_outside_of_the_namespace_goes_too(made: Made) -> None:
+    made.up()
+    run = made.target.folder.id
+    made.cluster.create({**ROLE, "metadata": {"name": "harness-undo-1", "labels": {RUN: run}}})
+    made.cluster.create({**ROLE, "metadata": {"name": "theirs", "labels": {RUN: "another"}}})
+    left = made.target.down()
+    assert (left.clean, left.unseen) == (True, ())
+    assert [each["metadata"]["name"] for each in made.cluster.list(f"{ROLE['apiVersion']}/ClusterRole")] == ["theirs"]
+
+
+def test_what_we_may_not_look_for_is_told_and_no_reason_to_stay(made: Made) -> None:
+    made.up()
+    made.cluster.forbidden |= {("list", "clusterroles"), ("list", "clusterrolebindings")}
+    left = made.target.down()
+    assert (left.clean, left.unseen) == (True, ("clusterrolebindings", "clusterroles"))
+
+
 def test_what_stays_is_told_and_the_folder_too(made: Made) -> None:
     made.up()
     made.cluster.stuck.add("small")
@@ -407,7 +427,7 @@ def test_of_a_cluster_that_is_to_be_made_only_files_and_programs_are_looked_at(
     (found,) = target.examine("")
     assert (found.wrong, found.unknown) == ((), "")
     with pytest.raises(BadInput, match="may do everything"):
-        target.roles([])
+        target.roles()
     assert made.cluster.requests == []
 
 

@@ -7,7 +7,7 @@ finds it: what acts on one region only (every fault) acts on its part, and never
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -199,19 +199,23 @@ class ClustersTarget:
         except PlatformAbsent:
             return Leftovers()
         with ThreadPoolExecutor(max_workers=len(parts)) as pool:
-            left = [each for some in pool.map(_ended, parts) for each in some]
-        if left:
-            return Leftovers(objects=tuple(left))
+            ended = list(pool.map(_ended, parts))
+        unseen = tuple(each for left in ended for each in left.unseen)
+        if objects_left := tuple(each for left in ended for each in left.objects):
+            return Leftovers(objects=objects_left, unseen=unseen)
         shutil.rmtree(self.folder.root, ignore_errors=True)
-        return Leftovers(files=(str(self.folder.root),) if self.folder.root.exists() else ())
+        return Leftovers(files=(str(self.folder.root),) if self.folder.root.exists() else (), unseen=unseen)
 
 
-def _ended(part: KubernetesTarget) -> list[str]:
+def _ended(part: KubernetesTarget) -> Leftovers:
+    def named(some: Iterable[str]) -> tuple[str, ...]:
+        return tuple(f"{part.context}: {each}" for each in some)
+
     try:
         left = part.down()
     except HarnessError as error:
-        return [f"{part.context}: not known: {str(error).splitlines()[0]}"]
-    return [f"{part.context}: {each}" for each in (*left.objects, *left.files)]
+        return Leftovers(objects=named([f"not known: {str(error).splitlines()[0]}"]))
+    return Leftovers(objects=named((*left.objects, *left.files)), unseen=named(left.unseen))
 
 
 def _told(part: KubernetesTarget, call: Callable[[], planning.Plan]) -> planning.Plan:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from harness.kube.rights import Right
 from harness.model.platform import Platform
 from harness.model.scenario import OnCluster
 from harness.spec.yaml import Located
@@ -31,8 +32,15 @@ class Plan:
         return next(mine, {})
 
 
-def plan(folder: ClusterFolder, platform: Located[Platform], on: OnCluster, cluster: Cluster, release: str) -> Plan:
-    """Raises BadInput where the files do not go together."""
+def plan(
+    folder: ClusterFolder,
+    platform: Located[Platform],
+    on: OnCluster,
+    cluster: Cluster,
+    release: str,
+    faults: Collection[Right] = (),
+) -> Plan:
+    """`faults`: what these need. Raises BadInput where the files do not go together."""
     claim.refuse_protected(on.namespace)
     rendered = sources.rendered(on)
     fresh = deployment.new_state(folder, platform, on, release)
@@ -47,7 +55,7 @@ def plan(folder: ClusterFolder, platform: Located[Platform], on: OnCluster, clus
     )
     chosen = objects.released(manifests, fresh.spec, fresh.labels, fresh.release_named(fresh.release))
     objects.by_phase(chosen, fresh.spec, fresh.labels)
-    return Plan(fresh, rendered, manifests, Intent(cluster, on.namespace, fresh.id, chosen, fresh.spec))
+    return Plan(fresh, rendered, manifests, Intent(cluster, on.namespace, fresh.id, chosen, fresh.spec, faults))
 
 
 def prepared(cluster: Cluster, now: ClusterState, rendered: Sequence[Manifest]) -> list[Manifest]:

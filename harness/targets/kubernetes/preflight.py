@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import TargetError
@@ -36,13 +36,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Intent:
-    """What a run is about to do: objects as they will be applied, where, and how pods are going to be asked."""
+    """What a run is about to do: objects as they will be applied, where, how pods are going to be asked, and what its
+    faults need."""
 
     cluster: Cluster
     namespace: str
     run: str
     manifests: Sequence[Manifest]
     spec: PlatformSpec
+    faults: Collection[Right] = ()
 
 
 def preflight(intents: Mapping[str, Intent], report: Report, settles_within_s: float = 0.0) -> None:
@@ -114,9 +116,9 @@ def _rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: boo
 
 
 def all_rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: bool) -> list[Right]:
-    """What the run needs, and what the Roles that it applies give."""
+    """What the run and its faults need, and what the Roles that it applies give."""
     asked = rights.needed(served.values(), gate_methods(intent.spec), makes_namespace)
-    return sorted({*asked, *rights.granted(intent.manifests)})
+    return sorted({*asked, *rights.granted(intent.manifests), *intent.faults})
 
 
 def gate_methods(spec: PlatformSpec) -> set[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,9 @@ class KubernetesTarget(ClusterProcesses):
         self, folder: ClusterFolder, platform: Located[Platform] | None = None, on: OnCluster | None = None
     ) -> None:
         self.folder = folder
+        self.faults: Collection[
+            Right
+        ] = ()  # what is going to be needed beside `up`; refused with it when it is lacking
         self._platform, self._on = platform, on
         self._secrets: dict[str, str] = {}
 
@@ -128,20 +132,20 @@ class KubernetesTarget(ClusterProcesses):
             return
         yield from findings(self.plan(release).intent)
 
-    def roles(self, faults: Iterable[Right]) -> list[dict[str, Any]]:
+    def roles(self) -> list[dict[str, Any]]:
         """The Role and ClusterRole that a run needs, with what its faults need."""
         if self._on is not None and self._on.provider != "context":
             raise BadInput(f"the run makes its cluster with {self._on.provider}, and may do everything there")
         plan = self.plan("")
         served = planning.served(self.cluster, plan.rendered)
         makes_namespace = claim.namespace(self.cluster, plan.intent.namespace) is None
-        asked = {*all_rights(plan.intent, served, makes_namespace), *faults}
-        return rights.roles(sorted(asked), "sophia-harness", plan.intent.namespace)
+        asked = all_rights(plan.intent, served, makes_namespace)
+        return rights.roles(asked, "sophia-harness", plan.intent.namespace)
 
     def plan(self, release: str) -> planning.Plan:
         """What `up` is going to do. Raises BadInput where the files do not go together."""
         assert self._platform is not None and self._on is not None
-        return planning.plan(self.folder, self._platform, self._on, self.cluster, release)
+        return planning.plan(self.folder, self._platform, self._on, self.cluster, release, self.faults)
 
     def deploy(self, release: str, report: Report) -> None:
         """Rolls out another release of the released services while they serve, phase by phase.
@@ -316,11 +320,14 @@ class KubernetesTarget(ClusterProcesses):
             return Leftovers()
         now = state.change(self.folder, status="ending")
         provider = PROVIDERS.get(now.on.provider)
-        left = provider.delete(now.on, self.folder) if provider else teardown.end(self.cluster, now)
-        if left:
-            return Leftovers(objects=tuple(left))
+        if provider:
+            left = Leftovers(objects=tuple(provider.delete(now.on, self.folder)))
+        else:
+            left = teardown.end(self.cluster, now)
+        if not left.clean:
+            return left
         shutil.rmtree(self.folder.root, ignore_errors=True)
-        return Leftovers(files=(str(self.folder.root),) if self.folder.root.exists() else ())
+        return replace(left, files=(str(self.folder.root),) if self.folder.root.exists() else ())
 
 
 @lru_cache(maxsize=8)

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.errors import TargetError
+from harness.ports import Leftovers
 from harness.targets.kubernetes import claim
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
 from harness.targets.kubernetes.claim import LEASE, LEASE_KIND
 from harness.targets.kubernetes.objects import RUN, Key, key
+from harness.targets.kubernetes.rights import by_kind
 from harness.targets.kubernetes.state import ClusterState
 
 EVERY_S = 0.5
 # Of these a run makes some by itself or has them made, whatever the manifests hold.
 OWN_KINDS = ("v1/Pod", "v1/Secret", "v1/PersistentVolumeClaim", "apps/v1/ReplicaSet", LEASE_KIND)
+# The accounts of dead man's switches. Only a run whose faults have some may look for them.
+RBAC = "rbac.authorization.k8s.io/v1"
+SWITCH_KINDS = (
+    f"{RBAC}/RoleBinding",
+    f"{RBAC}/Role",
+    "v1/ServiceAccount",
+    f"{RBAC}/ClusterRoleBinding",
+    f"{RBAC}/ClusterRole",
+)
 
 
-def end(cluster: Cluster, now: ClusterState) -> list[str]:
-    """Deletes what the run made, and waits until it is gone; what is still there, in words.
+def end(cluster: Cluster, now: ClusterState) -> Leftovers:
+    """Deletes what the run made, and waits until it is gone; what is still there, and what we may not look for.
 
     A namespace that the run made goes as a whole; in one that was there before, each object goes by itself. The Lease
     is given back last. Raises TargetError when the cluster is not the one that the platform was brought up on.
@@ -36,11 +47,19 @@ def end(cluster: Cluster, now: ClusterState) -> list[str]:
     deadline = time.monotonic() + now.on.down_within
     while left := _seen_left(cluster, now, volumes):
         if time.monotonic() > deadline:
-            return left
+            return Leftovers(objects=tuple(left))
         time.sleep(EVERY_S)
     if found is not None and not claim.is_ours(found, now.id):
         _release_lease(cluster, now)
-    return []
+    return Leftovers(unseen=tuple(_unseen(cluster, now)))
+
+
+def _unseen(cluster: Cluster, now: ClusterState) -> Iterator[str]:
+    """Kinds of which we may not see whether some are left."""
+    for kind, resource in by_kind(cluster, SWITCH_KINDS).items():
+        place = now.on.namespace if resource.namespaced else ""
+        if kind not in now.kinds and not cluster.allowed("list", resource.group, resource.plural, namespace=place):
+            yield resource.plural
 
 
 def same_cluster(cluster: Cluster, now: ClusterState) -> None:
@@ -57,14 +76,15 @@ def _labelled(cluster: Cluster, now: ClusterState, namespaced: bool, owned: bool
     """Everything of the run's kinds that carries its label, within its namespace or outside of all. Not `owned`:
     without what goes by itself, with its owner."""
     found: list[Key] = []
-    for kind in dict.fromkeys((*now.kinds, *OWN_KINDS)):
+    for kind in dict.fromkeys((*now.kinds, *OWN_KINDS, *SWITCH_KINDS)):
         try:
             if cluster.resource(kind).namespaced is namespaced:
                 place = now.on.namespace if namespaced else ""
                 there = cluster.list(kind, place, {RUN: now.id})
                 found += [key(each) for each in there if owned or not each["metadata"].get("ownerReferences")]
         except ApiError as error:
-            if error.status != 404:  # a kind that is not served any more has no objects
+            unseen = error.status == 403 and kind in SWITCH_KINDS and kind not in now.kinds
+            if error.status != 404 and not unseen:  # a kind that is not served any more has no objects
                 raise
     return found
 
