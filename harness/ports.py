@@ -285,7 +285,8 @@ class FaultInjector(Protocol):
     `parameters` is the model of the fault's own arguments. `predict` says from the platform file alone which names
     `select` is going to find. `recover` is idempotent and works from a cold process with nothing but the token's
     selection and parameters. A kind may have a `prepare(target, selection, parameters)`, called before `inject`, for
-    what takes time and does no harm; `recover` undoes it too.
+    what takes time and does no harm; `recover` undoes it too. One with OUTLIVES_PLATFORM = True hits what is not the
+    platform's own, and so is still there when that has gone down.
     """
 
     Parameters: type[Any]

@@ -39,6 +39,7 @@ RIGHTS = (
     *deadman.CLUSTER_RIGHTS,
 )
 NODE, KIND = "node", "v1/Node"
+OUTLIVES_PLATFORM = True
 AGAIN_S = 1.0
 
 

@@ -37,6 +37,7 @@ RIGHTS = (
     *rights("get", "statefulsets", "apps"),
 )
 NODE, KIND = "node", "v1/Node"
+OUTLIVES_PLATFORM = True
 TIMEOUT_S = 2.0
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import children, proc
+from harness import children, faults, proc
 from harness.chaos import lifecycle, undo
 from harness.chaos.attach import attach
 from harness.chaos.lifecycle import Session
@@ -86,6 +86,7 @@ class _Recovery:
     patience: Patience
     undone: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    outliving: set[str] = field(default_factory=set)  # faults that do not go with the platform, and are not lifted
 
     def carry_out(self) -> Recovered:
         ended: tuple[str, ...] = ()
@@ -97,7 +98,7 @@ class _Recovery:
         with self._doubting(str(target_file(self.folder))):
             on = _on_target(self.folder)
         self._undo(on)
-        if on:
+        if on and not self.outliving:
             with self._doubting(on.target):
                 self._settle(on)
         event = Recovered(by=self.by, undone=tuple(self.undone), ended=ended, clean=not self.doubts)
@@ -111,18 +112,23 @@ class _Recovery:
     def _undo(self, on: OnTarget | None) -> None:
         """Undoes every pending token. All are lifted before any is waited for: lifting is urgent, waiting is not.
 
-        Faults on a platform that is about to go down are lifted, but seen gone only with it.
+        Faults on a platform that is about to go down are lifted, but seen gone only with it. One that would outlive it
+        keeps it up until it is lifted: without its platform nobody knows any more where to undo it.
         """
         session = Session(self.folder, "", on.target if on else "", attach)
         lifted = []
         for token in self._tokens():
             goes_down = on is not None and on.owned and token.acts_on(on.target)
-            with self._doubting(f"{token.fault} ({token.kind} of {', '.join(token.selection)})", unless=goes_down):
+            outlives = goes_down and _outlives(token)
+            told = f"{token.fault} ({token.kind} of {', '.join(token.selection)})"
+            with self._doubting(told, unless=goes_down and not outlives):
+                self.outliving |= {token.fault} if outlives else set()
                 try:
                     lifecycle.lift(session, token, self.patience.gone_s)
                     lifted += [] if goes_down else [token]
                 except PlatformAbsent:
                     self._gone_with_platform(token)
+                self.outliving.discard(token.fault)
         for token in lifted:
             with self._doubting(token.fault):
                 lifecycle.see_gone(session, token, self.patience.gone_s, self.by)
@@ -192,6 +198,15 @@ def _refuse_while_it_runs(folder: RunFolder) -> None:
                     f"run {folder.run_id} is still carried out by process {event.pid}",
                     fix="stop it with Ctrl-C: it cleans up by itself",
                 )
+
+
+def _outlives(token: UndoToken) -> bool:
+    """Whether a fault stays when its platform goes; on a cluster that goes too, none does."""
+    try:
+        kind, target = faults.load(token.kind), attach(token.target)
+        return getattr(kind, "OUTLIVES_PLATFORM", False) and not getattr(target, "goes_with_cluster", False)
+    except HarnessError:  # told when it cannot be lifted
+        return False
 
 
 def _not_ready(target: Target, within_s: float) -> list[str]:

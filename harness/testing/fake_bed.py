@@ -272,7 +272,7 @@ class FakeBed(FakeCluster):
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels, "ownerReferences": [owner]},
+            "metadata": {"name": name, "namespace": about["namespace"], "labels": labels, "ownerReferences": [owner]},
             "template": template,
             "spec": {**template["spec"], "nodeName": self._room(labels.get(REGION, ""))},
         }
@@ -282,7 +282,7 @@ class FakeBed(FakeCluster):
         nodes = [each for each in self._objects.values() if each["kind"] == "Node"]
         free = {each["metadata"]["name"] for each in nodes if not each["spec"].get("unschedulable")}
         busy = [pods.node(each) for each in self._objects.values() if each["kind"] == "Pod"]
-        return min((name for name, place in NODES.items() if place == region and name in free), key=busy.count)
+        return min((name for name, place in NODES.items() if region in ("", place) and name in free), key=busy.count)
 
     def _cards(self, name: str) -> str:
         there = self._objects.get(("v1/Node", "", name), {})
@@ -295,7 +295,7 @@ class FakeBed(FakeCluster):
             word = {"type": "PodScheduled", "status": str(self.schedules_all), "message": "Insufficient nvidia.com/gpu"}
             return {"phase": "Pending", "conditions": [word]}
         status: dict[str, Any] = {"name": container["name"], "restartCount": 0, "state": {"running": {}}}
-        status["containerID"] = f"fake://{number}"
+        status |= {"containerID": f"fake://{number}", "image": container["image"], "imageID": f"sha256:{'0' * 64}"}
         if container["image"].endswith(MISSING_TAG):
             status |= {"containerID": "", "state": {"waiting": {"reason": "ErrImagePull"}}}
         elif container.get("command") == MISSING_PROGRAM:

@@ -25,6 +25,7 @@ from harness.model.events import FaultGone, Problem, Recovered, RunClosed, RunOp
 from harness.ports import Process
 from harness.run import watchdog
 from harness.run.recover import Patience, note_target, recover
+from harness.testing import fake_fault
 from harness.testing.experiments import FAKE
 from harness.testing.folder_target import FolderTarget
 
@@ -165,6 +166,25 @@ def test_a_platform_of_the_run_goes_down_and_takes_its_faults_along(folder: RunF
     assert (target.folder / "down").exists()
     assert undo.pending(folder) == ()
     assert recover(folder, by="again").undone == ()
+
+
+def test_a_fault_that_outlives_its_platform_keeps_it_up_until_it_is_lifted(
+    folder: RunFolder, target: FolderTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise TargetError("the node does not start")
+
+    break_store(folder, target)
+    note_target(folder, target.reference, owned=True)
+    monkeypatch.setattr(fake_fault, "OUTLIVES_PLATFORM", True, raising=False)
+    with monkeypatch.context() as broken:
+        broken.setattr(fake_fault, "recover", refused)
+        with pytest.raises(CleanUpNotProven, match="the node does not start"):
+            recover(folder, by="test")
+    assert not (target.folder / "down").exists()
+    assert [token.kind for token in undo.pending(folder)] == [FAKE]
+    assert recover(folder, by="again").undone == (f"x#1/{FAKE}", f"platform {target.reference}")
+    assert (target.folder / "down").exists()
 
 
 def test_a_platform_that_was_up_stays_up_and_must_be_ready(folder: RunFolder, target: FolderTarget) -> None:

@@ -72,6 +72,11 @@ class KubernetesTarget(ClusterProcesses):
     def reference(self) -> str:
         return f"kubernetes:{self.folder.root}"
 
+    @property
+    def goes_with_cluster(self) -> bool:
+        """Whether `down` ends the cluster, and all that was done to it."""
+        return self.state().on.provider != "context"
+
     def state(self) -> ClusterState:
         """The attach file. Raises PlatformAbsent or TargetError."""
         return state.read(self.folder)

@@ -2,25 +2,81 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from harness.testing.experiments import action, probe
 
 CLUSTER = Path(__file__).resolve().parents[2] / "fixtures" / "cluster"
 IMAGE = "sophia.local/sophia:1.0.0"
 PORTS = {"base": 8080, "app": 8080, "edge": 8000}
 
 
-def manifests(folder: Path) -> Path:
-    """The file with them; the edge is at NodePort 30080."""
+def scenario(folder: Path, cluster: dict[str, Any], experiments: Sequence[Path] = (), **changes: Any) -> Path:
+    """The file of a scenario of some seconds on this platform; `cluster` is its `target.kubernetes`."""
+    spec: dict[str, Any] = {
+        "target": {
+            "kind": "kubernetes",
+            "platform": str(CLUSTER / "platform.yaml"),
+            "kubernetes": {"namespace": "small", "agent_image": IMAGE, "test": True, **cluster},
+        },
+        "seed": 1,
+        "load": {
+            "locustfile": str(CLUSTER / "journey.py"),
+            "arrivals": {"kind": "constant", "rate": 20},
+            "mix": {"ask": 1},
+            "warm_up": "1s",
+            "timeout": "2s",
+            "drain": "2s",
+        },
+        "beacon": {"path": "/api/ping", "every": "50ms", "timeout": "1s"},
+        "validity": {"late_p99": "500ms", "late_seconds": 0.5, "dropped": 0.01, "cpu": 0.95},  # not what is tested
+        "steady": "3s",
+        "experiments": [{"file": str(file), "gap": "1s", "within": "60s", "blast_radius": 9} for file in experiments],
+        "quiet": "1s",
+        "sustained": "1s",
+        "slos": [str(CLUSTER / "slos")],
+        **changes,
+    }
+    document = {"apiVersion": "harness/v1", "kind": "Scenario", "metadata": {"name": "small"}, "spec": spec}
+    file = folder / "small.yaml"
+    file.write_text(json.dumps(document))  # JSON is YAML
+    return file
+
+
+def experiment(folder: Path, fault: str, parameters: dict[str, Any], holds: str = "3s") -> Path:
+    """The file of an experiment that makes a fault which no user notices, looks at it for a while, and undoes it."""
+    served = {**probe("users are served", "level_is", level=1), "tolerance": True}
+    document = {
+        "title": fault,
+        "description": fault,
+        "steady-state-hypothesis": {"title": "users are served", "probes": [served]},
+        "method": [
+            action("break", "inject", fault=fault, parameters=parameters, blast_radius=9),
+            probe("broken", "landed", fault=fault, within="60s"),
+            probe("stays broken", "holds", fault=fault, over=holds),
+            action("mend", "recover", fault=fault, within="60s"),
+        ],
+        "rollbacks": [action("mend if broken", "recover", fault=fault, within="60s")],
+    }
+    file = folder / f"{fault.replace('_', '-')}.yaml"
+    file.write_text(json.dumps(document))
+    return file
+
+
+def manifests(folder: Path, port: int = 30080) -> Path:
+    """The file with them; the edge is at this NodePort."""
     code = {"server.py": (CLUSTER / "server.py").read_text()}
     made: list[Any] = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": code}]
     for each in yaml.safe_load_all((CLUSTER / "manifests.yaml").read_text()):
         if "template" in each.get("spec", {}):
             _real(each)
         made.append(each)
-    ports = [{"port": 8000, "nodePort": 30080}]
+    ports = [{"port": 8000, "nodePort": port}]
     spec = {"type": "NodePort", "selector": {"app.kubernetes.io/name": "edge"}, "ports": ports}
     made.append({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "edge"}, "spec": spec})
     file = folder / "manifests.yaml"
