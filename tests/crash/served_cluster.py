@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from multiprocessing.connection import Client, Connection, Listener
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import TargetError
-from harness.kube.rights import Right
 from harness.model.platform import Platform
 from harness.model.scenario import OnCluster
 from harness.spec.yaml import Located
@@ -99,8 +98,8 @@ class ServedTarget(KubernetesTarget):
         return Served(self.folder.root.parent, self.changed)
 
 
-def target(platform: Located[Platform], on: OnCluster, root: Path, faults: Collection[Right]) -> ServedTarget:
-    return ServedTarget(ClusterFolder(root / "small-abcdef"), platform, on, faults)
+def target(platform: Located[Platform], on: OnCluster, root: Path) -> ServedTarget:
+    return ServedTarget(ClusterFolder(root / "small-abcdef"), platform, on)
 
 
 def attach(folder: str) -> ServedTarget:

@@ -217,7 +217,7 @@ def test_everything_wrong_is_told_at_once_and_reported(cluster: FakeCluster) -> 
     chosen = manifests(env=[{"name": "KEY", "value": "changeme"}])
     events: list[Any] = []
     with pytest.raises(TargetError, match="nothing was touched") as refused:
-        preflight(Intent(cluster, "small", "small-abcdef", chosen, SPEC), events.append)
+        preflight({"": Intent(cluster, "small", "small-abcdef", chosen, SPEC)}, events.append)
     assert "create namespaces" in str(refused.value)
     assert "KEY" in str(refused.value)
     assert {each.name for each in events if each.passed != each.of} == {
@@ -238,12 +238,12 @@ def test_a_new_cluster_is_given_time_to_settle(cluster: FakeCluster, monkeypatch
 
     later = threading.Timer(0.5, plug_in)
     later.start()
-    preflight(intent, events.append, settles_within_s=20)
+    preflight({"": intent}, events.append, settles_within_s=20)
     assert all(each.passed == each.of for each in events)
     later.join()
     cluster.patch("v1/Node", "", "node-1", {"status": {"allocatable": {"nvidia.com/gpu": "0"}}})
     with pytest.raises(TargetError, match="nvidia"):
-        preflight(intent, events.append, settles_within_s=0.3)
+        preflight({"": intent}, events.append, settles_within_s=0.3)
 
 
 # -- objects

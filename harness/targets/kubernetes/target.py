@@ -62,9 +62,7 @@ class KubernetesTarget(ClusterProcesses):
         self, folder: ClusterFolder, platform: Located[Platform] | None = None, on: OnCluster | None = None
     ) -> None:
         self.folder = folder
-        self.faults: Collection[
-            Right
-        ] = ()  # what is going to be needed beside `up`; refused with it when it is lacking
+        self.faults: Collection[Right] = ()  # what these are going to need: `up` refuses when it is lacking
         self._platform, self._on = platform, on
         self._secrets: dict[str, str] = {}
 
