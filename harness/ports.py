@@ -219,6 +219,14 @@ class Census(Protocol):
 
 
 @runtime_checkable
+class Readiness(Protocol):
+    """Capability: whether instances serve, by one cheap question to whoever keeps watch over them."""
+
+    def readiness(self) -> Mapping[tuple[str, str], tuple[Sequence[str], Sequence[str]]]:
+        """(service, region) → (names of its instances that are Ready, names of those that are not)."""
+
+
+@runtime_checkable
 class Releases(Protocol):
     """Capability: more than one release side by side."""
 

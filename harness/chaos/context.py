@@ -13,6 +13,8 @@ Each value comes from the experiment's `configuration` (so `--var edge=http://â€
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import functools
 import logging
 import os
@@ -23,7 +25,9 @@ from typing import Any
 
 from harness.chaos.attach import attach
 from harness.chaos.lifecycle import Session
+from harness.effort import Meter
 from harness.errors import TargetError
+from harness.journal import log
 from harness.journal.layout import RunFolder
 
 logger = logging.getLogger("chaostoolkit")
@@ -44,9 +48,12 @@ def setting(configuration: Configuration, name: str) -> str:
 def session(configuration: Configuration) -> Session:
     """Where this experiment writes and what it acts on."""
     named = setting(configuration, "run_folder")
+    folder = RunFolder(Path(named) if named else _temporary_folder())
+    experiment = setting(configuration, "experiment") or "experiment"
+    _tell_effort(folder.journal, experiment)
     return Session(
-        folder=RunFolder(Path(named) if named else _temporary_folder()),
-        experiment=setting(configuration, "experiment") or "experiment",
+        folder=folder,
+        experiment=experiment,
         reference=setting(configuration, "target"),
         attach=attach,
     )
@@ -66,6 +73,18 @@ def blast_radius(declared: int) -> int:
     """The smaller of what the experiment declares and what the harness allows."""
     allowed = os.environ.get("HARNESS_BLAST_RADIUS", "")
     return min(declared, int(allowed)) if allowed else declared
+
+
+@functools.cache
+def _tell_effort(journal: Path, experiment: str) -> None:
+    """At this process' end, once; not when it is killed."""
+    meter = Meter(f"chaos {experiment}")
+
+    def tell() -> None:
+        with contextlib.suppress(OSError):
+            log.append(journal, meter.read())
+
+    atexit.register(tell)
 
 
 @functools.cache

@@ -6,6 +6,7 @@ facts       what many objectives need, worked out once
 requests    ratios of requests          recovery   recovery time at the user
 phases      the steps of a recovery     attribution whose failures they are
 counters    Prometheus, raw samples     ledger     what each key may hold
+scaling     instances added after a load step
 reactions   alerts, gauges after a fault, primaries
 gauges      shares of time              loss       acknowledged operations
 bounds      exact binomial bounds       decide     counts or interval → verdict, in words

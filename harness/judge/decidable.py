@@ -15,8 +15,8 @@ from harness.judge.blocks import declared_rate, pieces
 from harness.judge.decide import Claim, count, percent
 from harness.model.base import format_duration
 from harness.model.plan import Decidability, Plan
-from harness.model.scenario import Poisson, ScenarioSpec
-from harness.model.slo import CounterRatio, Objective, RequestFilter, RequestRatio, Slo
+from harness.model.scenario import Poisson, ScenarioSpec, Step
+from harness.model.slo import CounterRatio, Objective, RequestFilter, RequestRatio, ScaleUpTime, Slo
 
 TOGETHER = "nothing declared tells how many of its events hang together, so all of them count as one"
 FAULT_KINDS = ("RecoveryTime", "ReactionTime", "AlertTime")
@@ -86,6 +86,8 @@ def correlation_of(slo: Slo, spec: ScenarioSpec) -> float:
 def _one(slo: Slo, objective: Objective, spec: ScenarioSpec, plan: Plan, system: int) -> Decidability:
     claim, notes = claim_of(slo, spec), slo.annotations
     told = {"slo": slo.name, "objective": objective.title, "claim": claim, "window": notes.window, "origin": slo.origin}
+    if isinstance(slo.indicator, ScaleUpTime):
+        return _after_step(told, objective, spec, plan)
     expected = _expected(slo, spec, plan)
     if expected is None:
         return _few(told, slo, objective, plan, claim, correlation_of(slo, spec))
@@ -118,6 +120,18 @@ def _one(slo: Slo, objective: Objective, spec: ScenarioSpec, plan: Plan, system:
         shortest_s=shortest,
         reason=reason,
     )
+
+
+def _after_step(told: dict[str, str], objective: Objective, spec: ScenarioSpec, plan: Plan) -> Decidability:
+    """What scales up after a load step takes a schedule with one, and time to see that it does not."""
+    arrivals = spec.load.arrivals
+    if not isinstance(arrivals, Step) or arrivals.to <= arrivals.rate:
+        reason = "the load has no rising step to scale after (`arrivals: {kind: step}`)"
+        return Decidability(**told, can_pass=False, can_fail=False, events=0, reason=reason)
+    left = max(0.0, max(step.ends_s[0] for step in plan.steps) - arrivals.at)
+    able = left >= (objective.value or 0.0)
+    reason = f"the load goes on for at least {format_duration(left)} after its step"
+    return Decidability(**told, can_pass=left > 0, can_fail=able, events=1, reason=reason)
 
 
 def _needed(target: float, confidence: float, expected: Expected) -> float:

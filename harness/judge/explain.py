@@ -24,6 +24,7 @@ RULE_OF: dict[type, str] = {
     model.ReactionTime: "reactions",
     model.AlertTime: "reactions",
     model.WritablePrimaries: "reactions",
+    model.ScaleUpTime: "scaling",
     model.CheckRatio: "deployment",
     model.MonitoringCoverage: "deployment",
     model.DeploymentTime: "deployment",

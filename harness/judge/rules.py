@@ -43,6 +43,7 @@ RULES = (
         "alerts, gauges and writable primaries",
         ("gauges over a window are shares of time, not of scrapes; what was not scraped may have shown it",),
     ),
+    Rule("scaling", "how long the platform took to add instances after a load step", since="0.2.0"),
     Rule("deployment", "deployment time, checks and monitoring"),
     Rule(
         "recovery",

@@ -105,6 +105,47 @@ class InstancesSeen(Event):
     names: tuple[str, ...]
 
 
+class ReadinessSeen(Event):
+    """Which instances of a service in a region were Ready by the cluster's own word, when a look found a change: it
+    came about after the look before was asked for (`since_ns`, 0: there was none) and before this one was answered
+    (`seen_ns`)."""
+
+    event: Literal["readiness"] = "readiness"
+    service: str
+    region: str = ""
+    ready: tuple[str, ...]
+    unready: tuple[str, ...] = ()
+    since_ns: int
+    seen_ns: int
+
+
+class ReadinessWatched(Event):
+    """All looks of the watch that recorded `readiness`, of which `failed` had no answer. Between two answers passed at
+    most `longest_s`."""
+
+    event: Literal["readiness.watched"] = "readiness.watched"
+    from_ns: int
+    until_ns: int
+    every_s: float
+    looks: int
+    failed: int
+    longest_s: float
+
+
+class Effort(Event):
+    """What a process of the run cost since it began, or since the stage before: its own CPU time and that of its
+    children that have ended, requests to the API server by HTTP method, and programs that it ran by name."""
+
+    event: Literal["effort"] = "effort"
+    process: str
+    stage: str = ""
+    seconds: float
+    cpu_s: float
+    children_cpu_s: float
+    api_calls: dict[str, int] = {}
+    programs: dict[str, int] = {}
+
+
 class CheckDone(Event):
     """A readiness or post-deployment check; `of` counts what was looked at, `passed` what was right."""
 
@@ -322,6 +363,9 @@ AnyEvent = Annotated[
     | GateChecked
     | Deployed
     | InstancesSeen
+    | ReadinessSeen
+    | ReadinessWatched
+    | Effort
     | CheckDone
     | ChildStarted
     | ChildEnded

@@ -154,6 +154,21 @@ class WritablePrimaries(Frozen):
     longest_gap: Duration = Field(default=4.5, gt=0, alias="longestGap")
 
 
+class ScaleUpTime(Frozen):
+    """Seconds from the step of the load's schedule until `added` more instances of a service were Ready by the
+    cluster's word and, until `answered`, as many new ones had answered users.
+
+    More than were there at the step, Ready or not, so that a replacement is none. Where who was Ready was not looked at
+    for longer than `longest_gap`, it cannot be said to have come too late.
+    """
+
+    service: str
+    region: str = ""
+    added: int = Field(default=1, ge=1)
+    until: Literal["answered", "ready"] = "answered"
+    longest_gap: Duration = Field(default=5.0, gt=0, alias="longestGap")
+
+
 class AcrossRuns(Frozen):
     """What only many runs can show; one run says that it is judged across runs.
 
@@ -178,6 +193,7 @@ SimpleIndicator = (
     | AlertTime
     | DeploymentTime
     | WritablePrimaries
+    | ScaleUpTime
     | AcrossRuns
 )
 

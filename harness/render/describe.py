@@ -126,6 +126,26 @@ def _rolled_back(event: e.RolledBack) -> str:
     return f"rolled back in {duration(event.seconds)}, {'seen' if event.seen else 'NOT SEEN'} in the responses"
 
 
+def _readiness(event: e.ReadinessSeen) -> str:
+    where = f"{event.service}{f' in {event.region}' if event.region else ''}"
+    ill = f", not {_names(event.unready)}" if event.unready else ""
+    return f"{where}: Ready by the cluster are {_names(event.ready)}{ill}"
+
+
+def _watched(event: e.ReadinessWatched) -> str:
+    failed = f", {event.failed} of them without an answer" if event.failed else ""
+    return f"looked {count(event.looks, 'time')} for who is Ready, every {duration(event.every_s)}{failed}"
+
+
+def _effort(event: e.Effort) -> str:
+    calls = sum(event.api_calls.values())
+    told = [f"{event.cpu_s:.1f} s of CPU", f"{event.children_cpu_s:.1f} s in children that ended"]
+    told += [count(calls, "request") + " to the API server"] if calls else []
+    told += [f"ran {name} {count(times, 'time')}" for name, times in event.programs.items()]
+    stage = f" in {event.stage}" if event.stage else ""
+    return f"{event.process} took{stage}, within {duration(event.seconds)}: {', '.join(told)}"
+
+
 def _recovered(event: e.Recovered) -> str:
     done = f"undone: {_names(event.undone)}; ended: {_names(event.ended)}"
     return f"{event.by} cleaned up, {'all clean' if event.clean else 'NOT PROVEN CLEAN'}; {done}"
@@ -148,6 +168,9 @@ _WORDS: dict[type[e.Event], Callable[[Any], str]] = {
         f"release {it.release} deployed in {duration(it.seconds)}: {count(it.instances, 'instance')}"
     ),
     e.InstancesSeen: lambda it: f"{count(len(it.names), 'instance')} there",
+    e.ReadinessSeen: _readiness,
+    e.ReadinessWatched: _watched,
+    e.Effort: _effort,
     e.CheckDone: _check,
     e.ChildStarted: lambda it: f"{it.name} started, pid {it.child_pid}",
     e.ChildEnded: _ended,

@@ -13,7 +13,16 @@ from harness.render.words import LEVELS, count, duration, line, plain
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-QUIET = (e.Digest, e.ClockRead, e.Window, e.ChildStarted, e.InstancesSeen)
+QUIET = (
+    e.Digest,
+    e.ClockRead,
+    e.Window,
+    e.ChildStarted,
+    e.InstancesSeen,
+    e.ReadinessSeen,
+    e.ReadinessWatched,
+    e.Effort,
+)
 KEPT = 8
 WIDE = 180  # characters of a plain line; the journal holds the rest
 

@@ -12,7 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.effort import UNDER_LOAD, Meter
 from harness.errors import HarnessError, Interrupted, TargetError
+from harness.journal import log
 from harness.judge.ledger import expectations
 from harness.model.events import (
     ClockRead,
@@ -27,10 +29,11 @@ from harness.model.events import (
 from harness.model.plan import Plan, PlannedFault
 from harness.model.records import Outcome
 from harness.model.scenario import Guard
-from harness.ports import Artifacts, Census, Releases
+from harness.ports import Artifacts, Census, Readiness, Releases
 from harness.run.context import RunContext, StopEarly
 from harness.run.observe import PrimaryWatch, collect_primaries, every, healed_since, monotonic_to_wall
 from harness.run.read_back import read_back, to_table
+from harness.run.readiness import ReadinessWatch
 from harness.run.seal import sha256_of
 
 if TYPE_CHECKING:
@@ -75,8 +78,9 @@ def execute(context: RunContext, plan: Plan, parts: Parts) -> None:
     A run that was stopped early (guard, lost child) is still collected: what was seen is evidence.
     Raises Interrupted, TargetError, or CleanUpNotProven.
     """
+    meter = Meter("harness")
     try:
-        reason, failure = _attempt(context, plan, parts)
+        reason, failure = _attempt(context, plan, parts, meter)
     except KeyboardInterrupt:  # while another error was being handled
         reason, failure = "interrupted", Interrupted(INTERRUPTED)
     # A disk that is full, which may be what ended the run, must not keep it from being cleaned up.
@@ -87,16 +91,17 @@ def execute(context: RunContext, plan: Plan, parts: Parts) -> None:
     # When this raises, the run stays open: the watchdog tries again as soon as this process has ended.
     clean = parts.recover("finally").clean
     with suppress(OSError):
+        context.record(meter.read("collecting and cleaning up"))
         context.record(RunClosed(reason=reason, clean=clean))
     if failure is not None:
         raise failure
 
 
-def _attempt(context: RunContext, plan: Plan, parts: Parts) -> tuple[str, BaseException | None]:
+def _attempt(context: RunContext, plan: Plan, parts: Parts, meter: Meter) -> tuple[str, BaseException | None]:
     """(how it ended in words, what ended it). From its end on no signal raises any more."""
     try:
         try:
-            return _line(context, plan, parts), None
+            return _line(context, plan, parts, meter), None
         finally:
             context.interruptible = False
     except KeyboardInterrupt:
@@ -107,9 +112,10 @@ def _attempt(context: RunContext, plan: Plan, parts: Parts) -> tuple[str, BaseEx
         return f"{type(error).__name__}: {error}", error
 
 
-def _line(context: RunContext, plan: Plan, parts: Parts) -> str:
+def _line(context: RunContext, plan: Plan, parts: Parts, meter: Meter) -> str:
     reason = "completed"
     _deploy(context, parts)
+    context.record(meter.read("deployment and checks"))
     try:
         _under_load(context, plan, parts)
     except StopEarly as early:
@@ -117,6 +123,7 @@ def _line(context: RunContext, plan: Plan, parts: Parts) -> str:
         context.problem("run", f"ended early: {early}")
         context.close_window(time.monotonic_ns())
         _end_load(context, plan, parts)
+    context.record(meter.read(UNDER_LOAD))
     parts.collect()
     return reason
 
@@ -137,6 +144,7 @@ def _deploy(context: RunContext, parts: Parts) -> None:
 def _under_load(context: RunContext, plan: Plan, parts: Parts) -> None:
     spec = context.spec
     primaries = PrimaryWatch(parts.target.endpoints().databases, context.folder.work)
+    readiness = _readiness(context, parts.target)
     try:
         parts.beacon.start()
         parts.load.start()
@@ -168,7 +176,16 @@ def _under_load(context: RunContext, plan: Plan, parts: Parts) -> None:
     finally:
         context.watches.clear()
         primaries.stop()
+        if readiness is not None:
+            readiness.stop()
         _write_table(context, "primaries", collect_primaries(context.folder.work))
+
+
+def _readiness(context: RunContext, target: Target) -> ReadinessWatch | None:
+    """Who is Ready by the cluster's own word, where it has one; its thread tells the journal and nobody else."""
+    if not isinstance(target, Readiness):
+        return None
+    return ReadinessWatch(target.readiness, lambda event: log.append(context.folder.journal, event))
 
 
 def _upgrade(context: RunContext, parts: Parts) -> None:

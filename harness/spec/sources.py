@@ -64,12 +64,13 @@ SPECS: dict[str, type[Frozen]] = {
     "Alert": model.AlertTime,
     "Deployment": _Nothing,
     "Primaries": model.WritablePrimaries,
+    "ScaleUp": model.ScaleUpTime,
     "Across": _Across,
 }
 RATIO_SOURCES = ("RequestRecord", "Beacon", "Prometheus", "Check", "Coverage")
 COUNTS_OF_RUNS = ("changes", "failed-changes")
 RATIOS = (model.RequestRatio, model.CounterRatio, model.ComputedRatio, model.CheckRatio, model.MonitoringCoverage)
-ONCE = (model.ComputedRatio, model.IncreasePer, model.WritablePrimaries)
+ONCE = (model.ComputedRatio, model.IncreasePer, model.WritablePrimaries, model.ScaleUpTime)
 FAULT_INDICATORS = (model.RecoveryTime, model.ReactionTime, model.AlertTime)
 
 

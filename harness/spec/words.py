@@ -187,6 +187,11 @@ def what(indicator: model.Indicator) -> str:
                 f"counts how many databases were writable at the same time, by asking those of "
                 f"{' and '.join(indicator.regions)} all the time"
             )
+        case model.ScaleUpTime():
+            where = f"{indicator.service}{f' in {indicator.region}' if indicator.region else ''}"
+            more = f"{indicator.added} more instance{'' if indicator.added == 1 else 's'} of {where}"
+            met = " and answered users" if indicator.until == "answered" else ""
+            return f"times from the load's step until {more} had become Ready{met}"
 
 
 def _requests(ratio: model.RequestRatio) -> str:

@@ -151,6 +151,13 @@ class FakeTarget:
             if service in (None, each.service) and region in (None, each.region)
         ]
 
+    def readiness(self) -> Mapping[tuple[str, str], tuple[Sequence[str], Sequence[str]]]:
+        ill = set(self.ready())
+        found: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
+        for each in self.instances():
+            found.setdefault((each.service, each.region), ([], []))[each.name in ill].append(each.name)
+        return found
+
     def logs(self) -> Sequence[Path]:
         return []
 

@@ -15,6 +15,7 @@ SAMPLES: dict[object, object] = {
     bool: True,
     tuple[str, ...]: ("a", "b"),
     dict[str, str]: {"k": "v"},
+    dict[str, int]: {"k": 2},
     int | None: -9,
 }
 CRITERION = {"criterion": "errors", "canary_bad": 1, "canary": 2, "stable_bad": 3, "stable": 4, "harm": 1, "enough": 0}

@@ -17,6 +17,7 @@ from harness.judge.indicators.reactions import (
 )
 from harness.judge.indicators.recovery import recovery_time
 from harness.judge.indicators.requests import requests
+from harness.judge.indicators.scaling import scale_up_time
 from harness.judge.question import Question
 from harness.model import slo as model
 from harness.model.judgement import ObjectiveResult
@@ -35,4 +36,5 @@ JUDGES: dict[type, Callable[[Question, Any], ObjectiveResult]] = {
     model.AlertTime: alert_time,
     model.DeploymentTime: deployment_time,
     model.WritablePrimaries: writable_primaries,
+    model.ScaleUpTime: scale_up_time,
 }

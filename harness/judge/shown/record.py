@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.judge.loss import fates_of
 from harness.judge.shown.base import Rows, Scope
 from harness.model import slo as model
-from harness.model.events import CheckDone, Deployed, PhaseDeployed
+from harness.model.events import CheckDone, Deployed, PhaseDeployed, ReadinessSeen
 
 
 def loss(scope: Scope, indicator: model.DataLossMeasure) -> Iterator[Rows]:
@@ -44,6 +44,16 @@ def primaries(scope: Scope, _indicator: model.WritablePrimaries) -> Iterator[Row
             found.append((scope.seconds(row["asked_ns"]), region, state))
             before[region] = state
     yield scope.table("where a region's database changed its answer", ("asked at s", "region", "state"), found)
+
+
+def readiness(scope: Scope, indicator: model.ScaleUpTime) -> Iterator[Rows]:
+    seen: list[ReadinessSeen] = scope.facts.of(ReadinessSeen)
+    rows = (
+        (scope.seconds(it.since_ns) if it.since_ns else "—", scope.seconds(it.seen_ns), len(it.ready), len(it.unready))
+        for it in seen
+        if (it.service, it.region) == (indicator.service, indicator.region)
+    )
+    yield scope.table("where the number of Ready instances changed", ("after s", "before s", "Ready", "not"), rows)
 
 
 def checks(scope: Scope, _indicator: model.CheckRatio) -> Iterator[Rows]:

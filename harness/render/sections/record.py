@@ -13,6 +13,7 @@ from harness.model.judgement import Judgement
 from harness.model.records import Outcome
 from harness.render import words
 from harness.render.describe import describe
+from harness.render.effort import effort
 from harness.render.page import (
     Cell,
     Part,
@@ -145,6 +146,7 @@ def facts(evidence: Evidence, judgement: Judgement) -> Section:
             ("Machine", f"{opened.machine}; Python {opened.python}"),
         ]
     known.append(("Took", words.duration(duration_s(evidence))))
+    known += [(f"Effort of {name}", text) for name, text in effort(evidence)]
     known.append(("Clean-up", told(closed.clean, "proven", "not proven") if closed else badge("open", "not recorded")))
     known.append(("Rules of judgement", words.rules(judgement)))
     recovered = all_of(evidence.events, e.Recovered)
@@ -171,7 +173,7 @@ def reproduce(evidence: Evidence, judgement: Judgement, root: str) -> Section:
 
 
 def journal(evidence: Evidence) -> Section | None:
-    told = [it for it in evidence.events if not isinstance(it, e.ClockRead | e.InstancesSeen)]
+    told = [it for it in evidence.events if not isinstance(it, e.ClockRead | e.InstancesSeen) and not _first_look(it)]
     if not told:
         return None
     origin = origin_ns(evidence)
@@ -182,6 +184,11 @@ def journal(evidence: Evidence) -> Section | None:
     caption = "The journal of the run in words; readings of clocks are left out."
     whole = table(caption, ("At", "What"), rows, fold=fold, class_="times")
     return Section("journal", "What happened, step by step", (Part(tables=(whole,)),))
+
+
+def _first_look(event: e.AnyEvent) -> bool:
+    """Of those only what changed is told."""
+    return isinstance(event, e.ReadinessSeen) and not event.since_ns
 
 
 def glossary() -> Section:

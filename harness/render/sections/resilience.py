@@ -10,7 +10,7 @@ from markupsafe import Markup
 from harness.model import events as e
 from harness.model.evidence import Evidence
 from harness.model.judgement import DataLoss, Interval, Judgement, Recovery
-from harness.render import plots, steps, words
+from harness.render import plots, polled, steps, words
 from harness.render.faults import Fault
 from harness.render.page import (
     NARROW,
@@ -64,6 +64,8 @@ def _recovery(evidence: Evidence, judgement: Judgement, fault: Fault) -> Part:
     if recovery.lost_probes:
         told += f"; {recovery.lost_probes} more had no outcome"
     moments.append(("Observations", told))
+    if (by_polls := polled.polled(evidence, fault.experiment)) is not None:
+        moments.append(("By polls of the API server", sentence(polled.sentence(by_polls, recovery))))
     moments += [
         (f"Objective: {words.label(item)}", joined([words.requirement(item), chip(item.verdict)]))
         for item in judgement.objectives

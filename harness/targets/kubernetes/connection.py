@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from harness import effort
 from harness.errors import BadInput, TargetError
 from harness.targets.probe import Answer
 
@@ -74,6 +75,7 @@ class Connection:
     ) -> Answer:
         import urllib3
 
+        effort.called(method)
         retries = urllib3.Retry(2, redirect=0, status=0, backoff_factor=0.1, raise_on_redirect=False)
         try:
             answer = self._pool.request(
@@ -97,6 +99,7 @@ class Connection:
         """An open WebSocket at a path, with one subprotocol of Kubernetes'."""
         import websocket
 
+        effort.called("WebSocket")
         address = urlsplit(self.server)
         name = self._configuration.tls_server_name or address.hostname
         made = websocket.WebSocket(sslopt={"context": self._tls, "server_hostname": name})

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from harness import effort
 from harness.errors import BadInput, TargetError
 from harness.model.scenario import KindCluster, OnCluster
 from harness.targets.kubernetes.api import Cluster
@@ -51,6 +52,7 @@ def delete(on: OnCluster, folder: ClusterFolder) -> list[str]:
 def _kind(folder: ClusterFolder, within_s: float, *words: str) -> str:
     command = [program("kind"), *words]
     known = {**os.environ, "PATH": os.pathsep.join(program_path())}  # it calls docker, and reads DOCKER_HOST
+    effort.ran(" ".join(["kind", *words[:2]]))
     try:
         ran = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=known, timeout=within_s, check=False

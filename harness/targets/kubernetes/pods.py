@@ -119,6 +119,21 @@ def unready(cluster: Cluster, state: ClusterState) -> list[str]:
     return found
 
 
+def readiness(state: ClusterState, pods: Sequence[Manifest]) -> dict[tuple[str, str], tuple[list[str], list[str]]]:
+    """As harness.ports.Readiness has it, of the platform's declared places, also where no pod is."""
+    found: dict[tuple[str, str], tuple[list[str], list[str]]] = {
+        (service.name, region): ([], [])
+        for service in state.spec.services
+        for region, count in service.instances.items()
+        if count
+    }
+    ready = {pod["metadata"]["name"] for pod in pods if is_ready(pod)}
+    for each in instances(state, pods, Path()):
+        well, ill = found.setdefault((each.service, each.region), ([], []))
+        (well if each.name in ready else ill).append(each.name)
+    return found
+
+
 def desired(workload: Manifest) -> int:
     if workload["kind"] == "DaemonSet":
         return int(workload.get("status", {}).get("desiredNumberScheduled", 0))

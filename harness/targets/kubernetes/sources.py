@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from harness import effort
 from harness.errors import BadInput
 from harness.model.scenario import HelmChart, OnCluster
 from harness.targets.kubernetes.api import Manifest
@@ -52,6 +53,7 @@ def _helm(chart: HelmChart, namespace: str) -> str:
 
 def _said(command: list[str], source: str) -> str:
     what = " ".join([Path(command[0]).name, command[1]])
+    effort.ran(what)
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=RENDER_WITHIN_S, check=False)
     except subprocess.TimeoutExpired:

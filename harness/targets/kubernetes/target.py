@@ -293,6 +293,11 @@ class KubernetesTarget(ClusterProcesses):
         found = self.cluster.list("v1/Pod", now.on.namespace, {objects.RUN: now.id})
         return [each["metadata"]["name"] for each in found]
 
+    def readiness(self) -> Mapping[tuple[str, str], tuple[Sequence[str], Sequence[str]]]:
+        """By the pods' own conditions: one request."""
+        now = self.state()
+        return pods.readiness(now, pods.of_run(self.cluster, now))
+
     def artifacts(self) -> Mapping[str, Path | str]:
         """Every image that runs, by the digest that the kubelet tells; and the manifests as they were rendered."""
         now = self.state()
