@@ -438,6 +438,11 @@ class OnCluster(Frozen):
     nodes: NodePower | None = Field(
         default=None, description="for the fault `node_loss`; a cluster of kind needs none, its nodes are containers"
     )
+    architectures: tuple[str, ...] = Field(
+        default=(),
+        description="what the images are built for, as in `[amd64, arm64]`; nodes that are neither are found by the "
+        "preflight. Empty: it is known of a kind cluster's archives only",
+    )
     rollout_within: Duration = Field(default=300.0, gt=0, description="time that a phase's pods have to become ready")
     down_within: Duration = Field(default=180.0, gt=0, description="time that everything has to be gone again")
     test: bool = Field(default=False, description="the cluster is there to be broken; else a run needs `--yes`")

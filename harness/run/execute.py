@@ -177,7 +177,8 @@ def _under_load(context: RunContext, plan: Plan, parts: Parts) -> None:
         context.watches.clear()
         primaries.stop()
         if readiness is not None:
-            readiness.stop()
+            with suppress(OSError):  # what the disk has no room for must not hide why the run ends
+                readiness.stop()
         _write_table(context, "primaries", collect_primaries(context.folder.work))
 
 

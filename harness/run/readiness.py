@@ -60,8 +60,12 @@ class ReadinessWatch:
                     self._looks, self._failed = self._looks + 1, self._failed + 1
                 continue
             with self._lock:
-                if not self._ended.is_set():
+                if self._ended.is_set():
+                    return
+                try:
                     self._take(seen, asked, time.monotonic_ns())
+                except OSError:  # the journal cannot be written: that it is looked at no more, its end will show
+                    return
 
     def _take(self, seen: Mapping[tuple[str, str], tuple[Sequence[str], Sequence[str]]], asked: int, now: int) -> None:
         for place in sorted({*self._known, *seen}):

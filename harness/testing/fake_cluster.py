@@ -28,7 +28,9 @@ WHOLE = ("Namespace", "Node", "PersistentVolume", "StorageClass", "ClusterRole",
 Where = tuple[str, str, str]  # kind, namespace, name
 
 
-def node(name: str, labels: Mapping[str, str] | None = None, cpu: str = "4", memory: str = "8Gi") -> Manifest:
+def node(
+    name: str, labels: Mapping[str, str] | None = None, cpu: str = "4", memory: str = "8Gi", architecture: str = "amd64"
+) -> Manifest:
     """A node that is Ready and has room."""
     return {
         "apiVersion": "v1",
@@ -38,6 +40,7 @@ def node(name: str, labels: Mapping[str, str] | None = None, cpu: str = "4", mem
         "status": {
             "allocatable": {"cpu": cpu, "memory": memory, "pods": "110"},
             "conditions": [{"type": "Ready", "status": "True"}],
+            "nodeInfo": {"architecture": architecture},
         },
     }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from harness.model.scenario import OnCluster
 from harness.spec.platform import load_platform
 from harness.targets.kubernetes import objects, rights, sources
 from harness.targets.kubernetes.api import Resource
+from harness.targets.kubernetes.architectures import Built, built
 from harness.targets.kubernetes.preflight import Finding, Intent, findings, preflight
 from harness.testing.fake_cluster import FakeCluster, node
 
@@ -31,8 +35,15 @@ def manifests(**changes: Any) -> list[dict[str, Any]]:
     return mine
 
 
-def looked(cluster: FakeCluster, chosen: list[dict[str, Any]] | None = None) -> dict[str, Finding]:
-    intent = Intent(cluster, "small", "small-abcdef", chosen or manifests(), SPEC)
+AMD64 = {"": frozenset({"amd64"})}
+
+
+def looked(
+    cluster: FakeCluster, chosen: list[dict[str, Any]] | None = None, built: Built | None = None
+) -> dict[str, Finding]:
+    intent = Intent(
+        cluster, "small", "small-abcdef", chosen or manifests(), SPEC, built=AMD64 if built is None else built
+    )
     return {each.name.split(" (")[0]: each for each in findings(intent)}
 
 
@@ -168,6 +179,66 @@ def test_an_image_that_is_never_pulled_must_be_there(cluster: FakeCluster) -> No
     known["status"]["images"] = [{"names": ["small.local/edge:1"]}]
     cluster.create(known)
     assert wrong(looked(cluster, chosen)) == {}
+
+
+def test_a_node_for_which_an_image_is_not_built(cluster: FakeCluster) -> None:
+    chosen = manifests()
+    cluster.create(node("node-2", {"kubernetes.io/arch": "arm64"}, architecture="arm64"))
+    told = wrong(looked(cluster, chosen))["images are built for the nodes"]
+    assert "Deployment small/edge may run on node-2, which is arm64: small.local/edge:1 is amd64" in told
+    assert len(told) == 5  # each workload once
+    both = {"": frozenset({"amd64", "arm64"})}
+    assert wrong(looked(cluster, chosen, both)) == {}
+    for each in chosen:
+        if "template" in each.get("spec", {}):
+            each["spec"]["template"]["spec"]["nodeSelector"] = {"kubernetes.io/arch": "amd64"}
+    cluster.create(
+        node("node-1", {"kubernetes.io/arch": "amd64"})
+        | {"metadata": {"name": "node-3", "labels": {"kubernetes.io/arch": "amd64"}}}
+    )
+    assert wrong(looked(cluster, chosen)) == {}
+
+
+def test_what_nobody_says_of_an_image_is_unknown_and_passes_nothing(cluster: FakeCluster) -> None:
+    known = {"small.local/edge:1": frozenset({"amd64"}), "small.local/app:1": frozenset({"amd64"})}
+    found = looked(cluster, None, known)["images are built for the nodes"]
+    assert found.wrong == ()
+    assert found.unknown == "nobody says what small.local/base:1 is built for; nodes are amd64"
+    edge = {"small.local/edge:1": frozenset({"arm64"})}
+    assert wrong(looked(cluster, None, edge)) == {
+        "images are built for the nodes": (
+            "Deployment small/edge may run on node-1, which is amd64: small.local/edge:1 is arm64",
+        )
+    }
+
+
+def test_an_archive_tells_what_it_is_built_for(tmp_path: Path) -> None:
+    def archive(name: str, *files: tuple[str, object]) -> str:
+        with tarfile.open(tmp_path / name, "w") as made:
+            for member, content in files:
+                data = json.dumps(content).encode()
+                info = tarfile.TarInfo(member)
+                info.size = len(data)
+                made.addfile(info, io.BytesIO(data))
+        return str(tmp_path / name)
+
+    index = [{"Config": "c.json", "RepoTags": ["a.local/a:1", "a.local/a:2"], "Layers": []}]
+    good = archive("good.tar", ("manifest.json", index), ("c.json", {"architecture": "arm64"}))
+    other = archive("oci.tar", ("index.json", {}))
+    torn = tmp_path / "torn.tar"
+    torn.write_bytes(b"not a tar")
+    on = OnCluster.model_validate(
+        {
+            "provider": "kind",
+            "kind": {"archives": [good, other, str(torn), str(tmp_path / "absent.tar")]},
+            "namespace": "small",
+            "manifests": "m",
+            "endpoints": {"edge": "http://127.0.0.1:1"},
+        }
+    )
+    arm = frozenset({"arm64"})
+    assert built(on) == {"a.local/a:1": arm, "a.local/a:2": arm}
+    assert built(on.model_copy(update={"architectures": ("amd64",)}))[""] == frozenset({"amd64"})
 
 
 def test_secrets_that_are_examples_and_addresses_of_the_internet(cluster: FakeCluster) -> None:

@@ -172,6 +172,10 @@ class ClustersTarget:
     def present(self) -> Sequence[str]:
         return [name for part in self._parts for name in part.present()]
 
+    def readiness(self) -> Mapping[tuple[str, str], tuple[Sequence[str], Sequence[str]]]:
+        """Of all clusters or of none: while one does not answer, nothing is told."""
+        return {place: names for part in self._parts for place, names in part.readiness().items()}
+
     def artifacts(self) -> Mapping[str, Path | str]:
         """Every image that runs, and each cluster's manifests."""
         found: dict[str, Path | str] = {}

@@ -11,6 +11,7 @@ from harness.model.scenario import OnCluster
 from harness.spec.yaml import Located
 from harness.targets.kubernetes import claim, deployment, objects, rights, sources
 from harness.targets.kubernetes.api import Cluster, Manifest, Resource
+from harness.targets.kubernetes.architectures import built
 from harness.targets.kubernetes.preflight import Intent
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 
@@ -55,7 +56,8 @@ def plan(
     )
     chosen = objects.released(manifests, fresh.spec, fresh.labels, fresh.release_named(fresh.release))
     objects.by_phase(chosen, fresh.spec, fresh.labels)
-    return Plan(fresh, rendered, manifests, Intent(cluster, on.namespace, fresh.id, chosen, fresh.spec, faults))
+    intent = Intent(cluster, on.namespace, fresh.id, chosen, fresh.spec, faults, built(on))
+    return Plan(fresh, rendered, manifests, intent)
 
 
 def prepared(cluster: Cluster, now: ClusterState, rendered: Sequence[Manifest]) -> list[Manifest]:

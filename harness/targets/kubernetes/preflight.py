@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.errors import TargetError
 from harness.kube.rights import Right
 from harness.model.events import CheckDone
 from harness.model.platform import OnKubernetes, PlatformSpec
 from harness.ports import Report
-from harness.targets.kubernetes import claim, objects, rights, room
+from harness.targets.kubernetes import architectures, claim, objects, rights, room
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
+from harness.targets.kubernetes.architectures import Built
 from harness.targets.kubernetes.checks import hard_coded, placeholder_secrets
 from harness.targets.kubernetes.nodes import node_troubles
 from harness.targets.kubernetes.objects import RUN, key
@@ -20,6 +21,7 @@ from harness.targets.kubernetes.objects import RUN, key
 CHECKED = "preflight: "
 EVERY_S = 1.0
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+BUILT = "images are built for the nodes"
 IMAGES_LISTED = 50  # a kubelet names at most so many of its images
 
 
@@ -45,6 +47,7 @@ class Intent:
     manifests: Sequence[Manifest]
     spec: PlatformSpec
     faults: Collection[Right] = ()
+    built: Built = field(default_factory=dict)
 
 
 def preflight(intents: Mapping[str, Intent], report: Report, settles_within_s: float = 0.0) -> None:
@@ -166,7 +169,7 @@ def _nodes(intent: Intent) -> Iterator[Finding]:
     except ApiError as error:
         if error.status != 403:
             raise
-        for name in ("nodes are Ready", "there is room", "images are on the nodes"):
+        for name in ("nodes are Ready", "there is room", "images are on the nodes", BUILT):
             yield Finding(name, 0, unknown="we may not look at nodes and at pods of other namespaces")
         return
     troubles = [f"{each['metadata']['name']} {what}" for each in nodes for what in node_troubles(each)]
@@ -182,6 +185,7 @@ def _nodes(intent: Intent) -> Iterator[Finding]:
     count, homeless = room.placed(intent.manifests, nodes, running)
     yield Finding("there is room", count, tuple(homeless), fix="add nodes, free some, or ask for less (requests)")
     yield _images(intent.manifests, nodes)
+    yield _architectures(intent, nodes)
 
 
 # -- images
@@ -198,6 +202,20 @@ def _images(manifests: Sequence[Manifest], nodes: Sequence[Manifest]) -> Finding
     }
     wrong = [] if cut else sorted(image for image, policy in used if policy == "Never" and not _is_known(image, known))
     return Finding("images are on the nodes", len(used), tuple(wrong), fix="load the image onto the nodes")
+
+
+def _architectures(intent: Intent, nodes: Sequence[Manifest]) -> Finding:
+    """What is known to be wrong is told also where something else is not known."""
+    wrong = architectures.misplaced(intent.manifests, nodes, intent.built)
+    used = {each["image"] for one in intent.manifests for each in objects.containers(one, init=True)}
+    return Finding(
+        BUILT,
+        max(len(used), len(wrong)),
+        tuple(wrong),
+        unknown="" if wrong else architectures.unknown(intent.manifests, nodes, intent.built),
+        fix=f"keep its pods on nodes that fit (nodeSelector {architectures.ARCH}), build it for all, or correct "
+        "target.kubernetes.architectures",
+    )
 
 
 def _is_known(image: str, known: Iterable[str]) -> bool:

@@ -48,17 +48,24 @@ def relabelled(manifests: Sequence[Manifest], nodes: Sequence[Manifest], region:
         return []
     found = []
     for each in manifests:
-        template = objects.pod_template(each)
-        if template is None:
-            continue
         own = objects.pod_labels(each).get(region, "")
-        for node in nodes:
+        for node in takers(each, nodes):
             told, about = node["metadata"].get("labels") or {}, node["metadata"]["name"]
-            fits = _may_run(template.get("spec") or {}, told, node["spec"].get("taints") or [])
-            if fits and told.get(region, own) != own:
+            if told.get(region, own) != own:
                 found.append(f"{key(each)} may run on {about}, which would make it {told[region]!r}, not {own!r}")
                 break
     return found
+
+
+def takers(manifest: Manifest, nodes: Sequence[Manifest]) -> list[Manifest]:
+    """The nodes on which a workload's pods may run, by labels and taints."""
+    template = objects.pod_template(manifest)
+    if template is None:
+        return []
+    spec = template.get("spec") or {}
+    return [
+        node for node in nodes if _may_run(spec, node["metadata"].get("labels") or {}, node["spec"].get("taints") or [])
+    ]
 
 
 def schedulable(node: Manifest) -> bool:
