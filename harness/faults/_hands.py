@@ -111,7 +111,7 @@ def _at_once(act: Callable[[int, str, Manifest], T], found: Sequence[tuple[int, 
         return list(pool.map(lambda each: act(*each), found))
 
 
-def recover(target: Target, selection: Selection) -> None:
+def recover(target: Target, selection: Selection, parameters: object) -> None:
     """Ends hands and eyes: a hand lifts what it made before it goes."""
     site = on_cluster.on(target)
     agent.remove(site, selection.before[on_cluster.ID])

@@ -61,7 +61,7 @@ def _virtual(site: Site, others: Iterable[Manifest]) -> list[str]:
     ]
 
 
-def prepare(target: Target, selection: Selection) -> None:
+def prepare(target: Target, selection: Selection, parameters: object) -> None:
     hands.prepare(target, selection, PROGRAMS)
 
 

@@ -13,6 +13,10 @@ from harness.ports import Observation, Selection, Target
 PROGRAMS = ("node", "pressure")
 
 
+def prepare(target: Target, selection: Selection, parameters: object) -> None:
+    hands.prepare(target, selection, PROGRAMS)
+
+
 def inject(target: Target, selection: Selection, command: str, *arguments: str) -> None:
     def argv(pod: Manifest, seconds: float) -> list[str]:
         return [command, str(seconds), pods.container_id(pods.main(pod)), *arguments]

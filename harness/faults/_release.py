@@ -40,7 +40,7 @@ def select(target: Target, parameters: on_cluster.Whole) -> Selection:
     return Selection(selection.names, {**selection.before, **saved})
 
 
-def prepare(target: Target, selection: Selection) -> None:
+def prepare(target: Target, selection: Selection, parameters: object) -> None:
     site = on_cluster.on(target)
     fault = selection.before[on_cluster.ID]
     calls = [
@@ -66,13 +66,13 @@ def landed(target: Target, selection: Selection, good: Callable[[Site, Manifest]
     return shared.observation(_whole(target, selection, good), "kubelet", seen)
 
 
-def gone(target: Target, selection: Selection) -> Observation:
+def gone(target: Target, selection: Selection, parameters: object) -> Observation:
     return shared.observation(
         _not_back(target, selection), "API server and kubelet", "the saved template is back and all its pods are ready"
     )
 
 
-def recover(target: Target, selection: Selection) -> None:
+def recover(target: Target, selection: Selection, parameters: object) -> None:
     site = on_cluster.on(target)
     fault = selection.before[on_cluster.ID]
     for workload in on_cluster.workloads(selection):

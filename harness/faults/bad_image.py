@@ -18,7 +18,6 @@ from harness.faults import _cluster as on_cluster
 from harness.faults import _release as release
 from harness.kube import pods
 from harness.kube.ports import Kubernetes, Manifest, Site
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -32,16 +31,11 @@ class Parameters(on_cluster.Whole):
     tag: str = "harness-no-such-release"
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
-
-
-def select(target: Target, parameters: Parameters) -> Selection:
-    return release.select(target, parameters)
-
-
-def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    release.prepare(target, selection)
+predict = on_cluster.predict
+select = release.select
+prepare = release.prepare
+gone = release.gone
+recover = release.recover
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -53,14 +47,6 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     return release.landed(target, selection, _runs, "the new pods have no image to run")
-
-
-def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return release.gone(target, selection)
-
-
-def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    release.recover(target, selection)
 
 
 def repository(image: str) -> str:

@@ -24,7 +24,6 @@ from harness.faults import _hands as hands
 from harness.faults import _shared as shared
 from harness.kube import agent, deadman
 from harness.kube.ports import Kubernetes
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -41,8 +40,8 @@ class Parameters(on_cluster.Pods):
     most: int = Field(default=500, ge=1, le=900)
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
+predict = on_cluster.predict
+recover = hands.recover
 
 
 def select(target: Target, parameters: Parameters) -> Selection:
@@ -83,10 +82,6 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
     if not found:
         agent.remove(site, fault)
     return shared.observation(found, "another client", "new connections are taken")
-
-
-def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    hands.recover(target, selection)
 
 
 def _unlike(target: Target, selection: Selection, wanted: str) -> Iterator[str]:

@@ -23,7 +23,6 @@ from harness.faults import _cluster as on_cluster
 from harness.faults import _hands as hands
 from harness.faults import _pressure as pressure
 from harness.kube.ports import Kubernetes, Manifest
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -37,16 +36,10 @@ class Parameters(on_cluster.Pods):
     cores: float = Field(default=0.2, gt=0)
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
-
-
-def select(target: Target, parameters: Parameters) -> Selection:
-    return hands.select(target, parameters)
-
-
-def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    hands.prepare(target, selection, pressure.PROGRAMS)
+predict = on_cluster.predict
+select = hands.select
+prepare = pressure.prepare
+recover = hands.recover
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -65,7 +58,3 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     return pressure.gone(target, selection)
-
-
-def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    hands.recover(target, selection)

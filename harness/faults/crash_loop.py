@@ -16,7 +16,6 @@ from harness.faults import _cluster as on_cluster
 from harness.faults import _release as release
 from harness.kube import pods
 from harness.kube.ports import Kubernetes, Manifest, Site
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -28,16 +27,11 @@ class Parameters(on_cluster.Whole):
     """Which workload: that of this service, in this region (every region when left out)."""
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
-
-
-def select(target: Target, parameters: Parameters) -> Selection:
-    return release.select(target, parameters)
-
-
-def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    release.prepare(target, selection)
+predict = on_cluster.predict
+select = release.select
+prepare = release.prepare
+gone = release.gone
+recover = release.recover
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -46,14 +40,6 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     return release.landed(target, selection, _stays, "the new pods' containers end again and again")
-
-
-def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return release.gone(target, selection)
-
-
-def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    release.recover(target, selection)
 
 
 def _stays(site: Site, pod: Manifest) -> str:

@@ -29,7 +29,6 @@ from harness.faults import _shared as shared
 from harness.kube import agent, deadman, devices, pods
 from harness.kube.ports import Kubernetes, Manifest, Site
 from harness.kube.rights import rights
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -54,8 +53,7 @@ class Parameters(on_cluster.Whole):
     resource: str = "nvidia.com/gpu"
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
+predict = on_cluster.predict
 
 
 def select(target: Target, parameters: Parameters) -> Selection:

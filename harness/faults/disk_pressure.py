@@ -25,7 +25,6 @@ from harness.faults import _hands as hands
 from harness.faults import _pressure as pressure
 from harness.kube import pods
 from harness.kube.ports import Kubernetes, Manifest
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -41,8 +40,9 @@ class Parameters(on_cluster.Pods):
     mib: int = Field(ge=1)
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
+predict = on_cluster.predict
+prepare = pressure.prepare
+recover = hands.recover
 
 
 def select(target: Target, parameters: Parameters) -> Selection:
@@ -54,10 +54,6 @@ def select(target: Target, parameters: Parameters) -> Selection:
         if limit and parameters.mib * MIB > ALLOWED * _bytes(limit):
             raise BadInput(f"{name} may use {limit} of its node's disk: {parameters.mib} MiB would have it evicted")
     return selection
-
-
-def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    hands.prepare(target, selection, pressure.PROGRAMS)
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -74,10 +70,6 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     return pressure.gone(target, selection, _file(selection, parameters))
-
-
-def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    hands.recover(target, selection)
 
 
 def _file(selection: Selection, parameters: Parameters) -> str:

@@ -22,7 +22,6 @@ from harness.faults import _hands as hands
 from harness.faults import _network as network
 from harness.kube import pods
 from harness.kube.ports import Kubernetes, Manifest
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -38,17 +37,14 @@ class Parameters(on_cluster.Pods):
     server: str = ""
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
+predict = on_cluster.predict
+prepare = network.prepare
+recover = hands.recover
 
 
 def select(target: Target, parameters: Parameters) -> Selection:
     selection = hands.select(target, parameters)
     return Selection(selection.names, {**selection.before, network.PEERS: ""})
-
-
-def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    network.prepare(target, selection)
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -67,10 +63,6 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
         return "" if _answered(ask, pod, parameters) else "the name server does not answer"
 
     return network.gone(target, selection, object_to)
-
-
-def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    hands.recover(target, selection)
 
 
 def _answered(ask: hands.Ask, pod: Manifest, parameters: Parameters) -> bool:

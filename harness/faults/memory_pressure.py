@@ -25,7 +25,6 @@ from harness.faults import _hands as hands
 from harness.faults import _pressure as pressure
 from harness.kube import pods
 from harness.kube.ports import Kubernetes, Manifest
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -39,8 +38,9 @@ class Parameters(on_cluster.Pods):
     fill: float = Field(default=0.9, gt=0, lt=1)
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
+predict = on_cluster.predict
+prepare = pressure.prepare
+recover = hands.recover
 
 
 def select(target: Target, parameters: Parameters) -> Selection:
@@ -50,10 +50,6 @@ def select(target: Target, parameters: Parameters) -> Selection:
         if "memory" not in (pods.main_container(pod["spec"]).get("resources", {}).get("limits") or {}):
             raise BadInput(f"{name} has no memory limit: what is taken would be its node's", fix="declare a limit")
     return selection
-
-
-def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    hands.prepare(target, selection, pressure.PROGRAMS)
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -71,7 +67,3 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     return pressure.gone(target, selection)
-
-
-def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    hands.recover(target, selection)

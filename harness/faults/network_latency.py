@@ -23,7 +23,6 @@ from harness.faults import _hands as hands
 from harness.faults import _network as network
 from harness.kube.ports import Kubernetes, Manifest
 from harness.model.base import Duration
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -38,16 +37,10 @@ class Parameters(network.Network):
     jitter: Duration = Field(default=0.0, ge=0)
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
-
-
-def select(target: Target, parameters: Parameters) -> Selection:
-    return network.select(target, parameters)
-
-
-def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    network.prepare(target, selection)
+predict = on_cluster.predict
+select = network.select
+prepare = network.prepare
+recover = hands.recover
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -70,7 +63,3 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
         return "" if back else f"an echo still takes {rtt_ms} ms ({lost:.0%} lost)"
 
     return network.gone(target, selection, object_to)
-
-
-def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    hands.recover(target, selection)

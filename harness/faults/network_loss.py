@@ -22,7 +22,6 @@ from harness.faults import _cluster as on_cluster
 from harness.faults import _hands as hands
 from harness.faults import _network as network
 from harness.kube.ports import Kubernetes, Manifest
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -36,16 +35,10 @@ class Parameters(network.Network):
     loss: float = Field(gt=0, le=1)
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
-
-
-def select(target: Target, parameters: Parameters) -> Selection:
-    return network.select(target, parameters)
-
-
-def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    network.prepare(target, selection)
+predict = on_cluster.predict
+select = network.select
+prepare = network.prepare
+recover = hands.recover
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -66,7 +59,3 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
         return f"{lost:.0%} of the echoes are still lost" if lost > 0 else ""
 
     return network.gone(target, selection, object_to)
-
-
-def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    hands.recover(target, selection)

@@ -22,7 +22,6 @@ from harness.faults import _cluster as on_cluster
 from harness.faults import _hands as hands
 from harness.faults import _network as network
 from harness.kube.ports import Kubernetes, Manifest
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -33,16 +32,10 @@ class Parameters(network.Network):
     """Which instances, and from whom they are cut (`to`, `to_region`: a service; from everybody when left out)."""
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
-
-
-def select(target: Target, parameters: Parameters) -> Selection:
-    return network.select(target, parameters)
-
-
-def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    network.prepare(target, selection)
+predict = on_cluster.predict
+select = network.select
+prepare = network.prepare
+recover = hands.recover
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -63,7 +56,3 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
         return f"{lost:.0%} of the echoes are still lost" if lost > 0 else ""
 
     return network.gone(target, selection, object_to)
-
-
-def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    hands.recover(target, selection)

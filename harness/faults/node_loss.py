@@ -25,7 +25,6 @@ from harness.faults import _shared as shared
 from harness.kube import pods
 from harness.kube.ports import Kubernetes, Manifest, Nodes, Site
 from harness.kube.rights import rights
-from harness.model.platform import PlatformSpec
 from harness.ports import Instance, Observation, Selection, Target
 
 REQUIRES = (Kubernetes, Nodes)
@@ -45,8 +44,7 @@ class Parameters(on_cluster.Whole):
     """The node of the first instance of this service, in this region."""
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict_node(platform, parameters)
+predict = on_cluster.predict_node
 
 
 def select(target: Target, parameters: Parameters) -> Selection:

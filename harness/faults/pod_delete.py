@@ -24,7 +24,6 @@ from harness.kube import pods
 from harness.kube.ports import Kubernetes
 from harness.kube.rights import rights
 from harness.model.base import Duration
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -43,8 +42,7 @@ class Parameters(on_cluster.Pods):
     grace: Duration | None = Field(default=None, ge=0)
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
+predict = on_cluster.predict
 
 
 def select(target: Target, parameters: Parameters) -> Selection:

@@ -17,7 +17,6 @@ from harness.faults import _release as release
 from harness.kube import pods
 from harness.kube.ports import Kubernetes, Manifest, Site
 from harness.kube.rights import rights
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -29,17 +28,15 @@ class Parameters(on_cluster.Whole):
     """Which workload: that of this service, in this region (every region when left out)."""
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
+predict = on_cluster.predict
+prepare = release.prepare
+gone = release.gone
+recover = release.recover
 
 
 def select(target: Target, parameters: Parameters) -> Selection:
     on_cluster.check(target, RIGHTS)
     return release.select(target, parameters)
-
-
-def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    release.prepare(target, selection)
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -48,14 +45,6 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     return release.landed(target, selection, _is_well, "the new pods run and are not ready: their probe fails")
-
-
-def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return release.gone(target, selection)
-
-
-def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    release.recover(target, selection)
 
 
 def _is_well(site: Site, pod: Manifest) -> str:

@@ -21,7 +21,6 @@ from harness.kube import deadman, pods
 from harness.kube.pods import Workload
 from harness.kube.ports import Kubernetes, Manifest, Site
 from harness.kube.rights import rights
-from harness.model.platform import PlatformSpec
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
@@ -39,8 +38,7 @@ class Parameters(on_cluster.Whole):
     """Which workload: that of this service, in this region (every region when left out), with all its pods."""
 
 
-def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
-    return on_cluster.predict(platform, parameters)
+predict = on_cluster.predict
 
 
 def select(target: Target, parameters: Parameters) -> Selection:
