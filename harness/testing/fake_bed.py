@@ -57,6 +57,7 @@ class FakeBed(FakeCluster):
     down: set[str] = field(default_factory=set)
     used: set[tuple[str, str, str]] = field(default_factory=set)
     behaves: str = "normal"  # how the stand-ins of external APIs were told to
+    primary: str = "sjc"  # as whoever decides it tells
     schedules_all: bool = False  # a scheduler that does not count devices
 
     def __post_init__(self) -> None:
@@ -347,6 +348,10 @@ def bed_target(platform: Platform, can_stop_nodes: bool = True) -> PlainTarget:
             if method == "PUT":
                 bed.behaves = json.loads(body or "")["name"]
             return Answer(200, {}, json.dumps({"name": bed.behaves}))
+        if path == "/term":
+            return Answer(200, {}, json.dumps({"primary": bed.primary}))
+        if path == "/switchover":
+            bed.primary = json.loads(body or "")["to"]
         if method == "POST":
             return Answer({"throttled": 429, "failing": 500}.get(bed.behaves, 200), {}, "{}")
         return Answer(200, {}, f"sophia_gpu_present {0 if bed._hands('hide') else 1}\n")

@@ -2,7 +2,8 @@
 
 /metrics says whether the device file is there: `gpu_present 1` or `gpu_present 0`. It can be told to fail, as the
 stand-ins of external APIs can: `PUT {"name": "throttled", "for": seconds}`; a POST is then answered with 429, 500
-(`failing`), or late (`timeout`). Any GET of /admin/… tells how it behaves.
+(`failing`), or late (`timeout`). Any GET of /admin/… tells how it behaves. /term tells which region is primary, and
+`POST /switchover {"to": region}` makes another one so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 LATE_S = 5.0
 STATUS = {"throttled": 429, "failing": 500}
 told = ("normal", math.inf)  # behaviour, and until when
+primary = "sjc"
 
 
 def behaviour() -> str:
@@ -30,6 +32,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/admin/"):
             self._answer(200, json.dumps({"name": behaviour()}))
             return
+        if self.path == "/term":
+            self._answer(200, json.dumps({"primary": primary}))
+            return
         present = len(sys.argv) > 2 and Path(sys.argv[2]).exists()
         self._answer(200, f"# TYPE gpu_present gauge\ngpu_present {int(present)}\n")
 
@@ -40,7 +45,10 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(200, "{}")
 
     def do_POST(self) -> None:
-        self._body()
+        global primary
+        body = self._body()
+        if self.path == "/switchover":
+            primary = json.loads(body)["to"]
         if behaviour() == "timeout":
             time.sleep(LATE_S)
         self._answer(STATUS.get(behaviour(), 200), "{}")

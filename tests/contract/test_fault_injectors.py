@@ -178,7 +178,7 @@ def test_is_undone_by_a_cold_process(case: Case) -> None:
 
 def platform_heals(case: Case) -> bool:
     """Whether the platform may have mended it by itself by now (it restarts what was killed)."""
-    return case.kind == "process_kill"
+    return case.kind in ("process_kill", "switchover")
 
 
 def test_a_region_stays_dead_until_it_is_undone(tiny: LocalTarget) -> None:
@@ -262,6 +262,30 @@ def test_a_service_that_is_dead_is_no_time_out(tiny: LocalTarget) -> None:
     finally:
         tiny.start(tiny.instances("llm-provider-atlas")[0])
     assert wait_for(lambda: kind.gone(tiny, selection, parameters)).seen
+
+
+def test_a_region_that_is_primary_already_is_refused(tiny: LocalTarget) -> None:
+    kind = faults.load("switchover")
+    with pytest.raises(BadInput, match="sjc is primary already"):
+        kind.select(tiny, kind.Parameters(service="failover-agent", to="sjc", serves="unified-api"))
+
+
+def test_a_change_of_primary_is_over_when_the_new_region_serves(tiny: LocalTarget) -> None:
+    kind = faults.load("switchover")
+    parameters = kind.Parameters(service="failover-agent", to="lax", serves="unified-api", port="http")
+    selection = kind.select(tiny, parameters)
+    (one,) = tiny.instances("unified-api", "lax")
+    tiny.kill_and_hold(one)
+    try:
+        kind.inject(tiny, selection, parameters)
+        assert kind.landed(tiny, selection, parameters).seen
+        seen = kind.gone(tiny, selection, parameters)
+        assert (seen.seen, "unified-api-lax-0 does not answer" in seen.detail) == (False, True)
+    finally:
+        tiny.start(one)
+        kind.recover(tiny, selection, parameters)
+    assert wait_for(lambda: kind.gone(tiny, selection, parameters)).seen
+    assert not kind.landed(tiny, selection, parameters).seen, "sjc is primary again"
 
 
 def test_an_unknown_kind_is_told_with_the_nearest() -> None:
