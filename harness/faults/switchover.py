@@ -37,11 +37,12 @@ ASKING_S, AGAIN_S = 5.0, 0.5
 
 
 class Parameters(Frozen):
-    """Who decides (`service`, its first instance), which region is to be primary, which service then serves there."""
+    """Who decides (`service`, its first instance), which region is to be primary, which service then serves there (leave
+    it out where a region has a cluster of its own: he who decides cannot see into that)."""
 
     service: str
     to: str
-    serves: str
+    serves: str | None = None
     path: str = "/switchover"
     tell: str = "/term"
     ready: str = "/ready"
@@ -114,6 +115,7 @@ def _unfinished(target: Target, selection: Selection, parameters: Parameters) ->
         term = _term(target, each, parameters)
         if term.get("heir"):
             yield f"{term['heir']} is about to be primary"
+        if term.get("heir") or parameters.serves is None:
             continue
         serving = target.instances(parameters.serves, term["primary"])
         if not serving:
