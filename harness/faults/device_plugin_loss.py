@@ -40,6 +40,7 @@ RIGHTS = (
     *deadman.RIGHTS,
     *deadman.CLUSTER_RIGHTS,
 )
+OUTLIVES_PLATFORM = True
 LABELS, CARDS = "labels", "cards"  # node → the label's value, node → devices that could be given out
 HOST = "kubernetes.io/hostname"
 SCHEDULER_S = 5.0

@@ -37,8 +37,9 @@ ASKING_S, AGAIN_S = 5.0, 0.5
 
 
 class Parameters(Frozen):
-    """Who decides (`service`, its first instance), which region is to be primary, which service then serves there (leave
-    it out where a region has a cluster of its own: he who decides cannot see into that)."""
+    """Who decides (`service`, its first instance), which region is to be primary, which service then serves there.
+
+    Leave `serves` out where a region has a cluster of its own: it cannot be seen from the one of who decides."""
 
     service: str
     to: str
