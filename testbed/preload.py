@@ -13,7 +13,7 @@ from testbed.images import Image
 from testbed.state import TestbedError, forget, locked, root, run, say, until
 
 NODE = "preload"
-HOLDS = "testbed-holds"  # the names of the archives that are unpacked there
+HOLDS = "testbed-archives"  # the names of the archives that are unpacked there
 
 
 def folder(wanted: Sequence[Image] = images.IMAGES) -> Path:
@@ -37,7 +37,7 @@ def make(wanted: Sequence[Image] = images.IMAGES) -> Path:
             new = _begin(work / "root", archives)
             say(f"unpacking {len(new)} images")
             _unpack(work, new)
-            (work / "root" / HOLDS).write_text("\n".join(archive.name for archive in archives))
+            _note(work / "root", archives)
             (work / "root").rename(target)
         finally:
             process.end(lambda: [each.pid for each in process.running(target.parent)])
@@ -56,6 +56,13 @@ def _begin(fresh: Path, archives: list[Path]) -> list[Path]:
     best = max(useful, key=lambda earlier: len({archive.name for archive in archives} & set(useful[earlier])))
     copy(best, fresh)
     return [archive for archive in archives if archive.name not in useful[best]]
+
+
+def _note(fresh: Path, archives: list[Path]) -> None:
+    """What a folder holds, in a file of its own: one that came with a copy is the earlier folder's too. That also makes
+    the folder the newest, which copies are not by their own date."""
+    (fresh / HOLDS).unlink(missing_ok=True)
+    (fresh / HOLDS).write_text("\n".join(archive.name for archive in archives))
 
 
 def _short(archive: str) -> str:

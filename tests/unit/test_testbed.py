@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from testbed import addons, build, dockerd, expose, images, kind, layout, machine, process, roots
+from testbed import addons, build, dockerd, expose, images, kind, layout, machine, preload, process, roots
 from testbed.state import HERE, REPOSITORY, TestbedError, forget
 
 MANIFESTS = sorted(addons.MANIFESTS.glob("*.yaml"))
@@ -183,3 +183,19 @@ def test_manual_programs_are_executable() -> None:
     programs = [node / name for name in ("entrypoint", "kubelet-pre", "routes", "runc-nosysres", "docker-holder")]
     for path in (*programs, HERE / "pip-in-root"):
         assert os.access(path, os.X_OK)
+
+
+def test_images_unpacked_onto_a_copy_leave_the_earlier_ones_as_they_were(tmp_path: Path) -> None:
+    earlier, fresh = tmp_path / "earlier", tmp_path / "fresh"
+    earlier.mkdir()
+    preload._note(earlier, [Path("sophia-old.tar")])
+    for path in (earlier, *earlier.iterdir()):
+        os.utime(path, (1, 1))
+    for other in ("b", "c"):
+        (tmp_path / other).mkdir()
+        os.utime(tmp_path / other, (2, 2))
+    preload.copy(earlier, fresh)
+    preload._note(fresh, [Path("sophia-new.tar")])
+    assert (earlier / preload.HOLDS).read_text() == "sophia-old.tar"
+    forget(tmp_path.iterdir())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c", "fresh"]
