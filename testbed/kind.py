@@ -92,6 +92,10 @@ def start(node: str) -> None:
     say(f"{node} is on")
 
 
+def is_off(node: str) -> bool:
+    return dockerd.docker("inspect", "--format", "{{.State.Running}}", node).strip() == "false"
+
+
 def load(archive: Path) -> None:
     run(build.program("kind"), "load", "image-archive", archive, "--name", CLUSTER, env=_environment(), within_s=300)
 

@@ -110,6 +110,12 @@ def start(name: str) -> None:
     say(f"{name} is on")
 
 
+def is_off(name: str) -> bool:
+    """Whether nothing of the node runs, pods included."""
+    node = _record().node(name)
+    return not cgroups.processes(node.cgroup) and not process.running(layout.folder(), node.name)
+
+
 def switch_on_whole(record: Record, node: Node) -> None:
     """Switches a node on in one go, whatever is left of it."""
     switch_off(record, node)
