@@ -3,11 +3,15 @@
 # run makes itself, then the controls on the bare bed. Needs root; programs are built once per machine (15 minutes).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/setup.sh --tests --testbed
-python=.venv/bin/python
-trap '$python -m testbed down' EXIT
-$python -m testbed up docker
-$python -m pytest tests/e2e/kind/test_kind.py tests/e2e/kind/test_kind_provider.py -q "$@"
-$python -m testbed down
-$python -m testbed up bare
-$python -m pytest tests/e2e/kind -q "$@"
+. scripts/bed-tests.sh
+python3 -m testbed check
+part "set-up" scripts/setup.sh --tests --testbed
+if $python -m testbed status; then echo "a bed is up: take it down first (python -m testbed down)" >&2; exit 1; fi
+leave_at_the_end all
+part "programs, images, Docker" $python -m testbed up docker
+part "certified on kind" $python -m pytest tests/e2e/kind/test_kind.py -q "$@"
+part "the kind provider" $python -m pytest tests/e2e/kind/test_kind_provider.py -q "$@"
+part "Docker away" $python -m testbed down
+part "the bare bed" $python -m testbed up bare
+part "the controls on it" $python -m pytest tests/e2e/kind -q \
+  --ignore=tests/e2e/kind/test_kind.py --ignore=tests/e2e/kind/test_kind_provider.py "$@"

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Every fault on the bare test bed: landed, undone, and a second look that finds nothing. Figures: build/fault-matrix.jsonl.
-# A bed that was up before stays up.
+# Needs root. A bed that was up before stays up.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=.venv/bin/python
+. scripts/bed-tests.sh
+python3 -m testbed check
+part "set-up" scripts/setup.sh --tests --testbed
 mkdir -p build
 export FAULT_MATRIX=${FAULT_MATRIX:-$PWD/build/fault-matrix.jsonl}
 rm -f "$FAULT_MATRIX"
-$python -m testbed status >/dev/null || trap '$python -m testbed down bare' EXIT
-$python -m testbed up bare
-$python -m pytest tests/e2e/bed -q "$@"
+if $python -m testbed status >/dev/null; then leave_at_the_end; else leave_at_the_end bare; fi
+part "the bare bed" $python -m testbed up bare
+part "every fault" $python -m pytest tests/e2e/bed -q "$@"

@@ -25,9 +25,8 @@ DOCKER = STATE / "run" / "docker"
 
 def kind_bed() -> dict[str, Any]:
     command = [sys.executable, "-m", "testbed", "status", "--json"]
-    told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    beds = told if isinstance(told, list) else told["beds"]
-    return next(each for each in beds if each["bed"] == "kind")
+    # The exit code speaks of clusters, and there is none yet.
+    return dict(json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)["kind"])
 
 
 @pytest.fixture

@@ -1,0 +1,27 @@
+# Sourced by the scripts that test on a bed: how long each part took, and no bed left, however it ends.
+python=.venv/bin/python
+export TESTBED_REQUIRED=1 # a test that is skipped has not passed
+times=()
+
+part() { # NAME COMMAND…
+  local name=$1 began=$SECONDS; shift
+  printf '\033[1m[%s]\033[0m\n' "$name"
+  "$@"
+  times+=("$(printf '%5s s  %s' "$((SECONDS - began))" "$name")")
+}
+
+leave() { # BED…: takes beds down, also after Ctrl-C; a bed that does not go is a failure
+  local code=$? bed
+  trap '' INT TERM HUP
+  for bed in "$@"; do
+    if [[ -x $python ]] && ! $python -m testbed down "$bed"; then ((code)) || code=1; fi
+  done
+  ((${#times[@]})) && printf '%s\n' "${times[@]}"
+  exit "$code"
+}
+
+leave_at_the_end() { # BED…
+  trap "leave $*" EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
