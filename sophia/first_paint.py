@@ -1,7 +1,8 @@
 """Opens a page in headless Chromium and says how long its first paint took. Exit code 0: within the limit.
 
-`python -m sophia.first_paint URL MILLISECONDS`. One browser makes six visits, told over its debugging protocol. The
-first also pays for the browser's own start and is only shown; the median of the other five is held against the limit.
+`python -m sophia.first_paint URL MILLISECONDS`. One browser makes 21 visits over some seconds, told over its debugging
+protocol. The first also pays for the browser's own start and is only shown; the median of all others, none of which may
+be missing, is held against the limit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from sophia import child, programs
 
-VISITS = 6
+VISITS = 21
+PAUSE_S = 0.15  # so that one busy moment of this machine does not decide
 PAINT = """
 new Promise(resolve => {
   const told = () => performance.getEntriesByName("first-paint")[0];
@@ -84,7 +86,11 @@ def visits(browser: str, url: str) -> list[float | None]:
         try:
             with connect(debugger(Path(profile)), max_size=None) as page:
                 ids = itertools.count(1)
-                return [visit(page, ids, url) for _ in range(VISITS)]
+                found = []
+                for _ in range(VISITS):
+                    found.append(visit(page, ids, url))
+                    time.sleep(PAUSE_S)
+                return found
         finally:
             running.terminate()
             running.wait(10)
@@ -101,7 +107,7 @@ def main(arguments: list[str]) -> int:
         print(f"first paint was not measured: not every visit painted ({told})")
         return 2
     typical = median(painted)
-    print(f"first paint {typical:.1f} ms (visits, the first not counted: {told}), limit {limit:g} ms")
+    print(f"first paint {typical:.1f} ms (median of all visits but the first: {told}), limit {limit:g} ms")
     return 0 if typical < limit else 1
 
 
