@@ -218,6 +218,23 @@ class Census(Protocol):
         """Names of all instances that may run, those on their way out included."""
 
 
+class Standstill(Protocol):
+    """Looks at one database again and again, by other means than asking it."""
+
+    def note(self) -> None:
+        """Takes note of who runs it now; called while it answers."""
+
+    def look(self) -> bool:
+        """Whether nothing of it runs now; False when it may, or nobody can tell. Never raises for what is not seen."""
+
+
+@runtime_checkable
+class Standstills(Protocol):
+    """Capability: to say of a database that does not answer that it surely stands still."""
+
+    def standstill(self, region: str) -> Standstill | None: ...
+
+
 @runtime_checkable
 class Readiness(Protocol):
     """Capability: whether instances serve, by one cheap question to whoever keeps watch over them."""

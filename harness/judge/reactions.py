@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MS = 1e6
 ANSWERS = ("writable", "standby")
-NOT_WRITABLE = ("standby", "refused")
+NOT_WRITABLE = ("standby", "refused", "stopped")
 
 
 def reaction(facts: Facts, fault: Fault, wanted: ReactionTime) -> Value:
@@ -184,8 +184,9 @@ def primaries(facts: Facts, spans: Sequence[Span], wanted: WritablePrimaries) ->
     """The greatest number of databases that were writable at one time, as [seen, possible].
 
     Two were, when one said so while the other had said so before and said so after. When the other's answers around it
-    differ, or one of them did not come, it is possible. A region that never answered, or was not asked for longer than
-    the objective allows, may have been writable all the time.
+    differ, or one of them did not come, it is possible. One that stands still, by the word of whoever runs it, takes no
+    writes. A region that never answered, or was not asked for longer than the objective allows, may have been writable
+    all the time.
     """
     table = facts.evidence.primaries
     if table is None or not table.num_rows:

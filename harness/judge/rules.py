@@ -41,7 +41,10 @@ RULES = (
     Rule(
         "reactions",
         "alerts, gauges and writable primaries",
-        ("gauges over a window are shares of time, not of scrapes; what was not scraped may have shown it",),
+        (
+            "gauges over a window are shares of time, not of scrapes; what was not scraped may have shown it",
+            "a database that whoever runs it says to stand still takes no writes",
+        ),
     ),
     Rule("scaling", "how long the platform took to add instances after a load step", since="0.2.0"),
     Rule("deployment", "deployment time, checks and monitoring"),

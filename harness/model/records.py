@@ -95,10 +95,11 @@ def is_stale(value: float) -> bool:
 
 # evidence/primaries.parquet: what each region's database said of itself, asked every few hundred milliseconds.
 # refused: nothing takes connections there (no server listens, or it says itself that it is still starting), so nobody
-# can write. unreachable: no answer for any other reason, so it may be writable all the same.
+# can write. unreachable: no answer for any other reason, so it may be writable all the same. stopped: no answer, and
+# whoever runs it says that nothing of it runs: its machine is off, say.
 PRIMARY_COLUMNS: dict[str, str] = {
     "asked_ns": "int64",
     "answered_ns": "int64",
     "region": "string",
-    "state": "string",  # writable | standby | refused | unreachable
+    "state": "string",  # writable | standby | refused | unreachable | stopped
 }

@@ -382,7 +382,11 @@ class NodePower(Frozen):
         min_length=1, description="a program and its first words; one with a slash is a path from the scenario's folder"
     )
     on: tuple[str, ...] = Field(min_length=1, description="the same; it must do no harm to a node that runs")
-    within: Duration = Field(default=60.0, gt=0, description="time that either may take")
+    state: tuple[str, ...] = Field(
+        default=(),
+        description="a program that prints `on` or `off`; without it nobody knows that what ran there has ended",
+    )
+    within: Duration = Field(default=60.0, gt=0, description="time that each may take")
 
 
 class RegionCluster(Frozen):

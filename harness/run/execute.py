@@ -6,7 +6,7 @@ All effects of a run happen here or below; what it returns is nothing but the jo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from harness.model.events import (
 from harness.model.plan import Plan, PlannedFault
 from harness.model.records import Outcome
 from harness.model.scenario import Guard
-from harness.ports import Artifacts, Census, Readiness, Releases
+from harness.ports import Artifacts, Census, Readiness, Releases, Standstills
 from harness.run.context import RunContext, StopEarly
 from harness.run.observe import PrimaryWatch, collect_primaries, every, healed_since, monotonic_to_wall
 from harness.run.read_back import read_back, to_table
@@ -39,7 +39,7 @@ from harness.run.seal import sha256_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from harness.ports import LoadEngine, Target
+    from harness.ports import LoadEngine, Standstill, Target
 
 ORIGIN_WITHIN_S = 30.0
 INTERRUPTED = "interrupted; everything was cleaned up"
@@ -143,7 +143,8 @@ def _deploy(context: RunContext, parts: Parts) -> None:
 
 def _under_load(context: RunContext, plan: Plan, parts: Parts) -> None:
     spec = context.spec
-    primaries = PrimaryWatch(parts.target.endpoints().databases, context.folder.work)
+    databases = parts.target.endpoints().databases
+    primaries = PrimaryWatch(databases, context.folder.work, _standstills(parts.target, databases))
     readiness = _readiness(context, parts.target)
     try:
         parts.beacon.start()
@@ -187,6 +188,13 @@ def _readiness(context: RunContext, target: Target) -> ReadinessWatch | None:
     if not isinstance(target, Readiness):
         return None
     return ReadinessWatch(target.readiness, lambda event: log.append(context.folder.journal, event))
+
+
+def _standstills(target: Target, regions: Iterable[str]) -> dict[str, Standstill]:
+    if not isinstance(target, Standstills):
+        return {}
+    found = {region: target.standstill(region) for region in regions}
+    return {region: each for region, each in found.items() if each is not None}
 
 
 def _upgrade(context: RunContext, parts: Parts) -> None:

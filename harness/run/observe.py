@@ -14,8 +14,12 @@ from harness.model.records import PRIMARY_COLUMNS, Outcome
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from harness.ports import Standstill
+
 ASK_EVERY_S = 0.25
 ASK_TIMEOUT_S = 2.0
+NOTE_EVERY_S = 2.0
+AWAY = ("unreachable", "stopped")
 # PostgreSQL's own words while it lets nobody in yet; "shutting down" is none of them, since open sessions may go on.
 NOT_YET_UP = ("database system is starting up", "not yet accepting connections", "database system is in recovery mode")
 
@@ -24,25 +28,36 @@ class PrimaryWatch:
     """Asks every database four times a second whether it takes writes; one thread and one file of JSON lines each.
 
     "writable" is what the database says of itself (`pg_is_in_recovery() = false` and not read-only): two of them
-    writable at once would be a split brain, however short.
+    writable at once would be a split brain, however short. While one does not answer, whoever runs it is asked whether
+    it stands still.
     """
 
-    def __init__(self, databases: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, databases: Mapping[str, str], folder: Path, standstills: Mapping[str, Standstill] | None = None
+    ) -> None:
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(
-                target=self._watch, args=(region, address, folder / f"primaries-{region}.jsonl"), daemon=True
+                target=self._watch,
+                args=(region, address, folder / f"primaries-{region}.jsonl", (standstills or {}).get(region)),
+                daemon=True,
             )
             for region, address in databases.items()
         ]
         for thread in self._threads:
             thread.start()
 
-    def _watch(self, region: str, address: str, file: Path) -> None:
+    def _watch(self, region: str, address: str, file: Path, standstill: Standstill | None) -> None:
         with file.open("a", buffering=1) as out, _Database(address) as database:
+            note = every(NOTE_EVERY_S, standstill.note) if standstill else lambda: None
+            state = ""
             while not self._stop.is_set():
                 asked = time.monotonic_ns()
-                state = database.state()
+                if state in AWAY and standstill and standstill.look():
+                    state = "stopped"
+                else:
+                    note()
+                    state = database.state()
                 row = {"asked_ns": asked, "answered_ns": time.monotonic_ns(), "region": region, "state": state}
                 out.write(json.dumps(row) + "\n")
                 self._stop.wait(ASK_EVERY_S)

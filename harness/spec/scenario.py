@@ -109,7 +109,9 @@ def _own(given: OnCluster | RegionCluster, at: tuple[str, ...], there: There) ->
         changes["helm"] = helm.model_copy(update={"chart": chart, "values": values})
     if (nodes := given.nodes) is not None:
         ways = {}
-        for way, words in (("off", nodes.off), ("on", nodes.on)):
+        for way, words in (("off", nodes.off), ("on", nodes.on), ("state", nodes.state)):
+            if not words:
+                continue
             first = str(there((*at, "nodes", way, 0), words[0])) if "/" in words[0] else words[0]
             ways[way] = (first, *words[1:])
         changes["nodes"] = nodes.model_copy(update=ways)

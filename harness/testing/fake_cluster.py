@@ -50,7 +50,8 @@ class FakeCluster:
     """See the module.
 
     `answers(pod, port, method, path, body)` is what a pod says; `broken` names images whose pods never become ready;
-    `forbidden` are (verb, resource) that we lack; `stuck` names objects that survive their deletion.
+    `forbidden` are (verb, resource) that we lack; `stuck` names objects that survive their deletion; `closed` are
+    (pod, port) at which nothing listens.
     """
 
     answers: Callable[[Manifest, int, str, str, str | None], Answer]
@@ -59,6 +60,7 @@ class FakeCluster:
     broken: set[str] = field(default_factory=set)
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     stuck: set[str] = field(default_factory=set)
+    closed: set[tuple[str, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._objects: dict[Where, Manifest] = {}
@@ -154,6 +156,8 @@ class FakeCluster:
         timeout_s: float = 5.0,
     ) -> Answer:
         found = self.read("v1/Pod", namespace, pod)
+        if found is not None and (pod, port) in self.closed:
+            raise ApiError(f"dial tcp {pod}:{port}: connect: connection refused", 503, "ServiceUnavailable")
         if found is None or not _ready(found):
             raise ApiError(f"{pod}:{port} does not answer", 503, "ServiceUnavailable")
         return self.answers(found, port, method, path, body.decode() if isinstance(body, bytes) else body)
@@ -163,6 +167,9 @@ class FakeCluster:
 
     def forward(self, namespace: str, pod: str, port: int) -> socket.socket:
         raise ApiError(f"{pod}:{port} cannot be forwarded: there is nothing behind it")
+
+    def refuses(self, namespace: str, pod: str, port: int, within_s: float) -> bool:
+        return (pod, port) in self.closed
 
     def logs(
         self, namespace: str, pod: str, container: str, previous: bool = False, limit_bytes: int = 4 * 1024 * 1024

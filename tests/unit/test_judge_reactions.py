@@ -284,6 +284,49 @@ def test_an_answer_between_two_others_counts():
     assert primaries(slow).verdict is Verdict.INCONCLUSIVE
 
 
+def away(**told: tuple[float, float]) -> list[Row]:
+    """lax is primary and silent from 40 to 60, but for what whoever runs it says; sjc takes over at 48."""
+
+    def change(region: str, at: float) -> str | None:
+        if region == "sjc":
+            return "standby" if at < 48 else None
+        said = [word for word, (start, end) in told.items() if start <= at < end]
+        return said[0] if said else "writable" if at < 40 else "unreachable" if at < 60 else None
+
+    return roles(change=change)
+
+
+def test_a_database_that_stands_still_takes_no_writes():
+    assert primaries(away(stopped=(45, 60))).verdict is Verdict.PASS
+    assert primaries(away()).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("span", [(48.5, 60), (45, 59.5)])
+def test_before_and_after_it_is_seen_to_stand_still_it_may_write(span):
+    assert primaries(away(stopped=span)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_second_primary_elsewhere_fails_while_one_stands_still():
+    rows = away(stopped=(45, 60))
+    third = [{**row, "region": "iad", "state": "writable"} for row in rows if row["region"] == "sjc"]
+    assert primaries(rows + third).verdict is Verdict.FAIL
+
+
+def test_one_that_writes_again_after_it_stood_still_fails():
+    def change(region: str, at: float) -> str | None:
+        if region == "sjc":
+            return "standby" if at < 48 else None
+        return "writable" if at < 40 or at >= 60 else "stopped"
+
+    assert primaries(roles(change=change)).verdict is Verdict.FAIL
+
+
+def test_one_that_stood_still_all_the_time_never_told():
+    result = primaries(roles(change=lambda region, _at: "stopped" if region == "lax" else None))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "the database of lax never told whether it takes writes" in result.reason
+
+
 def test_nobody_asked():
     assert primaries([]).verdict is Verdict.INCONCLUSIVE
     assert judge(evidence(absent=("primaries",)), [ONE]).objectives[0].verdict is Verdict.INCONCLUSIVE

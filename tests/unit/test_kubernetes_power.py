@@ -57,6 +57,20 @@ def test_where_nobody_says_how_it_is_refused() -> None:
         power.how(on(None))
 
 
+@pytest.mark.parametrize(("said", "is_off"), [("off", True), ("on", False), ("", False), ("it is not off", False)])
+def test_only_the_providers_own_word_makes_a_node_off(tmp_path: Path, said: str, is_off: bool) -> None:
+    state = (program(tmp_path, f"echo {said}"),)
+    assert power.is_off(on(NodePower(off=("true",), on=("true",), state=state)), "n2") is is_off
+
+
+def test_where_nobody_says_it_a_node_is_not_known_to_be_off(tmp_path: Path) -> None:
+    assert not power.is_off(on(None), "n2")
+    assert not power.is_off(on(NodePower(off=("true",), on=("true",))), "n2")
+    fails = (program(tmp_path, "echo off; exit 1"),)
+    with pytest.raises(TargetError):
+        power.is_off(on(NodePower(off=("true",), on=("true",), state=fails)), "n2")
+
+
 def test_nodes_of_kind_are_containers() -> None:
     where = OnCluster(provider="kind", kind=KindCluster(), namespace="n", manifests="m", endpoints=AT)
     assert power.how(where).off == ("docker", "kill")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.run.observe import _Database
+from harness.run.observe import PrimaryWatch, _Database
 
 
 @pytest.fixture
@@ -67,3 +71,79 @@ def test_somebody_listens_and_says_nothing_useful(listener: socket.socket) -> No
 def test_what_the_server_says_of_itself(listener: socket.socket, message: str, expected: str) -> None:
     answering(listener, fatal(message))
     assert state(listener.getsockname()[1]) == expected
+
+
+class Told:
+    """Whoever runs the database: says what it is told to say."""
+
+    def __init__(self) -> None:
+        self.still, self.noted = False, 0
+
+    def note(self) -> None:
+        self.noted += 1
+
+    def look(self) -> bool:
+        return self.still
+
+
+def rows_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def until(rows: Callable[[], Sequence[dict[str, Any]]], state: str, after: int = 0) -> int:
+    """How many rows there were when one of this state came, later than `after`."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        found = rows()
+        if any(row["state"] == state for row in found[after:]):
+            return len(found)
+        time.sleep(0.02)
+    raise AssertionError(f"no {state} in {rows()}")
+
+
+def test_one_that_does_not_answer_is_asked_after_until_it_does(listener: socket.socket, tmp_path: Path) -> None:
+    answers = [b""]
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(1024)
+                connection.sendall(answers[0])
+
+    listener.settimeout(None)
+    threading.Thread(target=serve, daemon=True).start()
+    address = f"host=127.0.0.1 port={listener.getsockname()[1]} dbname=x user=x password=x sslmode=disable"
+    told = Told()
+    watch = PrimaryWatch({"lax": f"{address} gssencmode=disable"}, tmp_path, {"lax": told})
+
+    def rows() -> list[dict[str, Any]]:
+        return rows_of(tmp_path / "primaries-lax.jsonl")
+
+    try:
+        seen = until(rows, "unreachable")  # by silence alone
+        assert told.noted == 1  # who runs it, and not at every question
+        told.still = True
+        seen = until(rows, "stopped", seen)
+        told.still, answers[0] = False, fatal("the database system is starting up")
+        seen = until(rows, "refused", seen)
+        told.still = True  # it answers, so nobody is asked about it
+        seen = until(rows, "refused", seen)
+        answers[0] = b""
+        until(rows, "stopped", seen)
+    finally:
+        watch.stop()
+    assert all(row["asked_ns"] <= row["answered_ns"] for row in rows())
+
+
+def test_without_anybody_to_ask_silence_stays_silence(listener: socket.socket, tmp_path: Path) -> None:
+    answering(listener, b"")
+    address = f"host=127.0.0.1 port={listener.getsockname()[1]} dbname=x user=x password=x sslmode=disable"
+    watch = PrimaryWatch({"lax": f"{address} gssencmode=disable"}, tmp_path)
+    try:
+        until(lambda: rows_of(tmp_path / "primaries-lax.jsonl"), "unreachable")
+    finally:
+        watch.stop()

@@ -224,6 +224,11 @@ class Cluster:
         path = self.resource("v1/Pod").path(namespace, pod, "portforward")
         return streams.connect(self._connection, path, port, TIMEOUT_S)
 
+    def refuses(self, namespace: str, pod: str, port: int, within_s: float) -> bool:
+        """Whether nothing listens at a pod's port, by the word of its kubelet, which tries it from inside."""
+        path = self.resource("v1/Pod").path(namespace, pod, "portforward")
+        return streams.refuses(self._connection, path, port, within_s)
+
     def logs(
         self, namespace: str, pod: str, container: str, previous: bool = False, limit_bytes: int = 4 * 1024 * 1024
     ) -> str:

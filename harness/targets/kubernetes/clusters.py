@@ -24,6 +24,7 @@ from harness.targets.kubernetes import checks, claim, deployment, objects, plann
 from harness.targets.kubernetes.deployment import Deployment, Rollout
 from harness.targets.kubernetes.gates import Gates
 from harness.targets.kubernetes.preflight import Finding
+from harness.targets.kubernetes.standstill import Standstill
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState, make_folder
 from harness.targets.kubernetes.target import KubernetesTarget
 
@@ -171,6 +172,9 @@ class ClustersTarget:
 
     def present(self) -> Sequence[str]:
         return [name for part in self._parts for name in part.present()]
+
+    def standstill(self, region: str) -> Standstill | None:
+        return self._holding(region).standstill(region)
 
     def readiness(self) -> Mapping[tuple[str, str], tuple[Sequence[str], Sequence[str]]]:
         """Of all clusters or of none: while one does not answer, nothing is told."""

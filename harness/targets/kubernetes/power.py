@@ -10,7 +10,11 @@ from harness.errors import BadInput, TargetError
 from harness.model.scenario import NodePower, OnCluster
 
 NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
-OF_KIND = NodePower(off=("docker", "kill"), on=("docker", "start"))
+OF_KIND = NodePower(
+    off=("docker", "kill"),
+    on=("docker", "start"),
+    state=("docker", "inspect", "--format", "{{if .State.Running}}on{{else}}off{{end}}"),
+)
 
 
 def how(on: OnCluster) -> NodePower:
@@ -34,8 +38,17 @@ def switch_on(on: OnCluster, name: str) -> None:
     _run(how(on).on, name, how(on).within)
 
 
-def _run(words: Sequence[str], name: str, within_s: float) -> None:
-    """The program, with the node's name as its last word. Raises TargetError with what it said."""
+def is_off(on: OnCluster, name: str) -> bool:
+    """Whether the provider says so, in just this word; False where nobody can be asked."""
+    try:
+        power = how(on)
+    except BadInput:
+        return False
+    return bool(power.state) and _run(power.state, name, power.within).strip() == "off"
+
+
+def _run(words: Sequence[str], name: str, within_s: float) -> str:
+    """What the program printed, with the node's name as its last word. Raises TargetError with what it said."""
     if not NAME.match(name):
         raise BadInput(f"{name!r} is no name of a node")
     command = [*words, name]
@@ -50,3 +63,4 @@ def _run(words: Sequence[str], name: str, within_s: float) -> None:
     if ran.returncode:
         last = (ran.stderr or ran.stdout).strip().splitlines()[-1:] or [f"exit code {ran.returncode}"]
         raise TargetError(f"{' '.join(command)}: {last[0]}")
+    return ran.stdout

@@ -13,6 +13,7 @@ from harness.targets.kubernetes.connection import ApiError, Connection, Manifest
 
 CHANNELS, TUNNEL = "v4.channel.k8s.io", "v4.channel.k8s.io"
 STDOUT, STDERR, STATUS = 1, 2, 3
+ERRORS = 1  # of a forwarded port
 
 
 def run(connection: Connection, path: str, container: str, argv: Sequence[str], timeout_s: float) -> tuple[int, str]:
@@ -52,6 +53,29 @@ def _exit_code(status: Manifest) -> int:
         if cause.get("reason") == "ExitCode":
             return int(cause["message"])
     raise ApiError(str(status.get("message") or status))
+
+
+def refuses(connection: Connection, path: str, port: int, within_s: float) -> bool:
+    """Whether the kubelet, which connects from inside of the pod, says that nothing listens at the port. False when it
+    says nothing within the time, or something else."""
+    import websocket
+
+    opened = connection.websocket(f"{path}?{urlencode([('ports', port)])}", TUNNEL, within_s)
+    deadline = time.monotonic() + within_s
+    try:
+        while (left := deadline - time.monotonic()) > 0:
+            opened.settimeout(left)
+            data = opened.recv()
+            data = data.encode() if isinstance(data, str) else data
+            if not data:
+                return False
+            if data[0] == ERRORS and len(data) > len(b"\1pp"):  # the first of each channel is the port's number
+                return b"connection refused" in data
+    except (websocket.WebSocketException, OSError):
+        return False
+    finally:
+        opened.close(timeout=1)
+    return False
 
 
 def connect(connection: Connection, path: str, port: int, timeout_s: float) -> socket.socket:

@@ -19,7 +19,8 @@ from harness.model.events import CheckDone, StandIn
 from harness.model.platform import Device, Platform
 from harness.model.scenario import OnCluster
 from harness.ports import Endpoints, Instance, Leftovers, Report
-from harness.spec.placeholders import Secret, substitute
+from harness.spec.placeholders import Address, Secret, placeholders, substitute
+from harness.spec.platform import locate
 from harness.spec.yaml import Located
 from harness.targets.kubernetes import (
     canary,
@@ -44,6 +45,7 @@ from harness.targets.kubernetes.gates import Gates, Place
 from harness.targets.kubernetes.preflight import Finding, all_rights, findings, preflight
 from harness.targets.kubernetes.processes import ClusterProcesses
 from harness.targets.kubernetes.rollout import wait_for_add_ons
+from harness.targets.kubernetes.standstill import Standstill
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState, make_folder
 
 # Modules with `create(on, folder)` and `delete(on, folder)`, for clusters that a run makes for itself.
@@ -286,6 +288,20 @@ class KubernetesTarget(ClusterProcesses):
 
     def start_node(self, name: str) -> None:
         power.switch_on(self.state().on, name)
+
+    def standstill(self, region: str) -> Standstill | None:
+        """Who can tell that a region's database stands still; nobody where the platform file does not name its
+        service."""
+        now = self.state()
+        named = placeholders(now.spec.endpoints.databases.get(region, ""))
+        found = next((each for each in named if isinstance(each, Address)), None)
+        if found is None:
+            return None
+        labels = {now.labels.service: found.service, objects.RUN: now.id}
+        if place := locate(now.spec, found, None):
+            labels[now.labels.region] = place
+        port = now.service(found.service).ports[found.port]
+        return Standstill(self.cluster, now.on.namespace, labels, port, lambda node: power.is_off(now.on, node))
 
     def present(self) -> Sequence[str]:
         """Names of all pods that are there, those of lost nodes and those told to end too."""

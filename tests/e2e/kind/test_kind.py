@@ -27,14 +27,14 @@ def clusters() -> list[str]:
     return told.stdout.split()
 
 
+@pytest.mark.timeout(1600)
 def test_the_good_release_survives_six_faults_and_nothing_is_left(harness: Harness) -> None:
     assert clusters() == []
     run = harness("certify", "--profile", "kind", **environment()).finish(1500)
     told = f"{run.output}\n{run.errors[-3000:]}"
-    assert run.code in (0, 11), told
-    judgement, unmet = run.judgement(), run.reasons()
-    # While a node is dark nobody can see whether the database on it takes writes: that stays undecided.
-    assert set(unmet) <= {"one-primary"} and "FAIL" not in judgement["verdict"], json.dumps(unmet, indent=1)
+    assert run.code == 0, f"{json.dumps(run.reasons(), indent=1)}\n{told}"
+    judgement = run.judgement()
+    assert judgement["verdict"] == "PASS"
     assert all(row["lost"] == row["indeterminate"] == 0 for row in judgement["data_loss"])
     assert {one["experiment"].partition("#")[0] for one in judgement["recoveries"]} == FAULTS
     assert clusters() == []

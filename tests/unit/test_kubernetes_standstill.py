@@ -1,0 +1,205 @@
+"""When a database on a cluster surely stands still: by the provider's and the kubelet's word, never by its silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.errors import TargetError
+from harness.targets.kubernetes.api import ApiError, Manifest
+from harness.targets.kubernetes.standstill import Standstill
+from harness.targets.probe import Answer
+from harness.testing.fake_cluster import FakeCluster, node
+
+SPACE, PORT, GRACE = "sophia", 5432, 10
+
+
+class Bed:
+    """One database on one node, and the hands of whoever breaks them."""
+
+    def __init__(self) -> None:
+        self.time, self.off, self.listens = 0.0, False, True
+        self.cluster = FakeCluster(self._answer)
+        for name in (SPACE, "kube-node-lease"):
+            self.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        self.cluster.create(node("n2"))
+        self.eye = Standstill(self.cluster, SPACE, {"app": "db"}, PORT, lambda _: self.off, lambda: self.time)
+        self.beat(1)
+        self.start("u0")
+
+    def _answer(self, *_: object) -> Answer:
+        raise ApiError("error trying to reach service: EOF" if self.listens else "i/o timeout", 503)
+
+    def pod(self, **status: Any) -> Manifest:
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "db-0", "namespace": SPACE, "labels": {"app": "db"}},
+            "spec": {"nodeName": "n2", "terminationGracePeriodSeconds": GRACE, "containers": [{"name": "db"}]},
+            "status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "True"}], **status},
+        }
+
+    def start(self, container: str) -> None:
+        """A new pod whose container the kubelet has started."""
+        running = {"name": "db", "containerID": f"c://{container}", "restartCount": 0, "state": {"running": {}}}
+        self.cluster.create(self.pod(phase="Running", containerStatuses=[running]))
+
+    def replace(self) -> None:
+        """Another pod of the same name, not started yet."""
+        self.drop()
+        self.cluster.create(self.pod())
+
+    def drop(self) -> None:
+        self.cluster.delete("v1/Pod", SPACE, "db-0")
+
+    def change(self, **values: Any) -> None:
+        self.cluster.patch("v1/Pod", SPACE, "db-0", values)
+
+    def doom(self) -> None:
+        self.change(metadata={"deletionTimestamp": "2026-11-26T02:00:42Z"})
+
+    def ready(self, is_ready: bool) -> None:
+        conditions = [{"type": "Ready", "status": "True" if is_ready else "Unknown"}]
+        self.cluster.patch("v1/Node", "", "n2", {"status": {"conditions": conditions}})
+
+    def beat(self, number: int) -> None:
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": {"renewTime": str(number)}}
+        self.cluster.delete(f"{lease['apiVersion']}/Lease", "kube-node-lease", "n2")
+        self.cluster.create({**lease, "metadata": {"name": "n2", "namespace": "kube-node-lease"}})
+
+
+@pytest.fixture
+def bed() -> Bed:
+    return Bed()
+
+
+def test_one_that_runs_and_listens_may_write(bed: Bed) -> None:
+    assert not bed.eye.look()
+
+
+def test_one_that_is_cut_off_may_write(bed: Bed) -> None:
+    """A partition: neither the API server nor we get an answer, and its node may be Ready or not."""
+    bed.listens = False
+    assert not bed.eye.look()
+    bed.ready(False)
+    assert not bed.eye.look()
+    bed.doom()
+    assert not bed.eye.look()
+
+
+def test_a_machine_that_its_provider_says_is_off(bed: Bed) -> None:
+    bed.ready(False)
+    bed.off = True
+    assert bed.eye.look()
+    bed.off = False  # switched on: from now on it may start
+    assert not bed.eye.look()
+
+
+def test_a_provider_that_cannot_be_asked_says_nothing(bed: Bed) -> None:
+    def fails(_: str) -> bool:
+        raise TargetError("docker: no such program")
+
+    bed.ready(False)
+    bed.eye.is_off = fails
+    assert not bed.eye.look()
+
+
+def test_an_api_server_that_is_away_says_nothing(bed: Bed) -> None:
+    bed.ready(False)
+    bed.off = True
+    bed.cluster.forbidden.add(("list", "pods"))
+    assert not bed.eye.look()
+
+
+def test_nobody_listens_from_outside_and_from_inside(bed: Bed) -> None:
+    bed.cluster.closed.add(("db-0", PORT))
+    assert bed.eye.look()
+
+
+def test_a_firewall_that_refuses_for_it_proves_nothing(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.cluster.closed.add(("db-0", PORT))
+    monkeypatch.setattr(bed.cluster, "refuses", lambda *_: False)
+    assert not bed.eye.look()
+
+
+def off_and_back(bed: Bed, told_to_end: bool) -> None:
+    """The machine goes off, is seen off, and is switched on; nobody has heard of its kubelet yet."""
+    bed.ready(False)
+    bed.off = True
+    if told_to_end:
+        bed.doom()
+    assert bed.eye.look()
+    bed.off = False
+
+
+def test_what_was_told_to_end_while_off_is_not_started_again(bed: Bed) -> None:
+    off_and_back(bed, told_to_end=True)
+    assert bed.eye.look()
+    bed.ready(True)
+    assert bed.eye.look()
+    bed.replace()  # by a pod that waits for its kubelet
+    assert bed.eye.look()
+    bed.drop()
+    bed.start("u1")
+    assert not bed.eye.look()
+
+
+def test_what_was_not_told_to_end_may_start_again(bed: Bed) -> None:
+    off_and_back(bed, told_to_end=False)
+    assert not bed.eye.look()
+    bed.doom()  # too late
+    assert not bed.eye.look()
+    bed.replace()
+    assert not bed.eye.look()
+
+
+def test_told_to_end_without_having_been_seen_off_it_may_go_on(bed: Bed) -> None:
+    bed.ready(False)
+    bed.doom()
+    assert not bed.eye.look()
+    bed.replace()
+    assert not bed.eye.look()
+
+
+def test_an_object_that_is_gone_proves_nothing_at_first(bed: Bed) -> None:
+    """A forced deletion waits for nobody: its kubelet must have had the time, and be heard of after it."""
+    bed.eye.note()
+    bed.drop()
+    assert not bed.eye.look()
+    bed.beat(2)
+    assert not bed.eye.look()
+    bed.time = GRACE + 1
+    assert not bed.eye.look()
+    assert not bed.eye.look()
+    bed.beat(3)
+    assert bed.eye.look()
+
+
+def test_a_forced_deletion_on_a_node_that_is_cut_off_never_counts(bed: Bed) -> None:
+    bed.eye.note()
+    bed.ready(False)
+    bed.drop()
+    for bed.time in (1.0, 100.0, 1000.0):
+        assert not bed.eye.look()
+
+
+def test_what_its_kubelet_saw_end_before_it_was_gone(bed: Bed) -> None:
+    ended = {"name": "db", "containerID": "c://u0", "restartCount": 0, "state": {"terminated": {"exitCode": 137}}}
+    bed.change(status={"containerStatuses": [ended]})
+    bed.doom()
+    assert bed.eye.look()
+    bed.drop()
+    assert bed.eye.look()
+
+
+def test_what_its_kubelet_starts_again_may_write(bed: Bed) -> None:
+    waits = {"waiting": {"reason": "CrashLoopBackOff"}}
+    again = {"name": "db", "containerID": "c://u0", "restartCount": 1, "state": waits, "lastState": {"terminated": {}}}
+    bed.change(status={"containerStatuses": [again]})
+    assert not bed.eye.look()
+
+
+def test_nobody_seen_ever_says_nothing(bed: Bed) -> None:
+    bed.drop()
+    assert not bed.eye.look()
