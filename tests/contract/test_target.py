@@ -1,4 +1,4 @@
-"""What every target does, the fake and the local one alike."""
+"""What every target does: the fake, the local one, and the one on Kubernetes, on a cluster in memory."""
 
 from __future__ import annotations
 
@@ -10,17 +10,33 @@ import pytest
 
 from harness.errors import BadInput, TargetError
 from harness.model.events import AnyEvent
-from harness.ports import Devices, Logs, Processes, Releases, Target
+from harness.ports import Census, Devices, Logs, Pauses, Processes, Readiness, Releases, Target
 from harness.spec.platform import load_platform
+from harness.targets.kubernetes.target import KubernetesTarget
 from harness.targets.local import LocalTarget, local
+from harness.targets.probe import Answer
 from harness.testing.fake_target import FakeTarget
+from tests.unit.test_kubernetes_target import Made, edge
+
+__all__ = ["edge"]
 
 SMALL = Path(__file__).parent.parent / "fixtures" / "small" / "platform.yaml"
-Any = FakeTarget | LocalTarget
+Any = FakeTarget | LocalTarget | KubernetesTarget
 
 
-@pytest.fixture(params=["fake", pytest.param("local", marks=pytest.mark.real)])
+class OnFakeCluster(Made):
+    """Pods of the release `ill` are not well."""
+
+    def _answer(self, pod: dict[str, object], port: int, method: str, path: str, body: str | None) -> Answer:
+        ill = path == "/ready" and "'value': 'ill'" in str(pod["spec"])
+        return Answer(503, {}, "") if ill else super()._answer(pod, port, method, path, body)
+
+
+@pytest.fixture(params=["fake", pytest.param("local", marks=pytest.mark.real), "kubernetes"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    if request.param == "kubernetes":
+        yield OnFakeCluster(tmp_path, request.getfixturevalue("edge")).target
+        return
     platform = load_platform(SMALL)
     if request.param == "fake":
         yield FakeTarget(platform.value, unready_releases={"crashing"})
@@ -28,6 +44,23 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     made = local(platform, tmp_path)
     yield made
     assert made.down().clean
+
+
+def bad_release(target: Any) -> str:
+    return "ill" if isinstance(target, KubernetesTarget) else "crashing"
+
+
+def needs(target: Any, capability: type) -> None:
+    """What Kubernetes does with processes and devices takes agents on nodes: test_kubernetes_faults.py."""
+    if not isinstance(target, capability) or isinstance(target, KubernetesTarget):
+        pytest.skip(f"{type(target).__name__} is tried elsewhere with {capability.__name__}")
+
+
+def serving(target: Any) -> list[tuple[str, str]]:
+    return sorted((each.service, each.region) for each in target.instances())
+
+
+WHOLE = [("app", "east"), ("app", "east"), ("app", "west"), ("base", "east"), ("base", "west"), ("edge", "")]
 
 
 @pytest.fixture
@@ -57,7 +90,7 @@ def test_before_up_there_is_nothing(target: Any) -> None:
 
 def test_comes_up_phase_by_phase_and_serves(up: tuple[Any, list[AnyEvent]]) -> None:
     target, events = up
-    assert [each.event for each in events if each.event != "stand-in"] == [
+    assert [each.event for each in events if each.event not in ("stand-in", "check")] == [
         "gate.checked",
         "phase.deployed",
         "gate.checked",
@@ -67,28 +100,26 @@ def test_comes_up_phase_by_phase_and_serves(up: tuple[Any, list[AnyEvent]]) -> N
         "deployed",
     ]
     assert target.ready() == []
-    assert sorted(each.name for each in target.instances()) == [
-        "app-east-0",
-        "app-east-1",
-        "app-west-0",
-        "base-east-0",
-        "base-west-0",
-        "edge-0",
-    ]
-    assert [each.name for each in target.instances("app", "east")] == ["app-east-0", "app-east-1"]
+    assert serving(target) == WHOLE
+    assert [(each.service, each.region) for each in target.instances("app", "east")] == [("app", "east")] * 2
+    assert [each.index for each in target.instances("app", "east")] == [0, 1]
     assert {each.release for each in target.instances("app")} == {"1"}
     assert {each.release for each in target.instances("base")} == {""}
-    ports = [port for each in target.instances() for port in each.ports.values()]
-    assert len(set(ports)) == len(ports)
+    places = [(each.host, port) for each in target.instances() for port in each.ports.values()]
+    assert len(set(places)) == len(places) or isinstance(target, KubernetesTarget)  # in memory all have one address
     checks: list[AnyEvent] = []
     target.check(checks.append)
-    assert all(each.event == "check" and each.passed == each.of for each in checks)
+    assert {each.event for each in checks} == {"check"}
+    wrong = {each.name for each in checks if each.passed != each.of}
+    # In memory nobody writes endpoints down.
+    assert wrong == ({"every Service has endpoints"} if isinstance(target, KubernetesTarget) else set())
     with pytest.raises(TargetError):
         target.up("", events.append)
 
 
 def test_a_killed_instance_is_restarted_as_another_process(up: tuple[Any, list[AnyEvent]]) -> None:
     target, _ = up
+    needs(target, Pauses)
     (base,) = target.instances("base", "east")
     old = target.kill(base)
     eventually(lambda: target.status(base).process not in (None, old))
@@ -98,6 +129,7 @@ def test_a_killed_instance_is_restarted_as_another_process(up: tuple[Any, list[A
 
 def test_an_instance_that_keeps_dying_is_given_up_after_its_attempts(up: tuple[Any, list[AnyEvent]]) -> None:
     target, _ = up
+    needs(target, Pauses)
     (base,) = target.instances("base", "west")
     for attempt in range(3):
         eventually(lambda: target.status(base).alive)
@@ -117,6 +149,7 @@ def test_an_instance_that_keeps_dying_is_given_up_after_its_attempts(up: tuple[A
 @pytest.mark.parametrize("how", ["stop", "kill_and_hold"])
 def test_a_stopped_instance_stays_dead_until_started(up: tuple[Any, list[AnyEvent]], how: str) -> None:
     target, _ = up
+    needs(target, Pauses)
     (base,) = target.instances("base", "east")
     getattr(target, how)(base)
     getattr(target, how)(base)
@@ -132,6 +165,7 @@ def test_a_stopped_instance_stays_dead_until_started(up: tuple[Any, list[AnyEven
 
 def test_a_restart_that_is_under_way_is_held_too(up: tuple[Any, list[AnyEvent]]) -> None:
     target, _ = up
+    needs(target, Pauses)
     (base,) = target.instances("base", "east")
     target.kill(base)
     target.stop(base)
@@ -141,6 +175,7 @@ def test_a_restart_that_is_under_way_is_held_too(up: tuple[Any, list[AnyEvent]])
 
 def test_a_paused_instance_is_not_ready_and_lives_on(up: tuple[Any, list[AnyEvent]]) -> None:
     target, _ = up
+    needs(target, Pauses)
     (base,) = target.instances("base", "east")
     process = target.status(base).process
     target.pause(base)
@@ -152,13 +187,15 @@ def test_a_paused_instance_is_not_ready_and_lives_on(up: tuple[Any, list[AnyEven
 
 def test_unknown_names_are_bad_input(up: tuple[Any, list[AnyEvent]]) -> None:
     target, events = up
-    for call in (
+    calls = [
         lambda: target.instances("nothing"),
         lambda: target.device_present("nothing"),
         lambda: target.deploy("nothing", events.append),
         lambda: target.add_instances("app", "north", 1, "2", events.append),
-        lambda: target.kill(target.instances("base")[0], "NOTHING"),
-    ):
+    ]
+    if isinstance(target, Pauses):
+        calls.append(lambda: target.kill(target.instances("base")[0], "NOTHING"))
+    for call in calls:
         with pytest.raises(BadInput):
             call()
     assert target.ready() == []
@@ -166,6 +203,7 @@ def test_unknown_names_are_bad_input(up: tuple[Any, list[AnyEvent]]) -> None:
 
 def test_devices_go_and_come_back(up: tuple[Any, list[AnyEvent]]) -> None:
     target, _ = up
+    needs(target, Devices)
     assert target.devices("east") == ["gpu-east-0"]
     assert target.devices("west") == []
     for _ in range(2):
@@ -176,13 +214,34 @@ def test_devices_go_and_come_back(up: tuple[Any, list[AnyEvent]]) -> None:
         assert target.device_present("gpu-east-0")
 
 
+def test_tells_who_may_run_and_who_is_ready(up: tuple[Any, list[AnyEvent]]) -> None:
+    target, _ = up
+    names = {each.name for each in target.instances()}
+    assert isinstance(target, Census)
+    assert names <= set(target.present())
+    if not isinstance(target, Readiness):
+        pytest.skip(f"nobody but the harness itself keeps watch over {type(target).__name__}")
+    seen = target.readiness()
+    assert {place: len(ready) for place, (ready, _) in seen.items()} == {place: WHOLE.count(place) for place in WHOLE}
+    assert {name for ready, _ in seen.values() for name in ready} == names
+    assert all(not unready for _, unready in seen.values())
+
+
+def process_of(target: Any) -> object:
+    """What tells whether base was left alone."""
+    if isinstance(target, KubernetesTarget):
+        found = target.cluster.list("v1/Pod")
+        return sorted(each["metadata"]["uid"] for each in found if each["metadata"]["name"].startswith("base"))
+    return {each.name: target.status(each).process for each in target.instances("base")}
+
+
 def test_another_release_takes_over(up: tuple[Any, list[AnyEvent]]) -> None:
     target, events = up
-    before = {each.name: target.status(each).process for each in target.instances("base")}
+    before = process_of(target)
     target.deploy("2", events.append)
     assert [each.release for each in target.instances("app")] == ["2", "2", "2"]
     assert sorted(each.region for each in target.instances("app")) == ["east", "east", "west"]
-    assert {each.name: target.status(each).process for each in target.instances("base")} == before
+    assert process_of(target) == before
     assert target.ready() == []
     assert events[-1].event == "deployed"
     assert events[-1].release == "2"
@@ -192,7 +251,7 @@ def test_a_release_that_does_not_start_is_taken_back(up: tuple[Any, list[AnyEven
     target, events = up
     before = sorted(each.name for each in target.instances())
     with pytest.raises(TargetError):
-        target.deploy("crashing", events.append)
+        target.deploy(bad_release(target), events.append)
     assert events[-1].event == "phase.taken-back"
     assert events[-1].verified
     assert sorted(each.name for each in target.instances()) == before
@@ -205,10 +264,13 @@ def test_canaries_come_and_go_beside_the_serving_instances(up: tuple[Any, list[A
     serving = [each.name for each in target.instances("app")]
     added = target.add_instances("app", "east", 2, "2", events.append)
     assert [each.release for each in added] == ["2", "2"]
-    assert all(target.status(each).alive for each in added)
-    assert [each.name for each in target.instances("app")] == serving + [each.name for each in added]
-    with pytest.raises(TargetError):
-        target.add_instances("app", "east", 1, "crashing", events.append)
+    assert {each.name for each in added} <= {each.name for each in target.instances("app", "east")}
+    assert len(target.instances("app")) == 5
+    assert target.ready() == []
+    if isinstance(target, Pauses):
+        assert all(target.status(each).alive for each in added)
+        with pytest.raises(TargetError):
+            target.add_instances("app", "east", 1, "crashing", events.append)
     target.remove_instances(added)
     target.remove_instances(added)
     assert [each.name for each in target.instances("app")] == serving
