@@ -17,8 +17,8 @@ from harness.load.schedule import arrivals as drawn
 from harness.model.events import Window as window
 from harness.model.judgement import Verdict
 from harness.model.plan import Decidability
-from harness.model.scenario import Constant, Poisson
-from harness.model.slo import CounterRatio, GaugeShare, RecoveryTime, RequestFilter, RequestRatio, Slo
+from harness.model.scenario import Constant, Poisson, Step
+from harness.model.slo import CounterRatio, GaugeShare, RecoveryTime, RequestFilter, RequestRatio, ScaleUpTime, Slo
 from harness.plan import plan
 from harness.testing.evidence import evidence, ns, request, scenario, slo
 from tests.unit.test_plan import fault
@@ -86,6 +86,20 @@ def test_no_run_can_claim_100_percent_of_the_platform(correlation):
 def test_a_claim_about_the_run_needs_its_minimum_of_events_only():
     assert ask(slo(SERVED, 0.999, claim="run", minimum_events=100)).can_pass
     assert not ask(slo(SERVED, 0.999, claim="run", minimum_events=100), steady=0.5).can_pass
+
+
+def test_scaling_up_takes_a_step_and_time_after_it():
+    scales = slo(ScaleUpTime(service="api"), 0.95, op="lt", value=30.0, window="run")
+    assert not ask(scales).can_pass
+    assert "no rising step" in ask(scales).reason
+
+    def after(at: float, to: float = 90.0) -> Decidability:
+        load = scenario().load
+        return ask(scales, load=load.model_copy(update={"arrivals": Step(kind="step", rate=10.0, to=to, at=at)}))
+
+    assert not after(20.0, to=5.0).can_pass
+    assert (after(20.0).can_pass, after(20.0).can_fail) == (True, True)
+    assert (after(50.0).can_pass, after(50.0).can_fail) == (True, False)  # too short to see that it does not
 
 
 def test_59_clean_kills_are_needed_for_95_percent_of_the_time():

@@ -19,10 +19,13 @@ from harness.load import engine
 from harness.load.schedule import count
 from harness.model.events import (
     Deployed,
+    Effort,
     ExperimentSkipped,
     GuardTripped,
     InstancesSeen,
     Problem,
+    ReadinessSeen,
+    ReadinessWatched,
     Recovered,
     RunClosed,
     ScheduleFixed,
@@ -149,6 +152,22 @@ def test_a_run_without_faults_goes_through_every_stage(tmp_path: Path) -> None:
     assert line.recoveries == ["finally"]
     assert line.of(RunClosed)[0].reason == "completed"
     assert line.of(RunClosed)[0].clean
+
+
+def test_who_is_ready_is_watched_under_load_and_what_the_harness_took_is_told(tmp_path: Path) -> None:
+    line = Line(tmp_path, spec())
+    line.run()
+    seen = {(each.service, each.region): each.ready for each in line.of(ReadinessSeen)}
+    assert {name for ready in seen.values() for name in ready} == {each.name for each in line.target.instances()}
+    (watched,) = line.of(ReadinessWatched)
+    (schedule,) = line.of(ScheduleFixed)
+    assert watched.from_ns < schedule.origin_ns + schedule.duration_s * 1e9 <= watched.until_ns + 1e9
+    efforts = line.of(Effort)
+    assert [each.stage for each in efforts] == ["deployment and checks", "under load", "collecting and cleaning up"]
+    assert all(each.process == "harness" and each.cpu_s >= 0.0 and each.api_calls == {} for each in efforts)
+    order = [each.event for each in line.events()]
+    assert order.index("effort") < order.index("readiness")
+    assert order[-2:] == ["effort", "run.closed"]
 
 
 def test_windows_do_not_overlap_and_the_fault_has_its_own(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.recovery_readiness import rows
 from harness.judge import judge
 from harness.model import events as e
 from harness.model.evidence import Evidence
@@ -68,6 +70,11 @@ def test_another_service_counts_where_nobody_knows_the_selection() -> None:
 
 def test_nothing_without_a_watch() -> None:
     assert polled(evidence(), EXPERIMENT) is None
+
+
+def test_a_run_of_version_0_1_0_was_not_polled() -> None:
+    folder = next((Path(__file__).parents[1] / "fixtures" / "runs" / "0.1.0").iterdir())
+    assert [row[:2] for row in rows(folder)] == [("kill-weaviate#1", "not polled")]
 
 
 def test_it_changes_no_judgement() -> None:
