@@ -10,13 +10,15 @@ import pytest
 from tests.e2e.kind.bed import BIN, KUBECONFIG, why_not
 from tests.e2e.local.support import Harness
 
+OWN_CLUSTERS = ("test_kind.py", "test_kind_provider.py", "test_two_kinds.py")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     mine = [item for item in items if Path(__file__).parent in item.path.parents]
     reason = why_not() if mine else ""
     for item in mine:
         item.add_marker(pytest.mark.e2e)
-        if reason and item.path.name not in ("test_kind.py", "test_kind_provider.py"):  # these make their own cluster
+        if reason and item.path.name not in OWN_CLUSTERS:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
