@@ -64,6 +64,15 @@ class Stage(Event):
     title: str = ""
 
 
+class ClusterMade(Event):
+    """A cluster of the run's own: all nodes Ready, its images loaded, and what a new one brings along runs."""
+
+    event: Literal["cluster.made"] = "cluster.made"
+    provider: str
+    nodes: int
+    seconds: float
+
+
 class PhaseDeployed(Event):
     event: Literal["phase.deployed"] = "phase.deployed"
     phase: str
@@ -358,6 +367,7 @@ AnyEvent = Annotated[
     | Digest
     | StandIn
     | Stage
+    | ClusterMade
     | PhaseDeployed
     | PhaseTakenBack
     | GateChecked

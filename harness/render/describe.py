@@ -157,6 +157,7 @@ _WORDS: dict[type[e.Event], Callable[[Any], str]] = {
     e.Digest: lambda it: f"{it.name}{' ' + it.version if it.version else ''} is {it.sha256[:12]}",
     e.StandIn: lambda it: f"stand-in for {it.service}: {it.text}",
     e.Stage: lambda it: it.title or it.name,
+    e.ClusterMade: lambda it: f"{it.provider} made a cluster of {count(it.nodes, 'node')} in {duration(it.seconds)}",
     e.PhaseDeployed: lambda it: (
         f"phase {it.phase} deployed ({it.strategy}) in {duration(it.seconds)}: {_names(it.services)}"
     ),

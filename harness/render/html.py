@@ -18,7 +18,7 @@ from harness.render import sureness, words
 from harness.render.faults import Fault, faults
 from harness.render.page import TONES, Note, Page, Tile, badge
 from harness.render.sections import alerts, attribution, over_time, reading, record, resilience, result
-from harness.render.story import all_of, duration_s, first
+from harness.render.story import all_of, first, took
 
 
 def html(evidence: Evidence, judgement: Judgement, root: str = "") -> bytes:
@@ -110,7 +110,7 @@ def _origin(evidence: Evidence, judgement: Judgement) -> str:
         f"{opened.scenario} ({opened.profile})" if opened.profile else opened.scenario,
         words.moment(opened.wall_ns),
         f"{opened.user} on {opened.host}",
-        f"took {words.duration(duration_s(evidence))}",
+        took(evidence),
     )
     return words.line(" · ".join(parts))
 

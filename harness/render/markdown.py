@@ -10,7 +10,7 @@ from harness.model.judgement import Judgement, ObjectiveResult, Verdict
 from harness.render import words
 from harness.render.describe import describe
 from harness.render.sections.result import settling
-from harness.render.story import all_of, duration_s, first, titles
+from harness.render.story import all_of, first, titles, took
 
 LIMIT = 1_000_000  # GitHub rejects a step summary above 1024 KiB; measured in bytes of UTF-8
 MARKS = {Verdict.PASS: "✅", Verdict.INCONCLUSIVE: "❔", Verdict.FAIL: "❌"}
@@ -33,8 +33,7 @@ def _lines(judgement: Judgement, evidence: Evidence, root: str) -> list[str]:
         "",
         f"**{_text(words.why(judgement))}**",
         "",
-        f"{words.tally(judgement.objectives)} · run `{_code(judgement.run_id)}` · took "
-        f"{words.duration(duration_s(evidence))}",
+        f"{words.tally(judgement.objectives)} · run `{_code(judgement.run_id)}` · {took(evidence)}",
         "",
     ]
     lines += [

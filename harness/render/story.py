@@ -9,6 +9,7 @@ from typing import TypeVar
 from harness.model import events as e
 from harness.model.evidence import Evidence
 from harness.model.judgement import ObjectiveResult
+from harness.render import words
 
 E = TypeVar("E", bound=e.Event)
 
@@ -35,6 +36,17 @@ def duration_s(evidence: Evidence) -> float:
     """From the first to the last event."""
     times = [event.mono_ns for event in evidence.events if event.mono_ns]
     return (max(times) - origin_ns(evidence)) / 1e9 if times else 0.0
+
+
+def took(evidence: Evidence) -> str:
+    """How long the run was, and after how long of it its cluster was up and the platform deployed."""
+    made, deployed = first(evidence.events, e.ClusterMade), first(evidence.events, e.Deployed)
+    times = [
+        f"{what} after {words.duration((event.mono_ns - origin_ns(evidence)) / 1e9)}"
+        for what, event in (("cluster up", made), ("deployed", deployed))
+        if event is not None and event.mono_ns
+    ]
+    return " ".join(["took", words.duration(duration_s(evidence)), *([f"({', '.join(times)})"] if times else [])])
 
 
 def window_s(evidence: Evidence, result: ObjectiveResult) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -15,7 +16,7 @@ from harness.kube import devices
 from harness.kube import rights as rights_for
 from harness.kube.ports import Site
 from harness.kube.rights import Right
-from harness.model.events import CheckDone, StandIn
+from harness.model.events import CheckDone, ClusterMade, StandIn
 from harness.model.platform import Device, Platform
 from harness.model.scenario import OnCluster
 from harness.ports import Endpoints, Instance, Leftovers, Report
@@ -104,7 +105,7 @@ class KubernetesTarget(ClusterProcesses):
         if self._platform is None or self._on is None or self.folder.root.exists():
             raise TargetError(f"{self.folder.root} was brought up before\n  fix: roll out a release with `deploy`")
         if self._on.provider != "context":
-            self._make_cluster(release)
+            self._make_cluster(release, report)
         plan = self.plan(release)
         preflight({"": plan.intent}, report, 0 if self._on.provider == "context" else SETTLES_WITHIN_S)
         make_folder(self.folder, plan.state)
@@ -115,15 +116,18 @@ class KubernetesTarget(ClusterProcesses):
         made = Deployment(self.cluster, self.folder, plan.manifests)
         deployment.first(Rollout(self.folder, (made,)), report)
 
-    def _make_cluster(self, release: str) -> None:
+    def _make_cluster(self, release: str, report: Report) -> None:
         """Of the run's own. That there is going to be one is on disk before it is made."""
         assert self._platform is not None and self._on is not None
         if self._on.provider == "kind":
             kind.preflight()
         sources.rendered(self._on)  # what is wrong with the files is told before a minute goes into a cluster
         make_folder(self.folder, deployment.new_state(self.folder, self._platform, self._on, release))
+        began = time.monotonic()
         self._on = PROVIDERS[self._on.provider].create(self._on, self.folder)
         wait_for_add_ons(self.cluster, SETTLES_WITHIN_S)
+        nodes, seconds = len(self.cluster.list("v1/Node")), time.monotonic() - began
+        report(ClusterMade(provider=self._on.provider, nodes=nodes, seconds=seconds))
 
     def examine(self, release: str) -> Iterator[Finding]:
         """What `up` looks at before it touches anything; it stops there. Of a cluster that the run would make itself

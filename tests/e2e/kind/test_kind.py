@@ -35,6 +35,8 @@ def test_the_good_release_survives_six_faults_and_nothing_is_left(harness: Harne
     assert run.code == 0, f"{json.dumps(run.reasons(), indent=1)}\n{told}"
     judgement = run.judgement()
     assert judgement["verdict"] == "PASS"
+    (made,) = run.events("cluster.made")
+    assert made["nodes"] == 3
     assert all(row["lost"] == row["indeterminate"] == 0 for row in judgement["data_loss"])
     assert {one["experiment"].partition("#")[0] for one in judgement["recoveries"]} == FAULTS
     assert clusters() == []
