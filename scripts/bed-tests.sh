@@ -1,6 +1,5 @@
 # Sourced by the scripts that test on a bed: how long each part took, and no bed left, however it ends.
 python=.venv/bin/python
-export TESTBED_REQUIRED=1 # a test that is skipped has not passed
 times=()
 
 part() { # NAME COMMAND…
@@ -8,6 +7,10 @@ part() { # NAME COMMAND…
   printf '\033[1m[%s]\033[0m\n' "$name"
   "$@"
   times+=("$(printf '%5s s  %s' "$((SECONDS - began))" "$name")")
+}
+
+tests_on() { # BED ARGUMENT…: what is tested on it, where a test that is skipped has not passed
+  TESTBED_REQUIRED=$1 $python -m pytest -q --durations=10 "${@:2}"
 }
 
 leave() { # BED…: takes beds down, also after Ctrl-C; a bed that does not go is a failure

@@ -9,9 +9,8 @@ part "set-up" scripts/setup.sh --tests --testbed
 if $python -m testbed status; then echo "a bed is up: take it down first (python -m testbed down)" >&2; exit 1; fi
 leave_at_the_end all
 part "programs, images, Docker" $python -m testbed up docker
-part "certified on kind" $python -m pytest tests/e2e/kind/test_kind.py -q "$@"
-part "the kind provider" $python -m pytest tests/e2e/kind/test_kind_provider.py -q "$@"
+part "certified on kind" tests_on docker tests/e2e/kind/test_kind.py "$@"
+part "what else kind promises" tests_on docker tests/e2e/kind --ignore=tests/e2e/kind/test_kind.py "$@"
 part "Docker away" $python -m testbed down
 part "the bare bed" $python -m testbed up bare
-part "the controls on it" $python -m pytest tests/e2e/kind -q \
-  --ignore=tests/e2e/kind/test_kind.py --ignore=tests/e2e/kind/test_kind_provider.py "$@"
+part "the controls on it" tests_on bare tests/e2e/kind "$@"

@@ -11,4 +11,4 @@ export FAULT_MATRIX=${FAULT_MATRIX:-$PWD/build/fault-matrix.jsonl}
 rm -f "$FAULT_MATRIX"
 if $python -m testbed status >/dev/null; then leave_at_the_end; else leave_at_the_end bare; fi
 part "the bare bed" $python -m testbed up bare
-part "every fault" $python -m pytest tests/e2e/bed -q "$@"
+part "every fault" tests_on bare tests/e2e/bed "$@"

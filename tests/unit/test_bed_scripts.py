@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-STUB = '#!/bin/sh\necho "$*" >> called\ncase "$*" in "-m testbed down"*) exit ${DOWN:-0};; esac\n'
+STUB = """#!/bin/sh
+echo "$*${TESTBED_REQUIRED:+ ($TESTBED_REQUIRED)}" >> called
+case "$*" in "-m testbed down"*) exit ${DOWN:-0};; esac
+"""
 
 
 def start(folder: Path, body: str, **environment: str) -> subprocess.Popen[str]:
@@ -63,6 +66,12 @@ def test_ctrl_c_takes_the_bed_down(tmp_path: Path, number: signal.Signals, code:
     run.communicate(timeout=20)
     assert run.returncode == code
     assert called(tmp_path) == ["-m testbed down all"]
+
+
+def test_what_is_tested_on_a_bed_may_not_be_skipped(tmp_path: Path) -> None:
+    run = start(tmp_path, "part one tests_on bare some/tests -x")
+    run.communicate(timeout=20)
+    assert called(tmp_path)[0] == "-m pytest -q --durations=10 some/tests -x (bare)"
 
 
 @pytest.mark.parametrize("script", ["test-kind.sh", "test-matrix.sh"])
