@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from harness.errors import BadInput, TargetError
 from harness.model.events import AnyEvent
-from harness.ports import Census, Devices, Logs, Pauses, Processes, Readiness, Releases, Target
+from harness.ports import Census, Devices, Logs, Pauses, Processes, Readiness, Releases, Spread, Target
 from harness.spec.platform import load_platform
+from harness.targets.kubernetes.clusters import ClustersTarget
 from harness.targets.kubernetes.target import KubernetesTarget
 from harness.targets.local import LocalTarget, local
 from harness.targets.probe import Answer
+from harness.testing.fake_cluster import FakeCluster
 from harness.testing.fake_target import FakeTarget
+from tests.unit.test_kubernetes_clusters import Two
 from tests.unit.test_kubernetes_target import Made, edge
 
 __all__ = ["edge"]
 
 SMALL = Path(__file__).parent.parent / "fixtures" / "small" / "platform.yaml"
-Any = FakeTarget | LocalTarget | KubernetesTarget
+ON_KUBERNETES = (KubernetesTarget, ClustersTarget)
+Any = FakeTarget | LocalTarget | KubernetesTarget | ClustersTarget
 
 
 class OnFakeCluster(Made):
@@ -32,10 +37,24 @@ class OnFakeCluster(Made):
         return Answer(503, {}, "") if ill else super()._answer(pod, port, method, path, body)
 
 
-@pytest.fixture(params=["fake", pytest.param("local", marks=pytest.mark.real), "kubernetes"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+class OnTwoFakeClusters(Two):
+    """The same."""
+
+    def _answers(self, cluster: str) -> Callable[..., Answer]:
+        def answer(pod: dict[str, object], port: int, method: str, path: str, body: str | None) -> Answer:
+            ill = path == "/ready" and "'value': 'ill'" in str(pod["spec"])
+            return Answer(503 if ill else 200, {}, json.dumps({"path": path}))
+
+        return answer
+
+
+@pytest.fixture(params=["fake", pytest.param("local", marks=pytest.mark.real), "kubernetes", "clusters"])
+def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     if request.param == "kubernetes":
         yield OnFakeCluster(tmp_path, request.getfixturevalue("edge")).target
+        return
+    if request.param == "clusters":
+        yield OnTwoFakeClusters(tmp_path, request.getfixturevalue("edge"), FakeCluster, monkeypatch).target
         return
     platform = load_platform(SMALL)
     if request.param == "fake":
@@ -47,12 +66,16 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 
 def bad_release(target: Any) -> str:
-    return "ill" if isinstance(target, KubernetesTarget) else "crashing"
+    return "ill" if isinstance(target, ON_KUBERNETES) else "crashing"
+
+
+def parts(target: Any) -> Sequence[Any]:
+    return target.parts() if isinstance(target, Spread) else [target]
 
 
 def needs(target: Any, capability: type) -> None:
     """What Kubernetes does with processes and devices takes agents on nodes: test_kubernetes_faults.py."""
-    if not isinstance(target, capability) or isinstance(target, KubernetesTarget):
+    if not isinstance(target, capability) or isinstance(target, ON_KUBERNETES):
         pytest.skip(f"{type(target).__name__} is tried elsewhere with {capability.__name__}")
 
 
@@ -78,8 +101,11 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def test_has_every_capability(target: Any) -> None:
-    for protocol in (Target, Processes, Devices, Releases, Logs):
+    for protocol in (Target, Releases, Logs):
         assert isinstance(target, protocol), protocol
+    for part in parts(target):  # what is broken is of one of them
+        for protocol in (Target, Processes, Devices):
+            assert isinstance(part, protocol), protocol
 
 
 def test_before_up_there_is_nothing(target: Any) -> None:
@@ -106,13 +132,13 @@ def test_comes_up_phase_by_phase_and_serves(up: tuple[Any, list[AnyEvent]]) -> N
     assert {each.release for each in target.instances("app")} == {"1"}
     assert {each.release for each in target.instances("base")} == {""}
     places = [(each.host, port) for each in target.instances() for port in each.ports.values()]
-    assert len(set(places)) == len(places) or isinstance(target, KubernetesTarget)  # in memory all have one address
+    assert len(set(places)) == len(places) or isinstance(target, ON_KUBERNETES)  # in memory all have one address
     checks: list[AnyEvent] = []
     target.check(checks.append)
     assert {each.event for each in checks} == {"check"}
     wrong = {each.name for each in checks if each.passed != each.of}
     # In memory nobody writes endpoints down.
-    assert wrong == ({"every Service has endpoints"} if isinstance(target, KubernetesTarget) else set())
+    assert wrong == ({"every Service has endpoints"} if isinstance(target, ON_KUBERNETES) else set())
     with pytest.raises(TargetError):
         target.up("", events.append)
 
@@ -189,7 +215,7 @@ def test_unknown_names_are_bad_input(up: tuple[Any, list[AnyEvent]]) -> None:
     target, events = up
     calls = [
         lambda: target.instances("nothing"),
-        lambda: target.device_present("nothing"),
+        lambda: parts(target)[0].device_present("nothing"),
         lambda: target.deploy("nothing", events.append),
         lambda: target.add_instances("app", "north", 1, "2", events.append),
     ]
@@ -229,8 +255,8 @@ def test_tells_who_may_run_and_who_is_ready(up: tuple[Any, list[AnyEvent]]) -> N
 
 def process_of(target: Any) -> object:
     """What tells whether base was left alone."""
-    if isinstance(target, KubernetesTarget):
-        found = target.cluster.list("v1/Pod")
+    if isinstance(target, ON_KUBERNETES):
+        found = [each for part in parts(target) for each in part.cluster.list("v1/Pod")]
         return sorted(each["metadata"]["uid"] for each in found if each["metadata"]["name"].startswith("base"))
     return {each.name: target.status(each).process for each in target.instances("base")}
 

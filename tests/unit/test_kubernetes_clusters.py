@@ -19,7 +19,7 @@ from harness.errors import BadInput, CleanUpNotProven, TargetError
 from harness.journal.layout import RunFolder
 from harness.model.events import AnyEvent, CheckDone
 from harness.model.scenario import OnCluster
-from harness.ports import Artifacts, Census, Logs, Pages, Releases, Spread, Target
+from harness.ports import Artifacts, Calls, Census, Logs, Pages, Readiness, Releases, Spread, Standstills, Target
 from harness.run.recover import Patience, note_target, recover
 from harness.spec.platform import load_platform
 from harness.targets import kubernetes as kind
@@ -149,7 +149,7 @@ def names(events: list[AnyEvent]) -> list[str]:
 
 
 def test_is_a_target_with_its_capabilities(two: Two) -> None:
-    for protocol in (Target, Spread, Artifacts, Logs, Releases, Census, Pages):
+    for protocol in (Target, Spread, Artifacts, Logs, Releases, Census, Pages, Calls, Readiness, Standstills):
         assert isinstance(two.target, protocol)
 
 
@@ -180,6 +180,9 @@ def test_each_phase_is_rolled_out_on_both_before_the_next(two: Two) -> None:
     assert {("first", "base-east-0"), ("second", "base-west-0")} <= set(two.said)
     west = next(each for each in found if each.name == "base-west-0")
     assert "/health" in two.target.page(west, "http", "/health", 1)
+    assert two.target.call(west, "http", "POST", "/x", "{}", 1)[0] == 200
+    assert two.target.readiness()["app", "west"] == (["app-west-x0"], [])
+    assert set(two.target.readiness()) == {(each.service, each.region) for each in found}
 
 
 def test_generated_secrets_are_the_same_on_both(two: Two) -> None:

@@ -170,6 +170,11 @@ class ClustersTarget:
     def page(self, instance: Instance, port: str, path: str, timeout_s: float) -> str:
         return self._of(instance).page(instance, port, path, timeout_s)
 
+    def call(
+        self, instance: Instance, port: str, method: str, path: str, body: str | None, timeout_s: float
+    ) -> tuple[int, str]:
+        return self._of(instance).call(instance, port, method, path, body, timeout_s)
+
     def present(self) -> Sequence[str]:
         return [name for part in self._parts for name in part.present()]
 
