@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,11 +21,12 @@ from tests.e2e.kind.test_kind_provider import kind_bed
 from tests.e2e.local.support import ROOT, Harness
 
 NAMES = ("sjc", "lax")
+NODE = "twin-lax-control-plane"
 EDGE, LAX = 30181, 30180
 pytestmark = pytest.mark.skipif(not SOCKET.exists(), reason="kind has no Docker: python -m testbed up docker")
 
 
-def run(program: str, *words: str) -> str:
+def said(program: str, *words: str) -> str:
     ran = subprocess.run(
         [program, *words], env={**os.environ, **environment()}, capture_output=True, text=True, timeout=240, check=False
     )
@@ -33,11 +35,15 @@ def run(program: str, *words: str) -> str:
 
 
 def kind(*words: str) -> str:
-    return run(str(STATE / "bin" / "kind"), *words)
+    return said(str(STATE / "bin" / "kind"), *words)
+
+
+def docker(*words: str) -> str:
+    return said(str(DOCKER / "docker"), *words)
 
 
 def kubectl(folder: Path, name: str, *words: str) -> str:
-    return run(str(STATE / "bin" / "kubectl"), f"--kubeconfig={folder / name}.config", *words)
+    return said(str(STATE / "bin" / "kubectl"), f"--kubeconfig={folder / name}.config", *words)
 
 
 def create(folder: Path, number: int, name: str) -> None:
@@ -67,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def scenario(folder: Path) -> Path:
     address = "{{.NetworkSettings.Networks.kind.IPAddress}}"
-    node = run(str(DOCKER / "docker"), "inspect", "-f", address, "twin-lax-control-plane").strip()
+    node = docker("inspect", "-f", address, NODE).strip()
     clusters = {
         name: {"context": f"kind-twin-{name}", "kubeconfig": str(folder / f"{name}.config"), "namespace": "twin"}
         for name in NAMES
@@ -87,3 +93,32 @@ def test_a_region_is_lost_with_its_cluster_still_there(harness: Harness, folder:
     for name in NAMES:
         assert "twin" not in kubectl(folder, name, "get", "namespaces,clusterroles,clusterrolebindings", "-o", "name")
     assert not run.left_behind()
+
+
+def test_a_whole_cluster_that_is_gone_is_told_and_is_no_pass(harness: Harness, folder: Path, scenario: Path) -> None:
+    run = harness("run", str(scenario), **environment())
+    run.wait_for("stage", within=120, name="steady")
+    docker("kill", NODE)
+    try:
+        run.finish(300)
+    finally:
+        docker("start", NODE)
+    assert run.code not in (0, None)
+    assert "kind-twin-lax: not known" in run.errors
+    assert "twin" not in kubectl(folder, "sjc", "get", "namespaces", "-o", "name")
+    assert "twin" in await_answer(folder, "lax")
+    again = harness("recover", str(run.folder), **environment()).finish(180)
+    assert again.code == 0, again.errors[-3000:]
+    assert "twin" not in kubectl(folder, "lax", "get", "namespaces", "-o", "name")
+
+
+def await_answer(folder: Path, name: str) -> str:
+    """Its namespaces, as soon as it tells them."""
+    end = time.monotonic() + 90
+    while True:
+        try:
+            return kubectl(folder, name, "get", "namespaces", "-o", "name")
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(1)
