@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ASK_EVERY_S = 0.25
 ASK_TIMEOUT_S = 2.0
+LOOK_EVERY_S = 0.5  # whoever runs a database may have to start a program for it
 NOTE_EVERY_S = 2.0
 AWAY = ("unreachable", "stopped")
 # PostgreSQL's own words while it lets nobody in yet; "shutting down" is none of them, since open sessions may go on.
@@ -50,17 +51,20 @@ class PrimaryWatch:
     def _watch(self, region: str, address: str, file: Path, standstill: Standstill | None) -> None:
         with file.open("a", buffering=1) as out, _Database(address) as database:
             note = every(NOTE_EVERY_S, standstill.note) if standstill else lambda: None
+            still = standstill.look if standstill else lambda: False
             state = ""
             while not self._stop.is_set():
                 asked = time.monotonic_ns()
-                if state in AWAY and standstill and standstill.look():
+                if state in AWAY and still():
                     state = "stopped"
                 else:
                     note()
                     state = database.state()
+                    if state == "unreachable" and still():
+                        state = "stopped"
                 row = {"asked_ns": asked, "answered_ns": time.monotonic_ns(), "region": region, "state": state}
                 out.write(json.dumps(row) + "\n")
-                self._stop.wait(ASK_EVERY_S)
+                self._stop.wait(LOOK_EVERY_S if state == "stopped" else ASK_EVERY_S)
 
     def stop(self) -> None:
         self._stop.set()

@@ -88,8 +88,9 @@ def test_one_that_is_cut_off_may_write(bed: Bed) -> None:
     assert not bed.eye.look()
 
 
-def test_a_machine_that_its_provider_says_is_off(bed: Bed) -> None:
-    bed.ready(False)
+@pytest.mark.parametrize("is_ready", [True, False], ids=["not noticed yet", "not Ready"])
+def test_a_machine_that_its_provider_says_is_off(bed: Bed, is_ready: bool) -> None:
+    bed.ready(is_ready)
     bed.off = True
     assert bed.eye.look()
     bed.off = False  # switched on: from now on it may start

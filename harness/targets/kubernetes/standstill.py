@@ -70,13 +70,7 @@ class Standstill:
         return found
 
     def _is_off(self, pod: Manifest) -> bool:
-        node = _node(pod)
-        return bool(node) and not self._is_ready(node) and self.is_off(node)
-
-    def _is_ready(self, node: str) -> bool:
-        found = self.cluster.read("v1/Node", "", node) or {}
-        conditions = found.get("status", {}).get("conditions") or []
-        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        return bool(_node(pod)) and self.is_off(_node(pod))
 
     def _stands_still(self, pod: Manifest) -> bool:
         return not _was_started(pod) or self._is_off(pod) or self._refuses(str(pod["metadata"]["name"]))
