@@ -10,10 +10,11 @@
         blast_radius: 1
 
 The plug-in's DaemonSet chooses its nodes by a label; that is taken from the nodes of the region that have the device,
-and Kubernetes ends the plug-in there. Whoever has a card keeps it: what is lost is that anybody gets one. Counted are
-the service's pods on these nodes. Landed: the kubelets have no device to give out, and a pod that asks for one there is
-not scheduled. Gone: they have as many as before, and the service has all its pods ready. A dead man's switch in the
-cluster puts the label back when `undo_within` is over.
+and Kubernetes ends the plug-in there. Who has a card keeps it, and nobody gets one: so, with `evict`, the service's
+pods there are deleted then, and those that follow wait. Counted are these pods. Landed: the kubelets have no device to
+give out, the pods are gone, and one that asks for a device there is not scheduled. Gone: there are as many devices as
+before, and the service has all its pods ready. A dead man's switch in the cluster puts the label back when
+`undo_within` is over.
 """
 
 from __future__ import annotations
@@ -43,15 +44,16 @@ RIGHTS = (
 OUTLIVES_PLATFORM = True
 LABELS, CARDS = "labels", "cards"  # node → the label's value, node → devices that could be given out
 HOST = "kubernetes.io/hostname"
-SCHEDULER_S = 5.0
+SCHEDULER_S, PLUGIN_S = 5.0, 30.0
 
 
 class Parameters(on_cluster.Whole):
     """Whose devices: of this service, in this region (every region when left out). `label`: by which the plug-in's
-    DaemonSet chooses nodes; `resource`: what the plug-in gives out."""
+    DaemonSet chooses nodes; `resource`: what the plug-in gives out; `evict` false: who has a device keeps it."""
 
     label: str
     resource: str = "nvidia.com/gpu"
+    evict: bool = True
 
 
 predict = on_cluster.predict
@@ -89,8 +91,20 @@ def prepare(target: Target, selection: Selection, parameters: Parameters) -> Non
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
+    site = on_cluster.on(target)
     for node in _kept(selection, LABELS):
-        on_cluster.on(target).cluster.patch(devices.NODE, "", node, _label(parameters, None))
+        site.cluster.patch(devices.NODE, "", node, _label(parameters, None))
+    if not parameters.evict:
+        return
+    end = time.monotonic() + PLUGIN_S
+    while left := list(_given_out(site, selection, parameters)):  # or the next pod would get the device
+        if time.monotonic() > end:
+            raise TargetError(
+                f"{'; '.join(left)}\n  fix: name the label by which the plug-in's DaemonSet chooses nodes"
+            )
+        time.sleep(0.1)
+    for name, text in shared.marks(selection).items():
+        site.cluster.delete(pods.POD, site.namespace, name, uid=pods.read_mark(text).uid)
 
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
@@ -132,9 +146,13 @@ def _cards(node: Manifest, parameters: Parameters) -> str:
 
 def _left(target: Target, selection: Selection, parameters: Parameters) -> Iterable[str]:
     site = on_cluster.on(target)
-    given_out = list(_given_out(site, selection, parameters))
-    yield from given_out
-    if not given_out:
+    found = list(_given_out(site, selection, parameters))
+    if parameters.evict:
+        uids = on_cluster.uids(selection)
+        there = [each for each in site.cluster.list(pods.POD, site.namespace) if pods.uid(each) in uids]
+        found += [f"{pods.name(each)}: is still there" for each in there]
+    yield from found
+    if not found:
         for number, node in enumerate(_kept(selection, LABELS)):
             yield from _scheduled(site, f"{selection.before[on_cluster.ID]}-{number}", node, selection, parameters)
 

@@ -248,6 +248,8 @@ class FakeBed(FakeCluster):
         while len(new) < wanted_new:
             new.append(self._born(workload, len(new)))
         for each in (*new, *old):
+            if each["status"]["phase"] == "Pending":  # a device may be there by now
+                each["status"] = self._status(each, ready=False)
             away = pods.node(each) in self.down
             ready = not away and _becomes_ready(each)
             each["status"]["conditions"] = [{"type": "Ready", "status": str(ready)}]
@@ -292,7 +294,8 @@ class FakeBed(FakeCluster):
     def _status(self, pod: Manifest, ready: bool) -> Manifest:
         container, number = pod["spec"]["containers"][0], next(self._numbers)
         asks = "nvidia.com/gpu" in (container.get("resources", {}).get("limits") or {})
-        if asks and self._cards((pod["spec"].get("nodeSelector") or {}).get("kubernetes.io/hostname", "")) == "0":
+        host = (pod["spec"].get("nodeSelector") or {}).get("kubernetes.io/hostname", "")
+        if asks and self._cards(pod["spec"].get("nodeName", host)) == "0":
             word = {"type": "PodScheduled", "status": str(self.schedules_all), "message": "Insufficient nvidia.com/gpu"}
             return {"phase": "Pending", "conditions": [word]}
         status: dict[str, Any] = {"name": container["name"], "restartCount": 0, "state": {"running": {}}}

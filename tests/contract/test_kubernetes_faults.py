@@ -292,3 +292,35 @@ def test_a_label_that_no_node_has_is_refused(target: PlainTarget) -> None:
     kind = faults.load("device_plugin_loss")
     with pytest.raises(BadInput, match=r"no node with nvidia.com/gpu has the label 'gpu'"):
         kind.select(target, kind.Parameters(service="gpu-worker", region="sjc", label="gpu"))
+
+
+def test_a_label_that_is_not_the_plug_ins_takes_nobodys_device(
+    target: PlainTarget, bed: FakeBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nodes lose a label, and the kubelets have their devices still: no pod is deleted."""
+    kind = faults.load("device_plugin_loss")
+    monkeypatch.setattr(kind, "PLUGIN_S", 0.2)
+    for node in ("n2", "n3"):
+        bed.patch("v1/Node", "", node, {"metadata": {"labels": {"other": "yes"}}})
+    parameters = kind.Parameters(service="gpu-worker", region="sjc", label="other")
+    selection = kind.select(target, parameters)
+    with pytest.raises(TargetError, match=r"n2: has 1 nvidia.com/gpu.*\n  fix: name the label"):
+        make(kind, target, selection, parameters)
+    assert target.ready() == []
+    kind.recover(target, selection, parameters)
+    assert kind.gone(target, selection, parameters).seen
+    node = bed.read("v1/Node", "", "n2")
+    assert node is not None
+    assert node["metadata"]["labels"]["other"] == "yes"
+    assert target.left() == []
+
+
+def test_who_has_a_device_keeps_it_when_nobody_is_evicted(target: PlainTarget, bed: FakeBed) -> None:
+    kind = faults.load("device_plugin_loss")
+    parameters = kind.Parameters(service="gpu-worker", region="sjc", label=PLUGGED, evict=False)
+    selection = kind.select(target, parameters)
+    make(kind, target, selection, parameters)
+    assert kind.landed(target, selection, parameters).seen
+    assert target.ready() == []
+    kind.recover(target, selection, parameters)
+    assert kind.gone(target, selection, parameters).seen
