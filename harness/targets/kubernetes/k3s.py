@@ -11,6 +11,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from harness import effort
 from harness.errors import TargetError
 from harness.model.scenario import K3sCluster, K3sNode, OnCluster
 from harness.targets.kubernetes.api import Cluster
@@ -95,6 +96,7 @@ def _called(
 ) -> subprocess.CompletedProcess[bytes]:
     """A command on a machine. A remote shell gets it as one quoted word."""
     command = [*node.via, shlex.join(argv)] if node.via else list(argv)
+    effort.ran(Path(command[0]).name)
     try:
         ran = subprocess.run(command, input=given, capture_output=True, timeout=asked.within, check=False)
     except (subprocess.TimeoutExpired, OSError) as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
+from harness import effort
 from harness.errors import BadInput, TargetError
 from harness.model.scenario import NodePower, OnCluster
 
@@ -52,6 +54,7 @@ def _run(words: Sequence[str], name: str, within_s: float) -> str:
     if not NAME.match(name):
         raise BadInput(f"{name!r} is no name of a node")
     command = [*words, name]
+    effort.ran(Path(command[0]).name)
     try:
         ran = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within_s, check=False
