@@ -16,8 +16,11 @@ from pydantic import ValidationError
 from harness.model.events import EVENT, AnyEvent, Problem
 
 
-def append(journal: Path, event: AnyEvent) -> AnyEvent:
-    """Stamps the event with time and pid, writes and fsyncs it, and returns it as written."""
+def append(journal: Path, event: AnyEvent, durable: bool = True) -> AnyEvent:
+    """Stamps the event with time and pid, writes and fsyncs it, and returns it as written.
+
+    What was only seen need not be `durable`: it is on disk with the next event that is.
+    """
     stamped = event.model_copy(
         update={
             "mono_ns": event.mono_ns or time.monotonic_ns(),
@@ -31,7 +34,8 @@ def append(journal: Path, event: AnyEvent) -> AnyEvent:
         written = os.write(descriptor, line)
         if written != len(line):
             raise OSError(28, "No space left on device", str(journal))
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
     return stamped

@@ -187,7 +187,11 @@ def _readiness(context: RunContext, target: Target) -> ReadinessWatch | None:
     """Who is Ready by the cluster's own word, where it has one; its thread tells the journal and nobody else."""
     if not isinstance(target, Readiness):
         return None
-    return ReadinessWatch(target.readiness, lambda event: log.append(context.folder.journal, event))
+    return ReadinessWatch(
+        target.readiness,
+        # Not waited for: when a region goes, many change at once, and the next look would be late.
+        lambda event: log.append(context.folder.journal, event, durable=False),
+    )
 
 
 def _standstills(target: Target, regions: Iterable[str]) -> dict[str, Standstill]:
