@@ -21,7 +21,7 @@ from testbed.state import HERE, TestbedError, Word, locked, run, say, until
 
 INOTIFY = "fs.inotify.max_user_instances"  # kubelets and containerds of several nodes need more than the usual 128
 INOTIFY_WANTED = 1024
-CONTROL_PLANE = "control-plane"
+CONTROL_PLANE, API, ETCD = "control-plane", "kube-apiserver", "http://127.0.0.1:2379"
 NEEDED = ("ip", "nsenter", "unshare", "openssl", "runc", "iptables", "conntrack", "sysctl")
 
 
@@ -86,7 +86,7 @@ def _control_plane_runs() -> bool:
     roles = {each.role for each in process.running(layout.folder(), CONTROL_PLANE) if each.daemon}
     return {
         "etcd",
-        "kube-apiserver",
+        API,
         "kube-controller-manager",
         "kube-scheduler",
         "expose",
@@ -153,19 +153,50 @@ def _credentials(record: Record) -> None:
     )
 
 
+def stop_api() -> None:
+    """The API server is killed; all else of the bed goes on."""
+    with locked("bare"):
+        _whole()
+        process.end(lambda: [each.pid for each in process.running(layout.folder(), CONTROL_PLANE, API)])
+        say("the API server is off")
+
+
+def start_api() -> None:
+    with locked("bare"):
+        record = _whole()
+        if not process.running(layout.folder(), CONTROL_PLANE, API):
+            _start_api_server(record)
+        until(lambda: answers(layout.kubeconfig()), "the API server answers", 60, f"read {layout.folder() / 'log'}")
+        say("the API server is ready")
+
+
+def _whole() -> Record:
+    record = layout.read()
+    if record is None or not layout.is_whole():
+        raise TestbedError("the bare bed is not up", "python -m testbed up bare")
+    return record
+
+
 def _start_api(record: Record) -> None:
     """etcd on memory, the API server, and the way into the bed from outside."""
-    folder, keys, data = layout.folder(), layout.folder() / "pki", layout.etcd_data()
-    address, netns = record.nodes[0].address, record.nodes[0].netns
+    data, netns = layout.etcd_data(), record.nodes[0].netns
     shutil.rmtree(data, ignore_errors=True)
-    clients, peers = "http://127.0.0.1:2379", "http://127.0.0.1:2380"
-    etcd = [f"--data-dir={data}", "--unsafe-no-fsync", f"--listen-client-urls={clients}", f"--listen-peer-urls={peers}"]
-    _start("etcd", [build.program("etcd"), *etcd, f"--advertise-client-urls={clients}"], netns)
+    peers = "http://127.0.0.1:2380"
+    etcd = [f"--data-dir={data}", "--unsafe-no-fsync", f"--listen-client-urls={ETCD}", f"--listen-peer-urls={peers}"]
+    _start("etcd", [build.program("etcd"), *etcd, f"--advertise-client-urls={ETCD}"], netns)
+    _start_api_server(record)
+    ports = [f"6443:{layout.API_PORT}", *map(str, record.node_ports)]
+    _start("expose", [sys.executable, "-I", HERE / "expose.py", netns, *ports])
+
+
+def _start_api_server(record: Record) -> None:
+    folder, keys = layout.folder(), layout.folder() / "pki"
+    address, netns = record.nodes[0].address, record.nodes[0].netns
     _start(
-        "kube-apiserver",
+        API,
         [
             build.program("kube-apiserver"),
-            f"--etcd-servers={clients}",
+            f"--etcd-servers={ETCD}",
             f"--advertise-address={address}",
             "--secure-port=6443",
             f"--service-cluster-ip-range={layout.SERVICES}",
@@ -195,8 +226,6 @@ def _start_api(record: Record) -> None:
         ],
         netns,
     )
-    ports = [f"6443:{layout.API_PORT}", *map(str, record.node_ports)]
-    _start("expose", [sys.executable, "-I", HERE / "expose.py", netns, *ports])
 
 
 def _start_controllers(netns: str) -> None:

@@ -137,6 +137,27 @@ def node_state(name: str) -> None:
     click.echo("off" if (kind if name in kind.NODES else nodes).is_off(name) else "on")
 
 
+@main.group()
+def api() -> None:
+    """Kill the API server of the bare bed, and start it again."""
+
+
+@api.command("stop")
+def api_stop() -> None:
+    """Nobody can ask or change anything; what runs goes on."""
+    from testbed import bare
+
+    bare.stop_api()
+
+
+@api.command("start")
+def api_start() -> None:
+    """Returns when it answers."""
+    from testbed import bare
+
+    bare.start_api()
+
+
 @main.command()
 @click.argument("bed", type=click.Choice(["bare", "kind"]))
 @click.argument("archives", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))

@@ -18,7 +18,7 @@ from harness.errors import BadInput, TargetError
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.clock import Clock, SystemClock
-from harness.model.events import AnyEvent, FaultGone, FaultInjected, FaultIntended, FaultLanded
+from harness.model.events import AnyEvent, FaultGone, FaultInjected, FaultIntended, FaultLanded, Problem
 from harness.ports import FaultInjector, Observation, Selection, Spread, Target
 
 LOOK_EVERY_S = 0.05
@@ -165,17 +165,22 @@ def carry_out(session: Session, token: UndoToken, within_s: float, by: str) -> O
 
 def lift(session: Session, token: UndoToken, within_s: float = 0.0) -> None:
     """Undoes what a token stands for, without waiting for its effect to be gone. Where the platform's control plane is
-    away it is asked again, for `within_s`."""
-    end = session.clock.mono_ns() + int(within_s * 1e9)
+    away it is asked again, for `within_s`; that it was away is recorded."""
+    began = session.clock.mono_ns()
+    away = ""
     while True:
         try:
             injector, parameters, target = _resolve(session, token)
             injector.recover(target, token.selected, parameters)
-            return
+            break
         except TargetError as error:
-            if not error.passing or session.clock.mono_ns() >= end:
+            if not error.passing or session.clock.mono_ns() >= began + int(within_s * 1e9):
                 raise
+            away = away or str(error).splitlines()[0]
         session.clock.sleep(LOOK_AT_LEAST_EVERY_S)
+    if away:
+        took = (session.clock.mono_ns() - began) / 1e9
+        session.record(Problem(where=token.fault, text=f"could not be undone at once, but after {took:.1f} s: {away}"))
 
 
 def see_gone(session: Session, token: UndoToken, within_s: float, by: str) -> Observation:

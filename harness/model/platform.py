@@ -172,10 +172,12 @@ class Endpoints(Frozen):
 
 
 class Release(Frozen):
-    """A version of the platform's own services: its name and what it sets in the released services' environment."""
+    """A version of the platform's own services: its name, what it sets in the released services' environment, and on
+    Kubernetes the images of those whose image it changes."""
 
     name: str
     env: dict[str, str] = {}
+    images: dict[str, str] = {}
 
 
 class PodLabels(Frozen):

@@ -116,6 +116,9 @@ def definition(platform: Any, release: str) -> dict[str, str]:
     if spec["kubernetes"] is None:  # a certificate of before there was such a section stays good
         del spec["kubernetes"]
     mine = [one for one in spec.pop("releases", []) if one.get("name") == release]
+    for one in mine:
+        if not one["images"]:  # nor could releases name images
+            del one["images"]
     text = json.dumps({"release": mine, "spec": spec}, sort_keys=True, separators=(",", ":"))
     return {RELEASE + release: hashlib.sha256(text.encode()).hexdigest()}
 

@@ -123,6 +123,11 @@ def _duplicates(spec: PlatformSpec) -> Iterator[Mistake]:
 
 def _references(spec: PlatformSpec) -> Iterator[Mistake]:
     names = [service.name for service in spec.services]
+    released = [service.name for service in spec.services if service.released]
+    for index, release in enumerate(spec.releases):
+        for name in release.images.keys() - set(released):
+            key = ("spec", "releases", index, "images", name)
+            yield key, f"no released service {name!r}", f"released: {', '.join(released) or 'none'}"
     rolled_out = Counter(name for phase in spec.phases for name in phase.services)
     for index, service in enumerate(spec.services):
         at = ("spec", "services", index)

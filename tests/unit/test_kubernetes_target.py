@@ -18,6 +18,7 @@ from harness.model.scenario import OnCluster
 from harness.ports import Artifacts, Logs, Releases, Target
 from harness.spec.platform import load_platform
 from harness.targets import kubernetes as kind
+from harness.targets.kubernetes import rollout
 from harness.targets.kubernetes.api import ApiError
 from harness.targets.kubernetes.claim import LEASE, LEASE_KIND
 from harness.targets.kubernetes.gates import Gates, Place
@@ -349,6 +350,41 @@ def test_a_namespace_that_was_there_stays_and_what_is_not_ours_too(made: Made) -
     assert made.cluster.read(LEASE_KIND, "small", LEASE) is None
     for each in ("v1/Pod", "v1/Service", "v1/Secret", "apps/v1/Deployment"):
         assert made.cluster.list(each) == [], each
+
+
+def test_a_release_may_name_images(made: Made) -> None:
+    made.up()
+    made.cluster.broken.add("small.local/nothing:0")
+    with pytest.raises(TargetError, match="no such image"):
+        made.target.deploy("lost", made.events.append)
+    assert (made.events[-1].event, made.events[-1].verified) == ("phase.taken-back", True)
+    images = {each["spec"]["containers"][0]["image"] for each in made.cluster.list("v1/Pod")}
+    assert images == {"small.local/app:1", "small.local/base:1", "small.local/edge:1"}
+    assert {each.release for each in made.target.instances("app")} == {"1"}
+
+
+def test_what_is_taken_back_waits_for_pods_that_are_beyond_help(made: Made) -> None:
+    """On a cluster they are there for a while after the good release was applied again."""
+    made.up()
+    app = made.cluster.read("apps/v1/Deployment", "small", "app-east")
+    pod = made.cluster.list("v1/Pod", "small", {"app.kubernetes.io/name": "app"})[0]
+    lost = {**pod, "metadata": {**pod["metadata"], "name": "app-lost", "ownerReferences": []}}
+    waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+    lost["status"] = {"conditions": [], "containerStatuses": [{**pod["status"]["containerStatuses"][0], **waiting}]}
+    made.cluster._put(lost)
+    looks: list[None] = []
+    missing = rollout._missing
+
+    def late(cluster: Any, one: Any) -> str:
+        looks.append(None)
+        return "is not taken up yet" if len(looks) == 1 else missing(cluster, one)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rollout, "_missing", late)
+        with pytest.raises(TargetError, match="no such image"):
+            rollout.wait_for_rollout(made.cluster, made.target.state(), [app])
+        looks.clear()
+        rollout.wait_for_rollout(made.cluster, made.target.state(), [app], early=False)
 
 
 ROLE = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}

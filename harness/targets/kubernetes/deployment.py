@@ -204,7 +204,7 @@ def take_back(made: Deployment, phase: str, claims: set[str]) -> bool:
     new = [key(each) for name, each in after.items() if name not in before]
     for one in new:
         made.cluster.delete(one.kind, one.namespace, one.name)
-    wait_for_rollout(made.cluster, now, list(before.values()))
+    wait_for_rollout(made.cluster, now, list(before.values()), early=False)  # what failed may still be there
     services = {each for spec in now.spec.phases if spec.name == phase for each in spec.services}
     deadline = time.monotonic() + now.on.down_within
     while _left(made.cluster, now, new, services if not before else set()):

@@ -110,11 +110,13 @@ def prepared(
 
 
 def released(manifests: Iterable[Manifest], spec: PlatformSpec, labels: PodLabels, release: Release) -> list[Manifest]:
-    """The objects with the workloads of released services set to a release: its label, and what it sets."""
+    """The objects with the workloads of released services set to a release: its label, what it sets, and the image of
+    their first container where it names one."""
     services = {service.name for service in spec.services if service.released}
     found = []
     for each in manifests:
-        if pod_labels(each).get(labels.service) in services and release.name:
+        service = pod_labels(each).get(labels.service, "")
+        if service in services and release.name:
             each = copy.deepcopy(each)
             template = pod_template(each) or {}
             for about in (each["metadata"], template["metadata"]):
@@ -124,6 +126,8 @@ def released(manifests: Iterable[Manifest], spec: PlatformSpec, labels: PodLabel
                 added = [{"name": name, "value": value} for name, value in release.env.items()]
                 if kept or added:
                     container["env"] = kept + added
+            if service in release.images:
+                containers(each)[0]["image"] = release.images[service]
         found.append(each)
     return found
 

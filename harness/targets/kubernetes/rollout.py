@@ -18,9 +18,9 @@ HOPELESS = ("ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "Create
 CRASHES = 3  # restarts after which a pod of a new rollout is given up
 
 
-def wait_for_rollout(cluster: Cluster, now: ClusterState, manifests: Sequence[Manifest]) -> None:
-    """Returns when every workload runs as applied. Raises TargetError with what keeps it, at the deadline or as soon as
-    waiting is no use."""
+def wait_for_rollout(cluster: Cluster, now: ClusterState, manifests: Sequence[Manifest], early: bool = True) -> None:
+    """Returns when every workload runs as applied. Raises TargetError with what keeps it, at the deadline or (`early`)
+    as soon as waiting is no use."""
     deadline = time.monotonic() + now.on.rollout_within
     waiting = [key(each) for each in manifests if each["kind"] in (*ROLLED_OUT, "Pod", "Job")]
     while True:
@@ -35,7 +35,7 @@ def wait_for_rollout(cluster: Cluster, now: ClusterState, manifests: Sequence[Ma
         waiting = list(missing)
         if not waiting:
             return
-        hopeless = [text for text, given_up in troubles if given_up]
+        hopeless = [text for text, given_up in troubles if given_up and early]
         if hopeless or time.monotonic() > deadline:
             what = "; ".join(f"{one}: {why}" for one, why in missing.items())
             late = "" if hopeless else f"not rolled out within {now.on.rollout_within:g} s: "

@@ -16,12 +16,15 @@ IMAGE = "sophia.local/sophia:1.0.0"
 PORTS = {"base": 8080, "app": 8080, "edge": 8000}
 
 
-def scenario(folder: Path, cluster: dict[str, Any], experiments: Sequence[Path] = (), **changes: Any) -> Path:
+def scenario(
+    folder: Path, cluster: dict[str, Any], experiments: Sequence[Path] = (), release: str = "1", **changes: Any
+) -> Path:
     """The file of a scenario of some seconds on this platform; `cluster` is its `target.kubernetes`."""
     spec: dict[str, Any] = {
         "target": {
             "kind": "kubernetes",
             "platform": str(CLUSTER / "platform.yaml"),
+            "release": release,
             "kubernetes": {"namespace": "small", "agent_image": IMAGE, "test": True, **cluster},
         },
         "seed": 1,
@@ -48,8 +51,10 @@ def scenario(folder: Path, cluster: dict[str, Any], experiments: Sequence[Path] 
     return file
 
 
-def experiment(folder: Path, fault: str, parameters: dict[str, Any], holds: str = "3s") -> Path:
-    """The file of an experiment that makes a fault which no user notices, looks at it for a while, and undoes it."""
+def experiment(folder: Path, fault: str, parameters: dict[str, Any], holds: str = "3s", look: bool = True) -> Path:
+    """The file of an experiment that makes a fault which no user notices, looks at it for a while (or, without `look`,
+    only at what users get), and undoes it."""
+    stays = probe("stays broken", "holds", fault=fault, over=holds)
     served = {**probe("users are served", "level_is", level=1), "tolerance": True}
     document = {
         "title": fault,
@@ -58,7 +63,7 @@ def experiment(folder: Path, fault: str, parameters: dict[str, Any], holds: str 
         "method": [
             action("break", "inject", fault=fault, parameters=parameters, blast_radius=9),
             probe("broken", "landed", fault=fault, within="60s"),
-            probe("stays broken", "holds", fault=fault, over=holds),
+            stays if look else probe("users are served on", "level_becomes", level=1, within="30s", sustained=holds),
             action("mend", "recover", fault=fault, within="60s"),
         ],
         "rollbacks": [action("mend if broken", "recover", fault=fault, within="60s")],
@@ -68,14 +73,17 @@ def experiment(folder: Path, fault: str, parameters: dict[str, Any], holds: str 
     return file
 
 
-def manifests(folder: Path, port: int = 30080) -> Path:
-    """The file with them; the edge is at this NodePort."""
+def manifests(folder: Path, namespace: str = "small", port: int = 30080, prometheus: int = 0) -> Path:
+    """The file with them; the edge, and a Prometheus that only looks at itself, are at these NodePorts."""
     code = {"server.py": (CLUSTER / "server.py").read_text()}
     made: list[Any] = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": code}]
     for each in yaml.safe_load_all((CLUSTER / "manifests.yaml").read_text()):
         if "template" in each.get("spec", {}):
             _real(each)
+        if each["kind"] == "Namespace":
+            each["metadata"]["name"] = namespace
         made.append(each)
+    made += _prometheus(prometheus) if prometheus else []
     ports = [{"port": 8000, "nodePort": port}]
     spec = {"type": "NodePort", "selector": {"app.kubernetes.io/name": "edge"}, "ports": ports}
     made.append({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "edge"}, "spec": spec})
@@ -104,3 +112,25 @@ def _real(workload: dict[str, Any]) -> None:
     }
     pod["volumes"] = [{"name": "code", "configMap": {"name": "code"}}]
     pod["terminationGracePeriodSeconds"] = 5
+
+
+def _prometheus(port: int) -> list[dict[str, Any]]:
+    job = {"job_name": "prometheus", "static_configs": [{"targets": ["127.0.0.1:9090"]}]}
+    config = yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]})
+    labels = {"app": "prometheus"}
+    container = {
+        "name": "prometheus",
+        "image": IMAGE,
+        "command": ["prometheus", "--config.file=/config/prometheus.yaml", "--storage.tsdb.path=/tmp/data"],
+        "readinessProbe": {"httpGet": {"path": "/-/ready", "port": 9090}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "config", "mountPath": "/config"}],
+    }
+    pod = {"containers": [container], "volumes": [{"name": "config", "configMap": {"name": "prometheus"}}]}
+    spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
+    way_in = {"type": "NodePort", "selector": labels, "ports": [{"port": 9090, "nodePort": port}]}
+    about = {"metadata": {"name": "prometheus"}}
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", **about, "data": {"prometheus.yaml": config}},
+        {"apiVersion": "v1", "kind": "Service", **about, "spec": way_in},
+        {"apiVersion": "apps/v1", "kind": "Deployment", **about, "spec": spec},
+    ]

@@ -1,0 +1,52 @@
+"""The control plane goes away while a fault is active: it is undone as soon as that is back, and it is no PASS.
+
+Nobody else may use the bed meanwhile.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.kind.controls import left, reason, scenario, ways_in
+from tests.e2e.kind.small import experiment
+from tests.e2e.local.support import Harness
+
+AWAY_S = 10.0
+AWAY = {"service": "app", "region": "west"}
+
+
+def testbed(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "testbed", *words], check=True, timeout=120, capture_output=True)
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    assert left() == []
+    with ways_in():
+        yield
+    assert left() == []
+
+
+def test_a_fault_is_undone_when_the_api_server_is_back(harness: Harness, tmp_path: Path) -> None:
+    fault = experiment(tmp_path, "scale_to_zero", AWAY, "2s", look=False)
+    run = harness("run", scenario(tmp_path, [fault]))
+    run.wait_for("fault.landed", within=180, landed=True)
+    testbed("api", "stop")
+    try:
+        time.sleep(AWAY_S)
+        assert not run.events("fault.gone"), "nobody could undo it"
+    finally:
+        testbed("api", "start")
+    returned = time.time_ns()
+    gone = run.wait_for("fault.gone", within=90, gone=True)
+    assert gone["wall_ns"] > returned - 2_000_000_000
+    run.finish(240)
+    assert run.code == 11, f"{run.output}\n{run.errors[-3000:]}"
+    assert "could not be undone at once" in reason(run)
+    assert "served" not in run.reasons(), "users were served all the while"

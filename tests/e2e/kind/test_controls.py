@@ -1,0 +1,98 @@
+"""Negative controls on a real cluster: what must be refused before anything, taken back, or not believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.kind.bed import kubectl
+from tests.e2e.kind.controls import NAMESPACE, left, reason, scenario, ways_in
+from tests.e2e.kind.small import experiment
+from tests.e2e.kind.test_bare import as_certifier
+from tests.e2e.local.support import Harness
+
+AWAY = {"service": "app", "region": "west"}
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    assert left() == []
+    with ways_in():
+        yield
+    assert left() == []
+
+
+def test_a_run_with_a_fault_passes(harness: Harness, tmp_path: Path) -> None:
+    """What the others would be without what is wrong with them."""
+    run = harness("run", scenario(tmp_path, [experiment(tmp_path, "scale_to_zero", AWAY, "1s")])).finish(240)
+    assert run.code == 0, f"{run.errors[-3000:]} {reason(run)}"
+
+
+def test_metrics_that_go_away_in_mid_run_are_no_pass(harness: Harness, tmp_path: Path) -> None:
+    run = harness("run", scenario(tmp_path, steady="8s"))
+    run.wait_for("stage", within=120, name="steady")
+    kubectl("scale", "deployment/prometheus", "-n", NAMESPACE, "--replicas=0")
+    run.finish(240)
+    assert run.code == 11, run.errors[-3000:]
+    assert "answered" in run.reasons()
+    assert "served" not in run.reasons(), "what the users saw is known all the same"
+
+
+def test_an_upgrade_to_an_image_that_nobody_has_is_taken_back(harness: Harness, tmp_path: Path) -> None:
+    file = scenario(tmp_path, upgrade_from="1", release="lost", rollout_within="15s")
+    run = harness("run", file)
+    run.wait_for("stage", within=120, name="redeploy")
+    run.finish(240)
+    assert run.code == 10, run.errors[-3000:]
+    (back,) = run.events("phase.taken-back")
+    assert (back["phase"], back["verified"]) == ("application", True)
+    assert "small.local/nothing:0" in back["reason"] or "ImagePull" in back["reason"]
+    assert "phase application did not pass its gate and was taken back" in reason(run)
+    assert "taken back" in (run.folder / "report.html").read_text()
+    assert "served" not in run.reasons(), "the release before it served all the while"
+
+
+def test_a_selector_that_matches_nothing_is_refused_before_anything(harness: Harness, tmp_path: Path) -> None:
+    fault = experiment(tmp_path, "pod_delete", {"service": "app", "region": "mars"})
+    run = harness("run", scenario(tmp_path, [fault])).finish(60)
+    assert run.code == 20
+    assert "pod_delete selects nothing" in run.errors
+    assert f"{fault}:" in run.errors, "the file and the line"
+    assert left() == []
+    assert not list(run.reports.glob("*")), "there was no run"
+
+
+def test_a_role_that_lacks_one_verb_of_a_fault_is_refused_before_anything(harness: Harness, tmp_path: Path) -> None:
+    file = scenario(tmp_path, [experiment(tmp_path, "scale_to_zero", AWAY)])
+    kubectl("create", "serviceaccount", "certifier", "-n", "default")
+    kubectl("create", "namespace", NAMESPACE)
+    try:
+        roles = list(yaml.safe_load_all(harness("rbac", file).finish(60).output))
+        for rule in roles[0]["rules"]:
+            if "deployments/scale" in rule["resources"]:
+                rule["resources"].remove("deployments/scale")
+        roles[0]["rules"] = [rule for rule in roles[0]["rules"] if rule["resources"]]
+        roles[1]["metadata"]["name"] = "controls"
+        (tmp_path / "roles.yaml").write_text(yaml.safe_dump_all(roles))
+        kubectl("apply", "-f", str(tmp_path / "roles.yaml"))
+        who = "--serviceaccount=default:certifier"
+        kubectl("create", "rolebinding", "certifier", "-n", NAMESPACE, "--role=sophia-harness", who)
+        kubectl("create", "clusterrolebinding", "controls", "--clusterrole=controls", who)
+        run = harness("run", file, KUBECONFIG=str(as_certifier(tmp_path))).finish(120)
+        assert run.code == 21
+        assert "nothing was touched" in run.errors
+        assert "patch deployments/scale (apps)" in run.errors
+        told = [line for line in run.errors.splitlines() if "we have the rights" in line]
+        assert all("patch deployments/scale (apps)" in line and line.count(";") == 0 for line in told), told
+        assert left() == [f"namespace/{NAMESPACE}"]
+    finally:
+        for words in (
+            ("namespace", NAMESPACE),
+            ("serviceaccount", "certifier", "-n", "default"),
+            ("clusterrolebinding", "controls"),
+            ("clusterrole", "controls"),
+        ):
+            kubectl("delete", "--ignore-not-found", *words)
