@@ -51,6 +51,7 @@ def create(folder: Path, number: int, name: str) -> None:
     config: dict[str, Any] = yaml.safe_load((ROOT / "testbed" / "kind.yaml").read_text())
     ports = [{"containerPort": each, "hostPort": each, "listenAddress": "127.0.0.1"} for each in (EDGE, 30090)]
     config["nodes"] = [{"role": "control-plane", "extraPortMappings": ports if name == "sjc" else []}]
+    del config["kubeadmConfigPatches"][1]  # its only node kind untaints by itself
     config["networking"]["apiServerPort"] = 16446 + number
     (folder / f"{name}-kind.yaml").write_text(yaml.safe_dump(config))
     files = ["--config", str(folder / f"{name}-kind.yaml"), "--kubeconfig", str(folder / f"{name}.config")]
