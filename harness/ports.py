@@ -257,6 +257,18 @@ class Releases(Protocol):
         """Replaces the released services while they serve."""
 
 
+@runtime_checkable
+class Counts(Protocol):
+    """Capability: how many instances of each release of a service there should be is a number that can be set."""
+
+    def counts(self, service: str, region: str) -> Mapping[str, int]:
+        """Release → instances that there should be."""
+
+    def set_count(self, service: str, region: str, release: str, count: int | None, within_s: float) -> None:
+        """None: as many as the platform declares. Returns when so many are ready, those that are too many being told
+        to end. Raises TargetError when they are not in time."""
+
+
 @dataclass(frozen=True)
 class LoadState:
     """How the load is doing."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from testbed import images
+from testbed import build, images
 from testbed.kubectl import apply, kubectl, rolled_out
-from testbed.state import HERE, TestbedError, say, until
+from testbed.state import HERE, TestbedError, run, say, until
 
 MANIFESTS = HERE / "manifests"
+GATEWAY_API = "sigs.k8s.io/gateway-api"
 
 
 def manifest(name: str) -> str:
@@ -38,3 +40,21 @@ def _raw(kubeconfig: Path, path: str) -> str:
         return kubectl(kubeconfig, "get", "--raw", path)
     except TestbedError:
         return ""
+
+
+def gateway(kubeconfig: Path, load: Callable[[Path], None]) -> None:
+    """A Gateway controller, with the kinds of the Gateway API; `load` takes its image to the nodes. Idempotent."""
+    build.build(["traefik"])
+    load(*images.make(images.ON_DEMAND))
+    apply(kubeconfig, *(file.read_text() for file in gateway_kinds()))
+    names = [f"crd/{kind}.gateway.networking.k8s.io" for kind in ("gatewayclasses", "httproutes")]
+    kubectl(kubeconfig, "wait", "--for=condition=Established", "--timeout=30s", *names)
+    apply(kubeconfig, manifest("gateway"))
+    rolled_out(kubeconfig, "gateway", "deployment/traefik")
+    say("the gateway is ready: GatewayClass traefik, NodePort 30088")
+
+
+def gateway_kinds() -> list[Path]:
+    """The CustomResourceDefinitions of the Gateway API, of the version that our Traefik was built with."""
+    module = json.loads(run("go", "-C", build.GO / "traefik", "mod", "download", "-json", GATEWAY_API))
+    return sorted((Path(module["Dir"]) / "config/crd/standard").glob("gateway.networking.k8s.io_*.yaml"))

@@ -37,6 +37,7 @@ class Part:
     stamps: tuple[
         str, ...
     ] = ()  # variables that hold the version a program tells; go install leaves them at a placeholder
+    on_demand: bool = False  # an add-on: built when it is named
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -63,6 +64,7 @@ def _weaviate() -> str:
 KUBERNETES = _pin("k8s", "k8s.io/kubernetes")
 _KUBE = ("kubectl", "kube-apiserver", "kubelet", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubeadm")
 _CONTAINERD = "github.com/containerd/containerd/v2"
+_TRAEFIK = "github.com/traefik/traefik/v3"
 _CNI = "github.com/containernetworking/plugins/plugins"
 PARTS = (
     Part("etcd", _pin("etcd", _ETCD), (_ETCD,), 37, folder="etcd"),
@@ -95,6 +97,15 @@ PARTS = (
     Part("gpu-sim", "v1", ("testbed.local/gpu-sim",), 2, folder="gpu-sim"),
     Part("kind", "v0.33.0", ("sigs.k8s.io/kind",), 9),
     Part("helm", "v3.22.0", ("helm.sh/helm/v3/cmd/helm",), 61),
+    Part(
+        "traefik",
+        _pin("traefik", _TRAEFIK),
+        (f"{_TRAEFIK}/cmd/traefik",),
+        300,
+        folder="traefik",
+        stamps=(f"{_TRAEFIK}/pkg/version.Version",),
+        on_demand=True,
+    ),
 )
 
 
@@ -123,8 +134,8 @@ def program(name: str) -> Path:
 
 
 def build(names: Iterable[str] = ()) -> None:
-    """Builds the parts that are missing; all of them by default."""
-    wanted = [part(name) for name in names] or list(PARTS)
+    """Builds the parts that are missing; by default all but those that are built on demand."""
+    wanted = [part(name) for name in names] or [each for each in PARTS if not each.on_demand]
     missing = [each for each in wanted if not folder(each.name).exists()]
     if missing:
         with locked("build"):

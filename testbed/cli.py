@@ -171,6 +171,19 @@ def load(bed: str, archives: tuple[Path, ...]) -> None:
 
 @main.command()
 @click.argument("bed", type=click.Choice(["bare", "kind"]))
+@click.argument("addon", type=click.Choice(["gateway"]))
+def add(bed: str, addon: str) -> None:
+    """Put on a bed that is up what it lacks at its start: `gateway`, a Gateway controller (built in 5 minutes)."""
+    from testbed import addons, kind, layout, nodes
+
+    if bed == "kind":
+        addons.gateway(kind.kubeconfig(), kind.load)
+    else:
+        addons.gateway(layout.kubeconfig(), nodes.load)
+
+
+@main.command()
+@click.argument("bed", type=click.Choice(["bare", "kind"]))
 def verify(bed: str) -> None:
     """Look at a bed as a user would: every promise seen to be kept. Takes about two minutes."""
     from testbed import kind, layout, verify

@@ -61,6 +61,9 @@ IMAGES = (
     Image("sophia", "1.0.0", root="sophia", package="sophia", user=roots.USER, registry=SOPHIA),
 )
 
+# Not on the nodes from the start: `testbed add` takes them there.
+ON_DEMAND = (_of_one_program("traefik", build.part("traefik").version),)
+
 _KUBE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 # What kubeadm runs in pods; the bare bed runs the programs themselves.
 CONTROL_PLANE = (
@@ -75,12 +78,10 @@ CONTROL_PLANE = (
 
 
 def named(short: str) -> Image:
-    for each in (*IMAGES, *CONTROL_PLANE):
-        if each.short == short:
-            return each
-    raise TestbedError(
-        f"unknown image {short!r}", f"one of {', '.join(each.short for each in (*IMAGES, *CONTROL_PLANE))}"
-    )
+    known = {each.short: each for each in (*IMAGES, *ON_DEMAND, *CONTROL_PLANE)}
+    if short not in known:
+        raise TestbedError(f"unknown image {short!r}", f"one of {', '.join(known)}")
+    return known[short]
 
 
 def name(short: str) -> str:

@@ -16,8 +16,9 @@ KUBERNETES_SERVICE = "10.96.0.1"
 DNS = "10.96.0.10"
 PODS = "10.244.0.0/16"
 API_PORT = 16443
-# The platform's NodePorts: edge, Prometheus, Alertmanager, databases, unified APIs, front end (deploy/kustomize).
-NODE_PORTS = (30080, 30090, 30093, 30432, 30433, 30180, 30181, 30300)
+# The platform's NodePorts: edge, Prometheus, Alertmanager, databases, unified APIs, front end (deploy/kustomize); the
+# gateway's (manifests/gateway.yaml).
+NODE_PORTS = (30080, 30090, 30093, 30432, 30433, 30180, 30181, 30300, 30088)
 VOLUMES = "/var/local/volumes"
 GPUS = "/var/local/gpus"
 SHARED = "/var/local/shared"  # the same on every node, as a network file system would be

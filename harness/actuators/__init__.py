@@ -1,7 +1,9 @@
 """Traffic split and rollback: one file per means, and the file's name is what a scenario calls it.
 
-Each module has `Settings` (the model of `rollout.settings`) and `connect(target, rollout, settings) -> Actuator`. An
-actuator finds the canary's instances by their release, so that a cold process can take the traffic back.
+Each module has `Settings` (the model of `rollout.settings`) and `connect(target, rollout, settings) -> Actuator`. It
+may have `refuse(rollout, settings)`, which raises BadInput for shares that it cannot make, `RIGHTS` that it needs on a
+cluster, and `MAKES_INSTANCES` when the canary's instances are its own business. An actuator finds the canary's
+instances by their release, so that a cold process can take the traffic back.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from typing import cast
 from pydantic import ValidationError
 
 from harness.errors import BadInput
+from harness.kube.rights import Right
 from harness.model.scenario import Rollout
-from harness.ports import Actuator, Instance, Releases, Target
+from harness.ports import Actuator, Instance, Releases, Spread, Target
 
 
 def names() -> tuple[str, ...]:
@@ -25,18 +28,36 @@ def names() -> tuple[str, ...]:
 
 
 def check(rollout: Rollout) -> object:
-    """The actuator's settings, checked. Raises BadInput for an unknown actuator or unknown, missing, wrong settings."""
+    """The actuator's settings, checked. Raises BadInput for an unknown actuator, unknown, missing, wrong settings, and
+    shares that it cannot make."""
+    module = _module(rollout.actuator)
     try:
-        return _module(rollout.actuator).Settings.model_validate(rollout.settings)
+        settings = module.Settings.model_validate(rollout.settings)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(["rollout", "settings", *map(str, first["loc"])])
         raise BadInput(first["msg"], key=key, fix="see docs/reference/actuators.md") from None
+    if getattr(module, "MAKES_INSTANCES", False) != (rollout.instances == 0):
+        fix = f"{rollout.actuator} makes the canary's instances itself: 0" if rollout.instances else "at least 1"
+        raise BadInput(f"{rollout.instances} instances of the canary", key="rollout.instances", fix=fix)
+    if hasattr(module, "refuse"):
+        module.refuse(rollout, settings)
+    return settings
+
+
+def rights(rollout: Rollout) -> tuple[Right, ...]:
+    """What the actuator needs on a cluster."""
+    return tuple(getattr(_module(rollout.actuator), "RIGHTS", ()))
 
 
 def connect(target: Target, rollout: Rollout) -> Actuator:
-    """The rollout's actuator on this target. Raises BadInput as `check`, TargetError when it cannot be found there."""
+    """The rollout's actuator on this target, or on its part that has the canary's region. Raises BadInput as `check`,
+    TargetError when it cannot be found there."""
     settings = check(rollout)
+    if isinstance(target, Spread):
+        if not rollout.region:
+            raise BadInput("the platform lies on several targets", key="rollout.region", fix="name the canary's region")
+        (target,) = target.parts(rollout.region)
     return cast(Actuator, _module(rollout.actuator).connect(target, rollout, settings))
 
 
@@ -46,9 +67,8 @@ def take_back(target: Target, rollout: Rollout, keep: Collection[str]) -> None:
     Idempotent; works from a cold process.
     """
     connect(target, rollout).rollback()
-    leaving = leftovers(target, rollout, keep)
-    if leaving and isinstance(target, Releases):
-        target.remove_instances(leaving)
+    if isinstance(target, Releases):
+        target.remove_instances(leftovers(target, rollout, keep))
 
 
 def leftovers(target: Target, rollout: Rollout, keep: Collection[str]) -> list[Instance]:

@@ -243,7 +243,7 @@ class Rollout(Frozen):
     region: str = Field(default="", description="region of the canary's instances")
     baseline: str = Field(description="the stable release")
     canary: str = Field(description="the new release")
-    instances: int = Field(default=1, ge=1, description="of the canary")
+    instances: int = Field(default=1, ge=0, description="of the canary; 0 where the actuator makes them")
     actuator: str = Field(default="haproxy", description="the means of splitting traffic")
     settings: dict[str, JsonValue] = Field(default={}, description="what the actuator needs; see its reference page")
     steps: tuple[RolloutStep, ...] = Field(min_length=1, description="shares, rising")

@@ -22,8 +22,8 @@ CONTEXT = "sophia-harness/context"  # annotation of a Role where there are sever
 
 
 def roles(scenario: Path, context: str = "") -> list[dict[str, Any]]:
-    """Role and ClusterRole of each cluster (or of the one that `context` names), with what the scenario's faults need
-    there. Raises BadInput for a scenario without a cluster."""
+    """Role and ClusterRole of each cluster (or of the one that `context` names), with what the scenario's faults
+    and its actuator need there. Raises BadInput for a scenario without a cluster."""
     target = create(prepare(scenario, Choices()))
     if not isinstance(target, Spread):
         return target.roles()
@@ -66,7 +66,9 @@ def examine(scenario: Path) -> list[Finding]:
 
 
 def create(prepared: Prepared) -> KubernetesTarget | ClustersTarget:
-    """The target that the scenario names, which knows what the plan's faults are going to need on each cluster."""
+    """The target that the scenario names, which knows what the plan's faults and the rollout's actuator are going to
+    need on each cluster."""
+    from harness import actuators
     from harness.chaos.preview import preview
     from harness.targets.kubernetes import kubernetes
 
@@ -79,9 +81,14 @@ def create(prepared: Prepared) -> KubernetesTarget | ClustersTarget:
     foreseen = [
         each for fault in once.values() for each in preview(Path(fault.file), prepared.platform.value, chosen=fault.set)
     ]
+    rollout = prepared.spec.rollout
+    split = set(actuators.rights(rollout)) if rollout else set()
     if not isinstance(target, Spread):
-        target.faults = _rights(foreseen)
+        target.needs = _rights(foreseen) | split
         return target
     for part in target.parts():
-        part.faults = _rights(each for each in foreseen if part in target.parts(_region(each)))
+        mine = rollout and part in target.parts(rollout.region or None)
+        part.needs = _rights(each for each in foreseen if part in target.parts(_region(each))) | (
+            split if mine else set()
+        )
     return target

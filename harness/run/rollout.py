@@ -19,7 +19,7 @@ from harness.model.clock import Clock, SystemClock
 from harness.model.events import Decided, RolledBack, ShareSeen, ShareSet
 from harness.model.judgement import Judgement
 from harness.model.scenario import HealthTrigger, Rollout, RolloutStep
-from harness.ports import Actuator, Instance, Releases, Target
+from harness.ports import Actuator, Instance, Pages, Releases, Target
 from harness.run.beside import Comparing
 from harness.run.context import RunContext
 from harness.run.live import Live
@@ -42,7 +42,7 @@ def rollout(
     actuator: Actuator,
     judge_step: JudgeStep,
     live: Live,
-    probe: Probe | None = None,
+    probe: Probe,
     clock: Clock | None = None,
 ) -> State:
     """Carries out `context.spec.rollout` while the load runs and returns the gate's final state.
@@ -63,7 +63,7 @@ def rollout(
         raise BadInput(f"{', '.join(wrong)} do not run {spec.baseline}, the rollout's baseline", key="rollout.baseline")
     token = undo_token(target, spec, {one.name: one.release for one in stable}, clock.wall_ns())
     undo.write(context.folder, token)
-    drive = _Rollout(context, spec, target, target, actuator, judge_step, live, probe or http_probe, clock)
+    drive = _Rollout(context, spec, target, target, actuator, judge_step, live, probe, clock)
     state = drive.run()
     if state is not State.PROMOTED:
         target.remove_instances(leftovers(target, spec, token.before))
@@ -92,7 +92,7 @@ def rollout_with_real_parts(context: RunContext, target: Target, slos: Sequence[
         metrics=PrometheusSource(prometheus) if prometheus else None,
     )
     live = LiveRecord(stream(work, "requests"), stream(work, "generator"))
-    return rollout(context, target, connect(target, spec), judge_step, live)
+    return rollout(context, target, connect(target, spec), judge_step, live, page_probe(target))
 
 
 def undo_token(target: Target, spec: Rollout, stable: dict[str, str], wall_ns: int) -> undo.UndoToken:
@@ -111,21 +111,19 @@ def undo_token(target: Target, spec: Rollout, stable: dict[str, str], wall_ns: i
     )
 
 
-def http_probe(instance: Instance, check: HealthTrigger) -> bool:
-    """Whether the instance's health endpoint answers 200 in time."""
-    import http.client
+def page_probe(target: Target) -> Probe:
+    """Asks whether an instance's health endpoint answers 200 in time. Who cannot be asked counts as ill."""
+    if not isinstance(target, Pages):
+        raise TargetError(f"{type(target).__name__} cannot ask an instance for its health")
 
-    port = instance.ports.get(check.port)
-    if port is None:
-        return False
-    connection = http.client.HTTPConnection(instance.host, port, timeout=check.timeout)
-    try:
-        connection.request("GET", check.path)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    def healthy(instance: Instance, check: HealthTrigger) -> bool:
+        try:
+            target.page(instance, check.port, check.path, check.timeout)
+        except TargetError:
+            return False
+        return True
+
+    return healthy
 
 
 class _Rollout:
@@ -200,11 +198,10 @@ class _Rollout:
             )
         except TargetError as error:
             return Input.UNREADY, str(error)
-        self.triggers.instances = self.instances
         early = [one for one in self.live(begun).responses if one.release == self.spec.canary]
         if early:
             return Input.UNSEEN, f"{len(early)} responses came from {self.spec.canary} before it was given any traffic"
-        return Input.READY, f"{', '.join(one.name for one in self.instances)} ready"
+        return Input.READY, f"{', '.join(one.name for one in self.instances) or 'no instance yet'} ready"
 
     def _shift(self) -> Word:
         self.bake_from_ns = None
@@ -408,8 +405,9 @@ class _Rollout:
     # ---- acting
 
     def _set(self, share: float) -> int:
-        """Sets the share and returns when that was done."""
+        """Sets the share and returns when that was done; the actuator may have made instances for it."""
         self.actuator.set_weight(share)
+        self.triggers.instances = leftovers(self.target, self.spec, ())
         self.context.record(ShareSet(share=share, actuator=self.spec.actuator))
         return self.clock.mono_ns()
 

@@ -23,6 +23,7 @@ SERVED = {
     "storage.k8s.io/v1": ["StorageClass"],
     "rbac.authorization.k8s.io/v1": ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"],
     "discovery.k8s.io/v1": ["EndpointSlice"],
+    "gateway.networking.k8s.io/v1": ["HTTPRoute"],
 }  # fmt: skip
 WHOLE = ("Namespace", "Node", "PersistentVolume", "StorageClass", "ClusterRole", "ClusterRoleBinding")
 Where = tuple[str, str, str]  # kind, namespace, name

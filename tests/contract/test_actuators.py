@@ -1,4 +1,5 @@
-"""One contract for every actuator, the fake and real HAProxy alike: what is set is what the traffic does."""
+"""One contract for every actuator, on fakes, on a cluster in memory and on real HAProxy alike: what is set is what the
+traffic does."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,14 @@ from harness import actuators
 from harness.actuators import connect
 from harness.errors import TargetError
 from harness.model.base import Frozen
-from harness.model.scenario import Rollout, RolloutStep
+from harness.model.scenario import OnCluster, Rollout, RolloutStep
 from harness.ports import Actuator, Instance
+from harness.spec.platform import load_platform
+from harness.targets import kubernetes
+from harness.targets.kubernetes.target import KubernetesTarget
+from harness.targets.probe import Answer
 from harness.testing.fake_actuator import World, instance
+from harness.testing.fake_cluster import FakeCluster
 
 
 @dataclass
@@ -38,13 +45,13 @@ class Bench:
     lose: Callable[[], None]
 
 
-def _rollout(**settings: Any) -> Rollout:
-    name = "haproxy" if settings else "harness.testing.fake_actuator"
+def _rollout(actuator: str = "harness.testing.fake_actuator", **settings: Any) -> Rollout:
     return Rollout(
         service="api",
         baseline="1",
         canary="2",
-        actuator=name,
+        instances=0 if actuator == "replicas" else 1,
+        actuator=actuator,
         settings=settings,
         steps=(RolloutStep(share=0.5, bake=1.0),),
     )
@@ -156,7 +163,7 @@ def _haproxy(folder: Path, unix: bool) -> Iterator[Bench]:
                 for n, (release, p) in enumerate([("1", one), ("1", two), ("2", new)])
             ],
         )
-        rollout = _rollout(backend="api", **({"socket": "admin"} if unix else {}))
+        rollout = _rollout("haproxy", backend="api", **({"socket": "admin"} if unix else {}))
 
         def ask() -> str:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as response:
@@ -185,8 +192,120 @@ def _wait_until_served(ask: Callable[[], str]) -> None:
     raise AssertionError("haproxy does not serve")
 
 
+PLATFORM = """
+apiVersion: harness/v1
+kind: Platform
+metadata: {name: two, title: Two releases of one service}
+spec:
+  endpoints: {edge: api.http}
+  services: [{name: api, instances: {"": 2}, released: true, ports: {http: 8080}}]
+  phases: [{name: all, services: [api]}]
+  releases: [{name: "1"}, {name: "2"}]
+"""
+MANIFESTS = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app.kubernetes.io/name: api}}
+  template:
+    metadata: {labels: {app.kubernetes.io/name: api, app.kubernetes.io/version: "1"}}
+    spec: {containers: [{name: api, image: "two.local/api:1"}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api}
+spec: {selector: {app.kubernetes.io/name: api}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api-stable}
+spec: {selector: {app.kubernetes.io/name: api, app.kubernetes.io/version: "1"}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api-canary}
+spec: {selector: {app.kubernetes.io/name: api, sophia-harness/track: api-canary}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: api}
+spec:
+  rules:
+    - matches: [{path: {value: /other}}]
+      backendRefs: [{name: other, weight: 7}]
+    - backendRefs: [{name: api-stable, weight: 1}, {name: api-canary, weight: 0}]
+status: {parents: [{conditions: [{type: Accepted, status: "True"}, {type: ResolvedRefs, status: "True"}]}]}
+"""
+
+
+def two_releases(folder: Path) -> tuple[KubernetesTarget, FakeCluster]:
+    """A platform of one service on a cluster in memory: two pods of release 1, and all that a canary needs."""
+    (folder / "platform.yaml").write_text(PLATFORM)
+    (folder / "manifests.yaml").write_text(MANIFESTS)
+    cluster = FakeCluster(lambda *_: Answer(200, {}, ""))
+    given = {"context": "fake", "namespace": "two", "manifests": str(folder / "manifests.yaml")}
+    on = OnCluster.model_validate({**given, "endpoints": {"edge": "http://127.0.0.1:1"}})
+    target = kubernetes.kubernetes(load_platform(folder / "platform.yaml"), on, folder / "state")
+    target.__dict__["cluster"] = cluster
+    target.up("1", lambda event: None)
+    return target, cluster
+
+
+def again(target: KubernetesTarget, cluster: FakeCluster) -> KubernetesTarget:
+    """As another process has it."""
+    cold = kubernetes.attach(target.reference)
+    cold.__dict__["cluster"] = cluster
+    return cold
+
+
+def _on_cluster(folder: Path, rollout: Rollout, weights: Callable[[FakeCluster], dict[str, int]]) -> Iterator[Bench]:
+    """`weights` tells how much each Service is given: smooth weighted round robin, then pod after pod."""
+    target, cluster = two_releases(folder)
+    target.add_instances("api", "", rollout.instances, "2", lambda event: None)
+    credit: Counter[str] = Counter()
+
+    def behind(service: str) -> Iterator[str]:
+        """The releases of its pods, in turn."""
+        selector = (cluster.read("v1/Service", "two", service) or {})["spec"]["selector"]
+        labels = [pod["metadata"]["labels"] for pod in cluster.list("v1/Pod", "two", selector)]
+        return cycle(each["app.kubernetes.io/version"] for each in labels)
+
+    def traffic(count: int) -> Counter[str]:
+        given = {service: weight for service, weight in weights(cluster).items() if weight}
+        pods, seen = {service: behind(service) for service in given}, Counter[str]()
+        for _ in range(count):
+            credit.update(given)
+            chosen = max(given, key=lambda service: credit[service])
+            credit[chosen] -= sum(given.values())
+            seen[next(pods[chosen])] += 1
+        return seen
+
+    yield Bench(
+        connect(target, rollout),
+        lambda: connect(again(target, cluster), rollout),
+        traffic,
+        lambda: cluster.forbidden.update({("get", "httproutes"), ("get", "deployments"), ("patch", "deployments")}),
+    )
+
+
+def _gateway(folder: Path) -> Iterator[Bench]:
+    def weights(cluster: FakeCluster) -> dict[str, int]:
+        route = cluster.read("gateway.networking.k8s.io/v1/HTTPRoute", "two", "api") or {}
+        return {each["name"]: each["weight"] for each in route["spec"]["rules"][1]["backendRefs"]}
+
+    yield from _on_cluster(folder, _rollout("gateway", route="api", stable="api-stable", canary="api-canary"), weights)
+
+
+def _replicas(folder: Path) -> Iterator[Bench]:
+    yield from _on_cluster(folder, _rollout("replicas", instances=100), lambda cluster: {"api": 1})
+
+
 KINDS = [
     "fake",
+    "gateway",
+    "replicas",
     pytest.param("haproxy-tcp", marks=pytest.mark.real),
     pytest.param("haproxy-unix", marks=pytest.mark.real),
 ]
@@ -194,7 +313,8 @@ KINDS = [
 
 @pytest.fixture(params=KINDS)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    yield from _fake() if request.param == "fake" else _haproxy(tmp_path, request.param == "haproxy-unix")
+    benches = {"fake": _fake, "gateway": lambda: _gateway(tmp_path), "replicas": lambda: _replicas(tmp_path)}
+    yield from benches.get(request.param, lambda: _haproxy(tmp_path, request.param == "haproxy-unix"))()
 
 
 def settled(bench: Bench, share: float) -> Counter[str]:

@@ -91,7 +91,7 @@ def test_a_right_that_a_fault_of_the_run_lacks(
     intent = Intent(cluster, "small", "small-abcdef", manifests(), SPEC)
     assert not any(each.wrong for each in findings(intent)), "without the fault it is not needed"
     needed = faults.load(kind).RIGHTS
-    found = [each for each in findings(replace(intent, faults=needed)) if each.wrong]
+    found = [each for each in findings(replace(intent, needs=needed)) if each.wrong]
     assert [(each.name, each.wrong) for each in found] == [("we have the rights", (told,))]
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.errors import BadInput
+from harness.model.scenario import Rollout, RolloutStep
 from harness.run.prepare import may_act
 from harness.run.wire import _named
 from harness.spec.platform import load_platform
@@ -187,7 +188,21 @@ def test_each_cluster_gets_the_rights_of_what_is_broken_there(tmp_path: Path, mo
     for name, west in (("first", False), ("second", True)):
         (tmp_path / f"{name}.yaml").write_text("---\n".join(each for each in objects if ("-west" in each) is west))
     fault = SimpleNamespace(file=str(ROOT / "experiments" / "region-failover.yaml"), set={"region": "west"})
-    told = SimpleNamespace(files=files, platform=load_platform(files.platform), plan=SimpleNamespace(faults=[fault]))
+    rollout = Rollout(
+        service="app",
+        region="west",
+        baseline="1",
+        canary="2",
+        actuator="gateway",
+        settings={"route": "app", "stable": "app", "canary": "app-canary"},
+        steps=(RolloutStep(share=0.5, bake=1.0),),
+    )
+    told = SimpleNamespace(
+        files=files,
+        platform=load_platform(files.platform),
+        plan=SimpleNamespace(faults=[fault]),
+        spec=SimpleNamespace(rollout=rollout),
+    )
     monkeypatch.setattr(cluster, "prepare", lambda *_: told)
 
     roles = cluster.roles(files.spec_file)
@@ -199,6 +214,8 @@ def test_each_cluster_gets_the_rights_of_what_is_broken_there(tmp_path: Path, mo
     ]
     execs = [any("pods/exec" in rule["resources"] for rule in each["rules"]) for each in roles]
     assert execs == [False, False, True, False]
+    routes = [any("httproutes" in rule["resources"] for rule in each["rules"]) for each in roles]
+    assert routes == [False, False, True, False], "so does the actuator"
     assert cluster.roles(files.spec_file, "other") == roles[2:]
     with pytest.raises(BadInput, match="no context 'x'"):
         cluster.roles(files.spec_file, "x")

@@ -299,3 +299,26 @@ def test_the_whole_platform_asks_for_what_a_small_machine_has() -> None:
 
     assert of("bare", "cpu", {"m": 0.001}) <= 1.5
     assert of("bare", "memory", {"Mi": 1.0, "Gi": 1024.0}) <= 6 * 1024
+
+
+def test_with_a_gateway_only_its_route_leads_to_a_canary() -> None:
+    def named(overlay: str) -> dict[tuple[str, str], dict[str, Any]]:
+        return {(each["kind"], each["metadata"]["name"]): each for each in rendered(overlay)}
+
+    plain, split = named("bare"), named("bare-canary")
+    new = {("Service", "unified-api-sjc-canary"), ("Gateway", "unified-api-sjc"), ("HTTPRoute", "unified-api-sjc")}
+    assert split.keys() - plain.keys() == new
+    changed = {name for name in plain if plain[name] != split[name]}
+    assert changed == {("Service", "unified-api-sjc"), ("Service", "unified-api-pods-sjc")}
+    pod = split["Deployment", "unified-api-sjc"]["spec"]["template"]["metadata"]["labels"]
+    canary = {**pod, VERSION: "1.1.0", "sophia-harness/track": "unified-api-sjc-canary"}
+
+    def leads_to(labels: dict[str, str]) -> set[str]:
+        services = [each for (kind, _), each in split.items() if kind == "Service" and each["spec"].get("selector")]
+        return {each["metadata"]["name"] for each in services if each["spec"]["selector"].items() <= labels.items()}
+
+    assert leads_to(pod) == {"unified-api-sjc", "unified-api-pods-sjc"}
+    assert leads_to(canary) == {"unified-api-sjc-canary"}
+    (rule,) = split["HTTPRoute", "unified-api-sjc"]["spec"]["rules"]
+    weights = {each["name"]: each["weight"] for each in rule["backendRefs"]}
+    assert weights == {"unified-api-sjc": 1, "unified-api-sjc-canary": 0}

@@ -50,7 +50,7 @@ def test_no_two_nodes_share_an_address_or_a_name() -> None:
 def test_every_program_of_an_image_is_built_and_named_once() -> None:
     built = [program for part in build.PARTS for program in part.programs]
     assert len(set(built)) == len(built)
-    for image in (*images.IMAGES, *images.CONTROL_PLANE):
+    for image in (*images.IMAGES, *images.ON_DEMAND, *images.CONTROL_PLANE):
         assert set(image.programs.values()) <= set(built)
     assert len({image.name for image in (*images.IMAGES, *images.CONTROL_PLANE)}) == len(images.IMAGES) + len(
         images.CONTROL_PLANE
@@ -60,7 +60,7 @@ def test_every_program_of_an_image_is_built_and_named_once() -> None:
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_manifests_name_images_that_are_made(path: Path) -> None:
     text = images.with_tags(path.read_text())
-    made = {image.name for image in images.IMAGES}
+    made = {image.name for image in (*images.IMAGES, *images.ON_DEMAND)}
     assert set(re.findall(r"image: (\S+)", text)) <= made
     assert all(document["kind"] for document in YAML(typ="safe").load_all(text))
 

@@ -47,13 +47,14 @@ def add(made: Deployment, service: str, region: str, count: int, release: str) -
 
 
 def remove(made: Deployment, instances: Sequence[Instance]) -> None:
-    """Ends canaries for good; ones that are gone already are no error."""
+    """Ends canaries for good, and workloads of canaries without any; ones that are gone already are no error."""
     now = made.state()
     chosen = {each.name for each in instances}
     groups: dict[str, list[str]] = {}
     for each, name in _tracked(made, now):
         groups.setdefault(name, []).append(each.name)
-    whole = [name for name, members in groups.items() if chosen.issuperset(members)]
+    empty = [each["metadata"]["name"] for each in _remembered(made).values() if each["metadata"]["name"] not in groups]
+    whole = [*(name for name, members in groups.items() if chosen.issuperset(members)), *empty]
     for name, members in groups.items():
         going = chosen.intersection(members)
         if going and name not in whole:
@@ -66,13 +67,61 @@ def remove(made: Deployment, instances: Sequence[Instance]) -> None:
     _end(made, now, whole)
 
 
+def counts(made: Deployment, service: str, region: str) -> dict[str, int]:
+    """Release → pods that there should be, of the service's Deployments in a region."""
+    found: dict[str, int] = {}
+    for release, applied in _workloads(made, service, region):
+        there = _read(made, applied)
+        found[release] = found.get(release, 0) + (objects.replicas(there) if there else 0)
+    return found
+
+
+def set_count(made: Deployment, service: str, region: str, release: str, count: int | None, within_s: float) -> None:
+    """As harness.ports.Counts has it. Raises TargetError when there is no such Deployment."""
+    mine = [applied for each, applied in _workloads(made, service, region) if each == release]
+    if not mine:
+        raise TargetError(f"{service} in {region or 'no region'} has no Deployment of release {release}")
+    wanted = objects.replicas(mine[0]) if count is None else count
+    about = mine[0]["metadata"]
+    made.cluster.patch(KIND, about["namespace"], about["name"], {"spec": {"replicas": wanted}})
+    deadline = time.monotonic() + within_s
+    while (ready := _ready(_read(made, mine[0]))) < wanted:
+        if time.monotonic() > deadline:
+            raise TargetError(f"{about['name']}: {ready} of {wanted} pods are ready after {within_s:g} s")
+        time.sleep(deployment.EVERY_S)
+
+
+def _workloads(made: Deployment, service: str, region: str) -> list[tuple[str, Manifest]]:
+    """(release, Deployment as it was applied), the stable one first."""
+    now = made.state()
+    applied = [each for group in state.read_applied(made.folder).values() for each in group.values()]
+    mine = [each for each in applied if each["kind"] == "Deployment" and _is_of(each, service, region, now)]
+    return [(objects.pod_labels(each).get(now.labels.release, ""), each) for each in mine]
+
+
+def _read(made: Deployment, applied: Manifest) -> Manifest | None:
+    return made.cluster.read(KIND, applied["metadata"]["namespace"], applied["metadata"]["name"])
+
+
+def _ready(there: Manifest | None) -> int:
+    """Of the pods that its controller knows to want."""
+    status = (there or {}).get("status") or {}
+    if there is None or status.get("observedGeneration", 0) < there["metadata"]["generation"]:
+        return -1
+    return int(status.get("readyReplicas", 0))
+
+
+def _remembered(made: Deployment) -> dict[str, Manifest]:
+    return state.read_applied(made.folder).get(GROUP, {})
+
+
 def _is_of(manifest: Manifest, service: str, region: str, now: state.ClusterState) -> bool:
     told = objects.pod_labels(manifest)
     return (told.get(now.labels.service), told.get(now.labels.region, "")) == (service, region)
 
 
 def _free_name(made: Deployment, stable: str) -> str:
-    taken = state.read_applied(made.folder).get(GROUP, {})
+    taken = _remembered(made)
     names = (f"{stable}-canary{f'-{number}' if number > 1 else ''}" for number in range(1, len(taken) + 2))
     return next(name for name in names if not any(key.endswith(f"/{name}") for key in taken))
 

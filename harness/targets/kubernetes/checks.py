@@ -100,12 +100,12 @@ def _age(moment: str | None) -> float:
 
 
 def _endpoints(cluster: Cluster, now: ClusterState) -> CheckDone:
-    """A Service with a selector leads to somebody who is ready."""
-    services = [
-        each["metadata"]["name"]
+    """A Service with a selector leads to somebody who is ready; one of canaries has nobody until there is one."""
+    selectors = {
+        each["metadata"]["name"]: (each["spec"] or {}).get("selector") or {}
         for each in cluster.list("v1/Service", now.on.namespace, {RUN: now.id})
-        if (each["spec"] or {}).get("selector")
-    ]
+    }
+    services = [name for name, selector in selectors.items() if selector and pods.TRACK not in selector]
     ready: set[str] = set()
     for part in cluster.list("discovery.k8s.io/v1/EndpointSlice", now.on.namespace):
         if any((each.get("conditions") or {}).get("ready", True) for each in part.get("endpoints") or []):

@@ -135,8 +135,7 @@ class ClustersTarget:
 
     def remove_instances(self, instances: Sequence[Instance]) -> None:
         for part in self._parts:
-            if mine := [each for each in instances if each.state == part.folder.root]:
-                part.remove_instances(mine)
+            part.remove_instances([each for each in instances if each.state == part.folder.root])
 
     # -- looking
 

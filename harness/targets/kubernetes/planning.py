@@ -39,9 +39,9 @@ def plan(
     on: OnCluster,
     cluster: Cluster,
     release: str,
-    faults: Collection[Right] = (),
+    needs: Collection[Right] = (),
 ) -> Plan:
-    """`faults`: what these need. Raises BadInput where the files do not go together."""
+    """`needs`: of its faults and its actuator. Raises BadInput where the files do not go together."""
     claim.refuse_protected(on.namespace)
     rendered = sources.rendered(on)
     fresh = deployment.new_state(folder, platform, on, release)
@@ -56,7 +56,7 @@ def plan(
     )
     chosen = objects.released(manifests, fresh.spec, fresh.labels, fresh.release_named(fresh.release))
     objects.by_phase(chosen, fresh.spec, fresh.labels)
-    intent = Intent(cluster, on.namespace, fresh.id, chosen, fresh.spec, faults, built(on))
+    intent = Intent(cluster, on.namespace, fresh.id, chosen, fresh.spec, needs, built(on))
     return Plan(fresh, rendered, manifests, intent)
 
 

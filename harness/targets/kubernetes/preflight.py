@@ -39,14 +39,14 @@ class Finding:
 @dataclass(frozen=True)
 class Intent:
     """What a run is about to do: objects as they will be applied, where, how pods are going to be asked, and what its
-    faults need."""
+    faults and its actuator need."""
 
     cluster: Cluster
     namespace: str
     run: str
     manifests: Sequence[Manifest]
     spec: PlatformSpec
-    faults: Collection[Right] = ()
+    needs: Collection[Right] = ()
     built: Built = field(default_factory=dict)
 
 
@@ -121,9 +121,9 @@ def _rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: boo
 
 
 def all_rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: bool) -> list[Right]:
-    """What the run and its faults need, and what the Roles that it applies give."""
+    """What the run, its faults and its actuator need, and what the Roles that it applies give."""
     asked = rights.needed(served.values(), gate_methods(intent.spec), makes_namespace)
-    return sorted({*asked, *rights.granted(intent.manifests), *intent.faults})
+    return sorted({*asked, *rights.granted(intent.manifests), *intent.needs})
 
 
 def gate_methods(spec: PlatformSpec) -> set[str]:

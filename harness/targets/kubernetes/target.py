@@ -65,7 +65,7 @@ class KubernetesTarget(ClusterProcesses):
         self, folder: ClusterFolder, platform: Located[Platform] | None = None, on: OnCluster | None = None
     ) -> None:
         self.folder = folder
-        self.faults: Collection[Right] = ()  # what these are going to need: `up` refuses when it is lacking
+        self.needs: Collection[Right] = ()  # of its faults and its actuator: `up` refuses when one is lacking
         self._platform, self._on = platform, on
         self._secrets: dict[str, str] = {}
 
@@ -154,7 +154,7 @@ class KubernetesTarget(ClusterProcesses):
     def plan(self, release: str) -> planning.Plan:
         """What `up` is going to do. Raises BadInput where the files do not go together."""
         assert self._platform is not None and self._on is not None
-        return planning.plan(self.folder, self._platform, self._on, self.cluster, release, self.faults)
+        return planning.plan(self.folder, self._platform, self._on, self.cluster, release, self.needs)
 
     def deploy(self, release: str, report: Report) -> None:
         """Rolls out another release of the released services while they serve, phase by phase.
@@ -171,7 +171,21 @@ class KubernetesTarget(ClusterProcesses):
 
     def remove_instances(self, instances: Sequence[Instance]) -> None:
         """Ends canaries for good; ones that are gone already are no error."""
-        canary.remove(self.made(), instances)
+        canary.remove(self._there(), instances)
+
+    def counts(self, service: str, region: str) -> Mapping[str, int]:
+        """As harness.ports.Counts has it, of Deployments."""
+        return canary.counts(self._there(), service, region)
+
+    def set_count(self, service: str, region: str, release: str, count: int | None, within_s: float) -> None:
+        """As harness.ports.Counts has it."""
+        canary.set_count(self._there(), service, region, release, count, within_s)
+
+    def _there(self) -> Deployment:
+        """What was applied, for changing it without rendering anything: on the cluster that it was brought up on, or
+        not at all."""
+        teardown.same_cluster(self.cluster, self.state())
+        return Deployment(self.cluster, self.folder, ())
 
     def made(self) -> Deployment:
         """What is there, for changing it: on the cluster that it was brought up on, or not at all."""
