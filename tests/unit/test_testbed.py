@@ -103,6 +103,17 @@ def test_the_key_of_a_part_changes_with_what_goes_into_it(tmp_path: Path, monkey
     assert build._key(pinned) != build._key(build.Part("other", "v2", ("example.org/other",), 1))
 
 
+def test_what_is_built_on_demand_is_built_when_it_is_named(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(build, "folder", lambda name: state / name)
+    monkeypatch.setattr(build, "_build", lambda each, place: built.append(each.name))
+    build.build()
+    assert "helm" in built and "traefik" not in built
+    build.build(["traefik"])
+    assert built[-1] == "traefik"
+    assert not {each.name for each in images.ON_DEMAND} & {each.name for each in images.IMAGES}
+
+
 def test_python_packages_of_an_image_are_the_tested_versions() -> None:
     pinned = roots.requirements("sophia")
     assert all(re.fullmatch(r"[\w.-]+(\[[\w,-]+\])?==\S+", each) for each in pinned)
