@@ -1,8 +1,8 @@
 """Recovery as tools measure it that ask the API server who is Ready: an observation beside what users saw, no more.
 
 krkn watches the pods it selected and holds the cluster for restored as soon as as many of them are Ready as there were
-(krkn-lib, k8s/pod_monitor); a steady state of Chaos Toolkit asks a Deployment whether as many replicas are available as
-are wanted (chaosk8s.deployment.probes). Neither asks a user. The judge does not look at this.
+(krkn-lib, k8s/pod_monitor); a steady state of Chaos Toolkit asks a Deployment whether as many replicas are Ready as are
+wanted (chaosk8s.deployment.probes). Neither asks a user. The judge does not look at this.
 """
 
 from __future__ import annotations
