@@ -119,8 +119,8 @@ def harness(root: Path, file: Path, events: int, changes: int) -> None:
         if left[what] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def counted(journal: Path, event: AnyEvent) -> AnyEvent:
-        written = append(journal, event)
+    def counted(journal: Path, event: AnyEvent, **more: Any) -> AnyEvent:
+        written = append(journal, event, **more)
         passed("events")
         return written
 

@@ -400,6 +400,19 @@ def test_what_a_switch_left_outside_of_the_namespace_goes_too(made: Made) -> Non
     assert [each["metadata"]["name"] for each in made.cluster.list(f"{ROLE['apiVersion']}/ClusterRole")] == ["theirs"]
 
 
+def test_a_node_that_a_fault_still_holds_keeps_the_switch_that_will_free_it(made: Made) -> None:
+    made.up()
+    rule = {"apiGroups": [""], "resources": ["nodes"], "resourceNames": ["node-1"], "verbs": ["patch"]}
+    about = {"name": "harness-undo-1", "labels": {RUN: made.target.folder.id}}
+    made.cluster.create({**ROLE, "metadata": about, "rules": [rule]})
+    made.cluster.patch("v1/Node", "", "node-1", {"spec": {"unschedulable": True}})
+    with pytest.raises(TargetError, match="node-1 is still cordoned"):
+        made.target.down()
+    assert made.target.ready() == []
+    made.cluster.patch("v1/Node", "", "node-1", {"spec": {"unschedulable": False}})
+    assert made.target.down().clean
+
+
 def test_what_we_may_not_look_for_is_told_and_no_reason_to_stay(made: Made) -> None:
     made.up()
     made.cluster.forbidden |= {("list", "clusterroles"), ("list", "clusterrolebindings")}

@@ -32,9 +32,11 @@ def end(cluster: Cluster, now: ClusterState) -> Leftovers:
     """Deletes what the run made, and waits until it is gone; what is still there, and what we may not look for.
 
     A namespace that the run made goes as a whole; in one that was there before, each object goes by itself. The Lease
-    is given back last. Raises TargetError when the cluster is not the one that the platform was brought up on.
+    is given back last. Raises TargetError when the cluster is not the one that the platform was brought up on, and when
+    a node is not given back.
     """
     same_cluster(cluster, now)
+    _nodes_are_free(cluster, now)
     where = now.on.namespace
     found = claim.namespace(cluster, where)
     volumes = _volumes(cluster, where) if found else []
@@ -52,6 +54,24 @@ def end(cluster: Cluster, now: ClusterState) -> Leftovers:
     if found is not None and not claim.is_ours(found, now.id):
         _release_lease(cluster, now)
     return Leftovers(unseen=tuple(_unseen(cluster, now)))
+
+
+def _nodes_are_free(cluster: Cluster, now: ClusterState) -> None:
+    """A switch that still has to uncordon a node would go with the namespace, and nobody else would do it."""
+    try:
+        switches = cluster.list(f"{RBAC}/ClusterRole", labels={RUN: now.id})
+    except ApiError as error:
+        if error.status in (403, 404):  # then the run has none
+            return
+        raise
+    rules = [rule for each in switches for rule in each.get("rules") or [] if "nodes" in rule.get("resources", [])]
+    for name in sorted({name for rule in rules for name in rule.get("resourceNames", [])}):
+        node = cluster.read("v1/Node", "", name)
+        if node is not None and node["spec"].get("unschedulable"):
+            raise TargetError(
+                f"node {name} is still cordoned by a fault of this platform's run\n"
+                "  fix: `harness recover RUN` gives it back, and takes the platform down if the run brought it up"
+            )
 
 
 def _unseen(cluster: Cluster, now: ClusterState) -> Iterator[str]:
