@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import JsonValue
@@ -78,20 +78,25 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return shared.observation(
-        _unlike(target, selection, parameters, parameters.behaviour),
-        "second caller",
-        f"callers see: {parameters.behaviour}",
-    )
+    there = shared.listed(target, selection)
+    found = [*shared.missing(there, selection), *_unlike(target, there, parameters, parameters.behaviour)]
+    return shared.observation(found, "second caller", f"callers see: {parameters.behaviour}")
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return shared.observation(_unlike(target, selection, parameters, "normal"), "second caller", "callers are answered")
+    return shared.observation(
+        _unlike(target, _now(target, parameters), parameters, "normal"), "second caller", "callers are answered"
+    )
 
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    for each in shared.listed(target, selection):
+    for each in _now(target, parameters):
         _tell(target, each, parameters, "normal")
+
+
+def _now(target: Target, parameters: Parameters) -> Sequence[Instance]:
+    """The instances that are there: one that took the place of another never heard of the fault."""
+    return target.instances(parameters.service, parameters.region)
 
 
 def _tell(target: Target, instance: Instance, parameters: Parameters, name: str, seconds: float = 0.0) -> None:
@@ -115,10 +120,11 @@ def _behaviour(target: Target, instance: Instance, parameters: Parameters) -> st
     return str(found)
 
 
-def _unlike(target: Target, selection: Selection, parameters: Parameters, wanted: str) -> Iterator[str]:
+def _unlike(target: Target, instances: Sequence[Instance], parameters: Parameters, wanted: str) -> Iterator[str]:
     """What a caller of each instance gets, unless it is what was wanted."""
-    yield from shared.missing(target.instances(), selection)
-    for each in shared.listed(target, selection):
+    if not instances:
+        yield f"no instance of {parameters.service} is there"
+    for each in instances:
         if (got := _outcome(target, each, parameters)) != wanted:
             yield f"{each.name}: a caller sees: {got}"
 

@@ -72,16 +72,16 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     told = [_term(target, each, parameters)["primary"] for each in shared.named(target, selection)]
-    others = [f"{name or 'nobody'} is primary" for name in told if name != parameters.to]
+    others = [f"{name} is primary" for name in told if name != parameters.to]
     return shared.observation(others, parameters.service, f"{parameters.to} is primary")
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return shared.observation(_unfinished(target, selection, parameters), "primary region", "it serves")
+    return shared.observation(_unfinished(target, parameters), "primary region", "it serves")
 
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    for each in shared.listed(target, selection):
+    for each in target.instances(parameters.service)[:1]:
         if _term(target, each, parameters)["primary"] != selection.before[BEFORE]:
             _move(target, each, parameters, selection.before[BEFORE])
 
@@ -111,8 +111,11 @@ def _move(target: Target, instance: Instance, parameters: Parameters, to: str) -
         time.sleep(AGAIN_S)
 
 
-def _unfinished(target: Target, selection: Selection, parameters: Parameters) -> Iterator[str]:
-    for each in shared.named(target, selection):
+def _unfinished(target: Target, parameters: Parameters) -> Iterator[str]:
+    deciders = target.instances(parameters.service)[:1]
+    if not deciders:
+        yield f"no instance of {parameters.service} is there"
+    for each in deciders:
         term = _term(target, each, parameters)
         if term.get("heir"):
             yield f"{term['heir']} is about to be primary"

@@ -324,3 +324,14 @@ def test_who_has_a_device_keeps_it_when_nobody_is_evicted(target: PlainTarget, b
     assert target.ready() == []
     kind.recover(target, selection, parameters)
     assert kind.gone(target, selection, parameters).seen
+
+
+def test_a_provider_that_was_replaced_never_heard_of_it(target: PlainTarget, bed: FakeBed, tmp_path: Path) -> None:
+    injector, parameters = parts("provider_failure", tmp_path)
+    selection = injector.select(target, parameters)
+    make(injector, target, selection, parameters)
+    bed.delete(pods.POD, "tiny", selection.names[0])
+    bed.behaves = "normal"
+    assert "no such instance" in injector.landed(target, selection, parameters).detail
+    injector.recover(target, selection, parameters)
+    assert injector.gone(target, selection, parameters).seen
