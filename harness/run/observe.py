@@ -59,8 +59,8 @@ class PrimaryWatch:
                     state = "stopped"
                 else:
                     note()
-                    state = database.state()
-                    if state == "unreachable" and still():
+                    before, state = state, database.state()
+                    if state == "unreachable" and before not in AWAY and still():
                         state = "stopped"
                 row = {"asked_ns": asked, "answered_ns": time.monotonic_ns(), "region": region, "state": state}
                 out.write(json.dumps(row) + "\n")

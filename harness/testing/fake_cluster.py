@@ -52,7 +52,7 @@ class FakeCluster:
 
     `answers(pod, port, method, path, body)` is what a pod says; `broken` names images whose pods never become ready;
     `forbidden` are (verb, resource) that we lack; `stuck` names objects that survive their deletion; `closed` are
-    (pod, port) at which nothing listens.
+    (pod, port) at which nothing listens; `kubelets` that may be asked say by uid what runs on their node.
     """
 
     answers: Callable[[Manifest, int, str, str, str | None], Answer]
@@ -62,6 +62,7 @@ class FakeCluster:
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     stuck: set[str] = field(default_factory=set)
     closed: set[tuple[str, int]] = field(default_factory=set)
+    kubelets: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._objects: dict[Where, Manifest] = {}
@@ -168,6 +169,11 @@ class FakeCluster:
 
     def forward(self, namespace: str, pod: str, port: int) -> socket.socket:
         raise ApiError(f"{pod}:{port} cannot be forwarded: there is nothing behind it")
+
+    def running(self, node: str, within_s: float) -> frozenset[str]:
+        if node not in self.kubelets:
+            raise ApiError(f"nodes/{node}/proxy: forbidden", 403, "Forbidden")
+        return self.kubelets[node]
 
     def refuses(self, namespace: str, pod: str, port: int, within_s: float) -> bool:
         return (pod, port) in self.closed

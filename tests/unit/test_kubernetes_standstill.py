@@ -177,6 +177,16 @@ def test_an_object_that_is_gone_proves_nothing_at_first(bed: Bed) -> None:
     assert bed.eye.look()
 
 
+def test_a_kubelet_that_may_be_asked_says_at_once_what_still_runs(bed: Bed) -> None:
+    bed.eye.note()
+    (pod,) = bed.cluster.list("v1/Pod", SPACE)
+    bed.drop()
+    bed.cluster.kubelets["n2"] = frozenset({pod["metadata"]["uid"], "another"})
+    assert not bed.eye.look()
+    bed.cluster.kubelets["n2"] = frozenset({"another"})
+    assert bed.eye.look()
+
+
 def test_a_forced_deletion_on_a_node_that_is_cut_off_never_counts(bed: Bed) -> None:
     bed.eye.note()
     bed.ready(False)

@@ -224,6 +224,15 @@ class Cluster:
         path = self.resource("v1/Pod").path(namespace, pod, "portforward")
         return streams.connect(self._connection, path, port, TIMEOUT_S)
 
+    def running(self, node: str, within_s: float) -> frozenset[str]:
+        """The uids of all pods of which anything runs on a node, by the word of its kubelet now. ApiError when it does
+        not answer, or may not be asked (`get nodes/proxy`)."""
+        path = f"/api/v1/nodes/{_segment(node)}/proxy/runningpods/"
+        answer = self._connection.send("GET", path, None, {}, within_s, again=False)
+        if answer.status != 200:
+            raise self._connection.refusal("GET", path, answer)
+        return frozenset(str(each["metadata"]["uid"]) for each in json.loads(answer.text).get("items") or [])
+
     def refuses(self, namespace: str, pod: str, port: int, within_s: float) -> bool:
         """Whether nothing listens at a pod's port, by the word of its kubelet, which tries it from inside."""
         path = self.resource("v1/Pod").path(namespace, pod, "portforward")

@@ -75,6 +75,13 @@ class Standstill:
     def _stands_still(self, pod: Manifest) -> bool:
         return not _was_started(pod) or self._is_off(pod) or self._refuses(str(pod["metadata"]["name"]))
 
+    def _runs_nowhere(self, uid: str, pod: Manifest) -> bool:
+        """By the word of its kubelet, asked for what really runs on its node; False where it is not to be asked."""
+        try:
+            return uid not in self.cluster.running(_node(pod), ASK_S)
+        except ApiError:
+            return False
+
     def _refuses(self, name: str) -> bool:
         """Nothing listens: as the API server meets it, and as its kubelet does from inside."""
         try:
@@ -85,8 +92,12 @@ class Standstill:
 
     def _has_ended(self, uid: str, seen: Seen) -> bool:
         """Of a pod that is gone. That its object is gone says little: a forced deletion waits for nobody. So it must
-        have been over before, or its kubelet must have been heard of after the time that it had for ending it."""
+        have been over before, or its kubelet says that it does not run, or its kubelet was heard of after the time that
+        it had for ending it."""
         if uid in self._over or not _was_started(seen.pod):
+            return True
+        if self._runs_nowhere(uid, seen.pod):
+            self._over.add(uid)
             return True
         if self.now() - seen.at <= float(seen.pod["spec"].get("terminationGracePeriodSeconds") or GRACE_S):
             return False

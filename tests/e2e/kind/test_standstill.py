@@ -65,5 +65,7 @@ def test_what_listens_inside_only_does_not_stand_still_and_what_is_gone_does(eye
     until(eye, True)  # nothing listens
     kubectl("exec", "-n", NAMESPACE, "db-0", "--", "python3", "-c", "import os; os.kill(1, 10)")
     until(eye, False)
+    (pod,) = eye.cluster.list("v1/Pod", NAMESPACE)
+    assert pod["metadata"]["uid"] in eye.cluster.running(pod["spec"]["nodeName"], 5.0)
     kubectl("scale", "-n", NAMESPACE, "statefulset/db", "--replicas=0")
     until(eye, True)
