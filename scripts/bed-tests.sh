@@ -1,5 +1,6 @@
 # Sourced by the scripts that test on a bed: how long each part took, and no bed left, however it ends.
 python=.venv/bin/python
+controls=(tests/e2e/kind/test_controls.py tests/e2e/kind/test_kill9_on_bed.py) # of test-kind.sh; the rest is test-matrix.sh's
 times=()
 
 part() { # NAME COMMAND…

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From an empty machine to a certified platform on real Kubernetes: six faults on a kind cluster of three nodes that the
-# run makes itself, then the controls on the bare bed. Needs root; programs are built once per machine (15 minutes).
+# run makes itself, then the controls on the bare bed; what else is tested there belongs to test-matrix.sh. Needs root;
+# programs are built once per machine (15 minutes).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/bed-tests.sh
@@ -13,4 +14,4 @@ part "certified on kind" tests_on docker tests/e2e/kind/test_kind.py "$@"
 part "what else kind promises" tests_on docker tests/e2e/kind --ignore=tests/e2e/kind/test_kind.py "$@"
 part "Docker away" $python -m testbed down
 part "the bare bed" $python -m testbed up bare
-part "the controls on it" tests_on bare tests/e2e/kind "$@"
+part "the controls on it" tests_on bare "${controls[@]}" "$@"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every fault on the bare test bed: landed, undone, and a second look that finds nothing. Figures: build/fault-matrix.jsonl.
-# Needs root. A bed that was up before stays up.
+# Then all else that is tested there, but the controls of test-kind.sh. Needs root. A bed that was up before stays up.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/bed-tests.sh
@@ -12,3 +12,4 @@ rm -f "$FAULT_MATRIX"
 if $python -m testbed status >/dev/null; then leave_at_the_end; else leave_at_the_end bare; fi
 part "the bare bed" $python -m testbed up bare
 part "every fault" tests_on bare tests/e2e/bed "$@"
+part "all else on it" tests_on bare tests/e2e/kind "${controls[@]/#/--ignore=}" "$@"

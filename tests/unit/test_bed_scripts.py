@@ -74,6 +74,18 @@ def test_what_is_tested_on_a_bed_may_not_be_skipped(tmp_path: Path) -> None:
     assert called(tmp_path)[0] == "-m pytest -q --durations=10 some/tests -x (bare)"
 
 
+def test_the_controls_are_there() -> None:
+    told = subprocess.run(
+        ["bash", "-c", f'. {SCRIPTS}/bed-tests.sh; printf "%s\\n" "${{controls[@]}}"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    files = told.stdout.split()
+    assert files
+    assert all((SCRIPTS.parent / name).is_file() for name in files)
+
+
 @pytest.mark.parametrize("script", ["test-kind.sh", "test-matrix.sh"])
 def test_a_machine_that_cannot_is_told_so_before_any_set_up(script: str) -> None:
     lines = [line for line in (SCRIPTS / script).read_text().splitlines() if not line.startswith("#")]
