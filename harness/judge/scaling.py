@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from harness.judge.decide import count
 from harness.judge.facts import Facts
-from harness.judge.rows import numbers
+from harness.judge.rows import labels, numbers
 from harness.judge.values import Value
 from harness.model.events import ReadinessSeen, ReadinessWatched, ScheduleFixed
 from harness.model.judgement import Interval
@@ -119,12 +118,13 @@ def _answers(facts: Facts, new: frozenset[str]) -> list[int] | str:
     table = facts.evidence.requests
     if table is None or not table.num_rows:
         return "there is no record of requests to tell whether users met them"
-    names = np.asarray([str(name) for name in table.column("instance").to_pylist()])
-    if not (names != "").any():
+    named = labels(table, "instance")
+    if not any(named.names):
         return "responses do not name the instance that gave them"
     good = (numbers(table.column("outcome")) == Outcome.ANSWERED) & (numbers(table.column("status")) < 400)
     finished = numbers(table.column("finished_ns"))
-    return sorted(int(finished[mine].min()) for name in new if (mine := good & (names == name)).any())
+    mine = (good & (named.codes == code) for code, name in enumerate(named.names) if name in new)
+    return sorted(int(finished[its].min()) for its in mine if its.any())
 
 
 def _horizon(facts: Facts, step: Rise) -> float:
