@@ -164,6 +164,11 @@ class FakeTarget:
     def page(self, instance: Instance, port: str, path: str, timeout_s: float) -> str:
         return pages.page(instance, port, path, timeout_s)
 
+    def call(
+        self, instance: Instance, port: str, method: str, path: str, body: str | None, timeout_s: float
+    ) -> tuple[int, str]:
+        return pages.call(instance, port, method, path, body, timeout_s)
+
     # -- processes
 
     def marks(self, instances: Sequence[Instance]) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import BadInput, TargetError
 from harness.model.events import AnyEvent
-from harness.ports import Census, Devices, Logs, Pauses, Processes, Readiness, Releases, Spread, Target
+from harness.ports import Calls, Census, Devices, Logs, Pages, Pauses, Processes, Readiness, Releases, Spread, Target
 from harness.spec.platform import load_platform
 from harness.targets.kubernetes.clusters import ClustersTarget
 from harness.targets.kubernetes.target import KubernetesTarget
@@ -104,7 +104,7 @@ def test_has_every_capability(target: Any) -> None:
     for protocol in (Target, Releases, Logs):
         assert isinstance(target, protocol), protocol
     for part in parts(target):  # what is broken is of one of them
-        for protocol in (Target, Processes, Devices):
+        for protocol in (Target, Processes, Devices, Pages, Calls):
             assert isinstance(part, protocol), protocol
 
 
@@ -238,6 +238,15 @@ def test_devices_go_and_come_back(up: tuple[Any, list[AnyEvent]]) -> None:
     for _ in range(2):
         target.attach_device("gpu-east-0")
         assert target.device_present("gpu-east-0")
+
+
+def test_a_port_that_an_instance_has_not_is_not_called(up: tuple[Any, list[AnyEvent]]) -> None:
+    target, _ = up
+    for part in parts(target):
+        assert isinstance(part, Calls)
+        for each in part.instances():
+            with pytest.raises(TargetError, match=f"{each.name} has no port 'ghost'"):
+                part.call(each, "ghost", "GET", "/", None, 1.0)
 
 
 def test_tells_who_may_run_and_who_is_ready(up: tuple[Any, list[AnyEvent]]) -> None:
