@@ -121,8 +121,12 @@ def _line(context: RunContext, plan: Plan, parts: Parts, meter: Meter) -> str:
     except StopEarly as early:
         reason = str(early)
         context.problem("run", f"ended early: {early}")
-        context.close_window(time.monotonic_ns())
-        _end_load(context, plan, parts)
+        _cut_short(context, plan, parts)
+    except TargetError:  # as a release that does not come up: what users got meanwhile is evidence all the same
+        with suppress(HarnessError):
+            _cut_short(context, plan, parts)
+            parts.collect()
+        raise
     context.record(meter.read(UNDER_LOAD))
     parts.collect()
     return reason
@@ -248,6 +252,11 @@ def _census(context: RunContext, parts: Parts) -> None:
 
 def _healed(context: RunContext, parts: Parts, since_ns: int = 0) -> bool:
     return healed_since(parts.beacon_rows(), time.monotonic_ns(), context.spec.sustained, since_ns)
+
+
+def _cut_short(context: RunContext, plan: Plan, parts: Parts) -> None:
+    context.close_window(time.monotonic_ns())
+    _end_load(context, plan, parts)
 
 
 def _end_load(context: RunContext, plan: Plan, parts: Parts) -> None:

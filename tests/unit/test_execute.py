@@ -246,6 +246,19 @@ def test_whatever_stops_it_the_platform_is_healed_first(tmp_path: Path, error: B
     assert line.of(RunClosed)
 
 
+def test_what_users_got_until_a_release_failed_is_evidence(tmp_path: Path) -> None:
+    line, collected = Line(tmp_path, spec()), []
+
+    def fail(fault: PlannedFault) -> None:
+        raise TargetError("the release does not come up")
+
+    with pytest.raises(TargetError, match="does not come up"):
+        line.run(FAULT, run_experiment=fail, collect=lambda: collected.append("evidence"))
+    assert collected == ["evidence"]
+    assert line.of(ScheduleFixed)
+    assert [window.kind for window in line.of(Window)] == ["warm-up", "steady", "fault"]
+
+
 def test_a_full_disk_does_not_keep_it_from_cleaning_up(tmp_path: Path) -> None:
     line = Line(tmp_path, spec())
 
