@@ -23,6 +23,7 @@ NEW_MOUNTS, NEW_NETWORK = 0x00020000, 0x40000000  # unshare(2)
 PRIVATE = 1 << 18 | 1 << 14  # mount(2): MS_PRIVATE | MS_REC
 NEW_LINK, REQUEST, ACK, CREATE = 16, 0x1, 0x4, 0x600  # rtnetlink(7)
 NAME, LINK_INFO, KIND = 3, 18, 1
+SETTING = Path("/proc/sys/vm/overcommit_memory")  # kubelets set it
 FREE_GB = {True: 5, False: 25}  # by whether the programs are built already: images and a bed; and all that builds them
 
 
@@ -37,6 +38,7 @@ def obstacles() -> list[str]:
         for what, trial in (
             ("a network namespace with a bridge cannot be made", _network),
             ("a mount namespace with an overlay cannot be made", _mounts),
+            ("settings of the kernel cannot be changed", _settings),
         )
         if (why := _in_a_child(trial))
     ]
@@ -116,6 +118,12 @@ def _mounts() -> None:
         merged = os.fsencode(Path(work, "merged"))
         _call("mount", b"overlay", merged, b"overlay", 0, options)
         _call("umount", merged)
+
+
+def _settings() -> None:
+    """Opened for writing, and left as it is."""
+    with SETTING.open("r+"):
+        pass
 
 
 def _cgroup(hierarchy: Path) -> str:

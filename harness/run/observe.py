@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ASK_EVERY_S = 0.25
 ASK_TIMEOUT_S = 2.0
 LOOK_EVERY_S = 0.5  # whoever runs a database may have to start a program for it
-NOTE_EVERY_S = 2.0
+NOTE_EVERY_S = 5.0
 AWAY = ("unreachable", "stopped")
 # PostgreSQL's own words while it lets nobody in yet; "shutting down" is none of them, since open sessions may go on.
 NOT_YET_UP = ("database system is starting up", "not yet accepting connections", "database system is in recovery mode")

@@ -84,6 +84,11 @@ def test_a_trial_that_is_not_allowed_says_why(trial: object, monkeypatch: pytest
     assert ability._in_a_child(trial) == "Operation not permitted"  # type: ignore[arg-type]
 
 
+def test_settings_that_are_read_only_are_an_obstacle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ability, "SETTING", tmp_path / "none")
+    assert ability._in_a_child(ability._settings) == "No such file or directory"
+
+
 def test_a_trial_that_dies_is_an_obstacle() -> None:
     assert ability._in_a_child(lambda: os.kill(os.getpid(), 9)) == "it did not end well"
     assert ability._in_a_child(lambda: None) == ""
