@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,9 +94,10 @@ class _Database:
             self._connection = None
 
     def state(self) -> str:
-        """As in PRIMARY_COLUMNS: writable, standby, refused or unreachable."""
+        """As in PRIMARY_COLUMNS: writable, standby, refused or unreachable; told within about ASK_TIMEOUT_S."""
         import psycopg
 
+        until = time.monotonic() + ASK_TIMEOUT_S
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(
@@ -103,18 +107,18 @@ class _Database:
                     options=f"-c statement_timeout={int(ASK_TIMEOUT_S * 1000)}",
                     application_name="harness-primary-watch",
                 )
-            row = self._connection.execute(
-                "select pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool"
-            ).fetchone()
+            with _cut(self._connection.pgconn.socket, until - time.monotonic()):
+                row = self._connection.execute(
+                    "select pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool"
+                ).fetchone()
         except psycopg.Error as error:
             self._close()
-            return "refused" if self._refuses(str(error)) else "unreachable"
+            return "refused" if self._refuses(str(error), until - time.monotonic()) else "unreachable"
         return "standby" if row is None or row[0] else "writable"
 
-    def _refuses(self, error: str) -> bool:
-        """Whether the server is surely down: it says that it is still starting, or nothing listens at its port."""
-        import socket
-
+    def _refuses(self, error: str, within_s: float) -> bool:
+        """Whether the server is surely down: it says that it is still starting, or nothing listens at its port. What
+        was silent for all of the time did not refuse."""
         from psycopg.conninfo import conninfo_to_dict
 
         if any(words in error for words in NOT_YET_UP):
@@ -122,12 +126,31 @@ class _Database:
         where = conninfo_to_dict(self._address)
         try:
             address = (str(where.get("hostaddr") or where["host"]), int(where.get("port") or 5432))
-            socket.create_connection(address, ASK_TIMEOUT_S).close()
+            if within_s > 0:
+                socket.create_connection(address, within_s).close()
         except ConnectionRefusedError:
             return True
         except (OSError, KeyError, ValueError):
             return False
         return False
+
+
+@contextmanager
+def _cut(descriptor: int, after_s: float) -> Iterator[None]:
+    """Ends a connection that is still waited on after so many seconds: a machine that lost its power says nothing."""
+
+    def cut() -> None:
+        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as open_still:
+            open_still.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.0, after_s), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def collect_primaries(work: Path) -> pa.Table:

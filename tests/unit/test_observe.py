@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.run.observe import PrimaryWatch, _Database
+from harness.run.observe import ASK_TIMEOUT_S, PrimaryWatch, _Database
 
 
 @pytest.fixture
@@ -71,6 +71,25 @@ def test_somebody_listens_and_says_nothing_useful(listener: socket.socket) -> No
 def test_what_the_server_says_of_itself(listener: socket.socket, message: str, expected: str) -> None:
     answering(listener, fatal(message))
     assert state(listener.getsockname()[1]) == expected
+
+
+def test_one_that_falls_silent_is_given_up_in_time(listener: socket.socket) -> None:
+    """A machine without power sends no end of its connections: nothing but the time tells."""
+    come = b"R" + struct.pack("!ii", 8, 0) + b"Z" + struct.pack("!i", 5) + b"I"  # authenticated, ready for a query
+    held = []
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        held.append(connection)
+        connection.recv(1024)
+        connection.sendall(come)
+
+    threading.Thread(target=serve, daemon=True).start()
+    began = time.monotonic()
+    assert state(listener.getsockname()[1]) == "unreachable"
+    assert ASK_TIMEOUT_S - 0.1 <= time.monotonic() - began < ASK_TIMEOUT_S + 1
+    held[0].settimeout(5)
+    assert b"pg_is_in_recovery" in held[0].recv(4096)  # it was asked
 
 
 class Told:
