@@ -21,7 +21,7 @@ AWAY_S = 10.0
 AWAY = {"service": "app", "region": "west"}
 
 
-def testbed(*words: str) -> None:
+def called(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "testbed", *words], check=True, timeout=120, capture_output=True)
 
 
@@ -37,12 +37,12 @@ def test_a_fault_is_undone_when_the_api_server_is_back(harness: Harness, tmp_pat
     fault = experiment(tmp_path, "scale_to_zero", AWAY, "2s", look=False)
     run = harness("run", scenario(tmp_path, [fault]))
     run.wait_for("fault.landed", within=180, landed=True)
-    testbed("api", "stop")
+    called("api", "stop")
     try:
         time.sleep(AWAY_S)
         assert not run.events("fault.gone"), "nobody could undo it"
     finally:
-        testbed("api", "start")
+        called("api", "start")
     returned = time.time_ns()
     gone = run.wait_for("fault.gone", within=90, gone=True)
     assert gone["wall_ns"] > returned - 2_000_000_000
