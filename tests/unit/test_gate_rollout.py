@@ -27,7 +27,7 @@ from harness.model.scenario import (
     TargetRef,
 )
 from harness.run.context import RunContext, StopEarly
-from harness.run.rollout import rollout
+from harness.run.rollout import page_probe, rollout
 from harness.testing.fake_actuator import START_NS, Behaviour, FakeActuator, S, World
 
 ROLLOUT = Rollout(
@@ -255,6 +255,19 @@ def test_a_baseline_that_does_not_run_is_refused_untouched(tmp_path):
     with pytest.raises(BadInput, match="do not run 1"):
         trial.go()
     assert trial.world.set_shares == [] and not undo.pending(trial.context.folder)
+
+
+def test_health_is_asked_through_the_target_and_silence_is_ill():
+    class Talks(World):
+        def page(self, one, port, path, timeout_s):
+            if one.name == "api-1":
+                raise TargetError("does not answer")
+            return f"{port}{path}"
+
+    probe, check = page_probe(Talks()), HealthTrigger(kind="health", consecutive=3)
+    assert [probe(one, check) for one in Talks().running] == [True, False]
+    with pytest.raises(TargetError, match="cannot ask"):
+        page_probe(World())
 
 
 def test_unknown_actuators_and_settings_are_refused():
