@@ -53,6 +53,17 @@ def scenario(folder: Path, lax_at: str, edge: int, lax_port: int | None, cluster
     return file
 
 
+def undisturbed(scenario: Path) -> Path:
+    """The same without a fault, and with the one objective that could PASS then."""
+    document = yaml.safe_load(scenario.read_text())
+    *availability, _ = (TWIN / "slos.yaml").read_text().split("---\n")
+    (scenario.parent / "availability.yaml").write_text("---\n".join(availability))
+    document["spec"] |= {"steady": "12s", "experiments": [], "slos": ["availability.yaml"]}
+    file = scenario.with_name("undisturbed.yaml")
+    file.write_text(yaml.safe_dump(document))
+    return file
+
+
 def _sjc(lax_at: str, port: int) -> list[dict[str, Any]]:
     config = (TWIN / "haproxy.cfg").read_text().replace("${LAX}", lax_at)
     return [
