@@ -19,8 +19,7 @@ from harness.targets.kubernetes.target import KubernetesTarget
 from harness.targets.render import program_path
 from tests.e2e.kind.bed import STATE
 from tests.e2e.kind.small import CLUSTER, manifests
-
-DOCKER = STATE / "run" / "docker"
+from tests.e2e.local.support import ROOT
 
 
 def kind_bed() -> dict[str, Any]:
@@ -47,7 +46,7 @@ def target(tmp_path: Path, docker: dict[str, Any]) -> Iterator[KubernetesTarget]
     on = OnCluster.model_validate(
         {
             "provider": "kind",
-            "kind": {"config": str(DOCKER / "kind.yaml"), "image": docker["image"]},
+            "kind": {"config": str(ROOT / "testbed" / "kind.yaml"), "image": docker["image"]},
             "namespace": "small",
             "manifests": str(manifests(tmp_path)),
             "endpoints": {"edge": "http://127.0.0.1:30080"},
