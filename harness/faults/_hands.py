@@ -68,7 +68,7 @@ def landed(
 ) -> Observation:
     """`object_to(ask, pod)` says what speaks against it, by what the pod's eye answers."""
     found = shared.missing(target.instances(), selection) + _looks(target, selection, programs, object_to)
-    return shared.observation(found, "an agent at the pod's place", seen)
+    return shared.observation(found, "agent at the pod's place", seen)
 
 
 def gone(
@@ -86,7 +86,7 @@ def gone(
     found = found or _looks(target, selection, programs, object_to)
     if not found:
         agent.remove(site, fault)
-    return shared.observation(found, "an agent at the pod's place", seen)
+    return shared.observation(found, "agent at the pod's place", seen)
 
 
 def _looks(

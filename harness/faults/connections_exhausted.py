@@ -71,7 +71,7 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return shared.observation(_unlike(target, selection, REFUSED), "another client", "new connections are refused")
+    return shared.observation(_unlike(target, selection, REFUSED), "second client", "new connections are refused")
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
@@ -81,7 +81,7 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
     found += [*hands.unready(site, selection), *(() if found else _unlike(target, selection, ASKS))]
     if not found:
         agent.remove(site, fault)
-    return shared.observation(found, "another client", "new connections are taken")
+    return shared.observation(found, "second client", "new connections are taken")
 
 
 def _unlike(target: Target, selection: Selection, wanted: str) -> Iterator[str]:
