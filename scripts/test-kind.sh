@@ -11,7 +11,6 @@ if $python -m testbed status; then echo "a bed is up: take it down first (python
 leave_at_the_end all
 part "programs, images, Docker" $python -m testbed up docker
 part "certified on kind" tests_on docker tests/e2e/kind/test_kind.py "$@"
-part "what else kind promises" tests_on docker tests/e2e/kind --ignore=tests/e2e/kind/test_kind.py "$@"
 part "Docker away" $python -m testbed down
 part "the bare bed" $python -m testbed up bare
 part "the controls on it" tests_on bare "${controls[@]}" "$@"
