@@ -3,7 +3,7 @@
 HARNESS := .venv/bin/harness
 PROFILE ?= quick
 
-.PHONY: help setup setup-tests certify test test-kind test-matrix test-unit test-matrix lint docs clean
+.PHONY: help setup setup-tests certify test test-kind test-matrix test-unit lint clean
 
 help:            ## what can be done
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ test: lint       ## every test, with coverage
 test-kind:       ## from an empty machine to a platform certified on kind, and the controls on a real cluster (root)
 	scripts/test-kind.sh
 
-test-matrix: setup-tests ## every fault on a real cluster: brings the bare test bed up (root; minutes once), and down again
+test-matrix:     ## every fault on a real cluster: brings the bare test bed up (root; minutes once), and down again
 	scripts/test-matrix.sh
 
 clean:           ## remove what was built here (not the reports)

@@ -10,6 +10,7 @@ mkdir -p build
 export FAULT_MATRIX=${FAULT_MATRIX:-$PWD/build/fault-matrix.jsonl}
 rm -f "$FAULT_MATRIX"
 if $python -m testbed status >/dev/null; then leave_at_the_end; else leave_at_the_end bare; fi
+part "a Gateway controller" $python -m testbed build traefik
 part "the bare bed" $python -m testbed up bare
 part "every fault" tests_on bare tests/e2e/bed "$@"
 part "all else on it" tests_on bare tests/e2e/kind "${controls[@]/#/--ignore=}" "$@"

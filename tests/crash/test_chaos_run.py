@@ -48,6 +48,7 @@ def test_a_fault_goes_its_whole_way(play: Play, folder: RunFolder, target: Folde
         "fault.injected",
         "fault.landed",
         "fault.gone",
+        "effort",
         "child.ended",
         "experiment.ended",
     ]

@@ -46,7 +46,11 @@ def target(tmp_path: Path, docker: dict[str, Any]) -> Iterator[KubernetesTarget]
     on = OnCluster.model_validate(
         {
             "provider": "kind",
-            "kind": {"config": str(ROOT / "testbed" / "kind.yaml"), "image": docker["image"]},
+            "kind": {
+                "config": str(ROOT / "testbed" / "kind.yaml"),
+                "image": docker["image"],
+                "archives": [str(STATE / "img" / "sophia.tar")],
+            },
             "namespace": "small",
             "manifests": str(manifests(tmp_path)),
             "endpoints": {"edge": "http://127.0.0.1:30080"},
