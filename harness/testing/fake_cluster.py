@@ -4,7 +4,9 @@ somebody looks, a pod's answers come from a function."""
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
+import json
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -209,13 +211,15 @@ class FakeCluster:
             for where, each in self._objects.items()
             if any(one["uid"] == about["uid"] for one in each["metadata"].get("ownerReferences") or [])
         }
+        stateful = workload["kind"] == "StatefulSet"
         for where, each in mine.items():
-            if each["template"] != template or len(mine) > wanted:
+            held = stateful and not _ready(each)  # until it is Ready or gone
+            if (each["template"] != template and not held) or len(mine) > wanted:
                 del self._objects[where]
         kept = [each for where, each in mine.items() if where in self._objects]
         names = {each["metadata"]["name"] for each in kept}
         for number in range(wanted):
-            suffix = str(number) if workload["kind"] == "StatefulSet" else f"x{number}"
+            suffix = str(number) if stateful else f"x{number}"
             name = f"{about['name']}-{suffix}"
             if name not in names:
                 kept.append(self._put(self._pod(workload, name, number)))
@@ -223,15 +227,16 @@ class FakeCluster:
         workload["status"] = {
             "observedGeneration": about["generation"],
             "replicas": wanted,
-            "updatedReplicas": wanted,
+            "updatedReplicas": sum(each["template"] == template for each in kept),
             "readyReplicas": ready,
+            "updateRevision": _revision(template),
         }
 
     def _pod(self, workload: Manifest, name: str, number: int) -> Manifest:
         about, template = workload["metadata"], workload["spec"]["template"]
         labels = dict(template["metadata"]["labels"])
         if workload["kind"] == "StatefulSet":
-            labels["apps.kubernetes.io/pod-index"] = str(number)
+            labels |= {"apps.kubernetes.io/pod-index": str(number), "controller-revision-hash": _revision(template)}
         images = [each["image"] for each in template["spec"]["containers"]]
         well = not self.broken & set(images)
         state = {"running": {}} if well else {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
@@ -303,6 +308,10 @@ def _where(manifest: Manifest) -> Where:
 
 def _ready(pod: Manifest) -> bool:
     return any(each == {"type": "Ready", "status": "True"} for each in pod["status"]["conditions"])
+
+
+def _revision(template: Manifest) -> str:
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def _merged(old: Any, new: Any) -> Any:

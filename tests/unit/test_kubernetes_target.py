@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import stat
 import threading
@@ -385,6 +386,25 @@ def test_what_is_taken_back_waits_for_pods_that_are_beyond_help(made: Made) -> N
             rollout.wait_for_rollout(made.cluster, made.target.state(), [app])
         looks.clear()
         rollout.wait_for_rollout(made.cluster, made.target.state(), [app], early=False)
+
+
+def test_what_a_stateful_set_holds_on_to_is_let_go(made: Made) -> None:
+    """It replaces no pod that never became Ready, whatever is applied afterwards."""
+    made.up()
+    now = made.target.state()
+    good = made.cluster.read("apps/v1/StatefulSet", "small", "base-west")
+    assert good
+    made.cluster.broken.add("small.local/nothing:0")
+    bad = copy.deepcopy(good)
+    bad["spec"]["template"]["spec"]["containers"][0]["image"] = "small.local/nothing:0"
+    made.cluster.apply(bad)
+    made.cluster.list("v1/Pod", "small")  # controllers act when somebody looks
+    made.cluster.apply(good)
+    with pytest.raises(TargetError, match="0 of 1 ready"):
+        rollout.wait_for_rollout(made.cluster, now, [good])
+    rollout.wait_for_rollout(made.cluster, now, [good], early=False)
+    (pod,) = [each for each in made.cluster.list("v1/Pod", "small") if each["metadata"]["name"] == "base-west-0"]
+    assert pod["spec"]["containers"][0]["image"] == "small.local/base:1"
 
 
 ROLE = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}

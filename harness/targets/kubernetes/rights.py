@@ -17,11 +17,14 @@ PROXY_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "OPTIONS": ""}
 def needed(kinds: Iterable[Resource], methods: Iterable[str], makes_namespace: bool) -> list[Right]:
     """What bringing up, checking and taking down needs: `kinds` are what is applied, `methods` the HTTP methods by
     which gates ask pods."""
+    kinds = list(kinds)
     found = {
         Right(each.group, each.plural, verb, namespaced=each.namespaced)
         for each in kinds
         for verb in ("get", "list", "create", "patch", "delete")
     }
+    if any((each.group, each.plural) == ("apps", "statefulsets") for each in kinds):
+        found.add(Right("", "pods", "delete"))  # of a bad release, when it is taken back
     found |= {Right("", "pods", verb) for verb in ("get", "list")}
     found |= {Right("", "pods", PROXY_VERBS[method], "proxy") for method in {*methods, "GET"}}
     found.add(Right("", "pods", "get", "log"))

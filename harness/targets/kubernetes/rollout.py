@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.errors import TargetError
 from harness.targets.kubernetes import pods
@@ -12,6 +12,8 @@ from harness.targets.kubernetes.objects import ROLLED_OUT, Key, key
 from harness.targets.kubernetes.state import ClusterState
 
 EVERY_S = 0.5
+STATEFUL = "apps/v1/StatefulSet"
+REVISION = "controller-revision-hash"  # the template that a StatefulSet's pod was made from
 ADD_ONS = ("apps/v1/Deployment", "apps/v1/DaemonSet")
 # The kubelet does not get over these by itself.
 HOPELESS = ("ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
@@ -20,13 +22,15 @@ CRASHES = 3  # restarts after which a pod of a new rollout is given up
 
 def wait_for_rollout(cluster: Cluster, now: ClusterState, manifests: Sequence[Manifest], early: bool = True) -> None:
     """Returns when every workload runs as applied. Raises TargetError with what keeps it, at the deadline or (`early`)
-    as soon as waiting is no use."""
+    as soon as waiting is no use. Without `early` what failed may still be there, and is helped to go."""
     deadline = time.monotonic() + now.on.rollout_within
     waiting = [key(each) for each in manifests if each["kind"] in (*ROLLED_OUT, "Pod", "Job")]
     while True:
         try:
             missing = {one: why for one in waiting if (why := _missing(cluster, one))}
             troubles = _troubles(cluster, now) if missing else []
+            if not early:
+                _let_go(cluster, missing)
         except ApiError as error:
             if not error.passing or time.monotonic() > deadline:
                 raise
@@ -84,6 +88,22 @@ def _missing(cluster: Cluster, one: Key) -> str:
     if updated < wanted or ready < wanted or old > 0:
         return f"{ready} of {wanted} ready, {updated} up to date" + (f", {old} old ones left" if old > 0 else "")
     return ""
+
+
+def _let_go(cluster: Cluster, workloads: Iterable[Key]) -> None:
+    """Deletes what StatefulSets hold on to: a pod of another template that never became Ready is not replaced by theirs
+    (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback)."""
+    for one in workloads:
+        found = cluster.read(one.kind, one.namespace, one.name) if one.kind == STATEFUL else None
+        status = (found or {}).get("status") or {}
+        if found is None or status.get("observedGeneration", 0) < found["metadata"]["generation"]:
+            continue
+        for pod in cluster.list("v1/Pod", one.namespace, found["spec"]["selector"]["matchLabels"]):
+            about = pod["metadata"]
+            theirs = any(each["uid"] == found["metadata"]["uid"] for each in about.get("ownerReferences") or [])
+            other = about["labels"].get(REVISION) not in (None, status.get("updateRevision"))
+            if theirs and other and not pods.is_ready(pod) and not pods.leaving(pod):
+                cluster.delete("v1/Pod", one.namespace, about["name"], uid=about["uid"])
 
 
 def _troubles(cluster: Cluster, now: ClusterState) -> list[tuple[str, bool]]:

@@ -94,6 +94,26 @@ def test_an_image_that_nobody_has_is_taken_back(target: KubernetesTarget, on: On
     assert "app" not in kubectl("get", "deployments,replicasets,pods", "-n", "small", "-o", "name")
 
 
+def test_a_stateful_set_is_taken_back_too(tmp_path: Path, on: OnCluster) -> None:
+    """Its pod that never became Ready is not replaced by Kubernetes itself."""
+    before, text = everything(), (CLUSTER / "platform.yaml").read_text()
+    text = text.replace("- name: base\n", "- name: base\n      released: true\n").replace("{app: ", "{base: ")
+    file = tmp_path / "platform.yaml"
+    file.write_text(text)
+    target = kubernetes.kubernetes(load_platform(file), on, tmp_path / "state")
+    events: list[AnyEvent] = []
+    try:
+        target.up("1", events.append)
+        with pytest.raises(TargetError, match="base-.*ImagePull"):
+            target.deploy("lost", events.append)
+        assert (events[-1].event, events[-1].verified) == ("phase.taken-back", True)
+        assert {each.release for each in target.instances("base")} == {"1"}
+        assert target.ready() == []
+    finally:
+        assert target.down().clean
+    assert everything() == before
+
+
 def test_a_namespace_of_others_stays_as_it_was(target: KubernetesTarget) -> None:
     kubectl("create", "namespace", "small")
     try:
