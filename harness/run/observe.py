@@ -52,7 +52,7 @@ class PrimaryWatch:
             thread.start()
 
     def _watch(self, region: str, address: str, file: Path, standstill: Standstill | None) -> None:
-        with file.open("a", buffering=1) as out, _Database(address) as database:
+        with file.open("a", buffering=1) as out, _Database(address, standstill is None) as database:
             note = every(NOTE_EVERY_S, standstill.note) if standstill else lambda: None
             still = standstill.look if standstill else lambda: False
             state = ""
@@ -76,10 +76,11 @@ class PrimaryWatch:
 
 
 class _Database:
-    """One connection, made again after each failure."""
+    """One connection, made again after each failure. `own`: its address is the server's own, so that a refused
+    connection is the server's word; that of a Service is refused also where none of its pods is Ready."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, address: str, own: bool = True) -> None:
+        self._address, self._own = address, own
         self._connection: Any = None
 
     def __enter__(self) -> _Database:
@@ -117,12 +118,14 @@ class _Database:
         return "standby" if row is None or row[0] else "writable"
 
     def _refuses(self, error: str, within_s: float) -> bool:
-        """Whether the server is surely down: it says that it is still starting, or nothing listens at its port. What
-        was silent for all of the time did not refuse."""
+        """Whether the server is surely down: it says that it is still starting, or nothing listens at its own port.
+        What was silent for all of the time did not refuse."""
         from psycopg.conninfo import conninfo_to_dict
 
         if any(words in error for words in NOT_YET_UP):
             return True
+        if not self._own:
+            return False
         where = conninfo_to_dict(self._address)
         try:
             address = (str(where.get("hostaddr") or where["host"]), int(where.get("port") or 5432))

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import TargetError
 from harness.targets.kubernetes.api import ApiError, Manifest
-from harness.targets.kubernetes.standstill import Standstill
+from harness.targets.kubernetes.standstill import TOLD_S, Standstill
 from harness.targets.probe import Answer
 from harness.testing.fake_cluster import FakeCluster, node
 
@@ -24,7 +24,7 @@ class Bed:
         for name in (SPACE, "kube-node-lease"):
             self.cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         self.cluster.create(node("n2"))
-        self.eye = Standstill(self.cluster, SPACE, {"app": "db"}, PORT, lambda _: self.off, lambda: self.time)
+        self.eye = Standstill(self.cluster, SPACE, {"app": "db"}, ("sql", PORT), lambda _: self.off, lambda: self.time)
         self.beat(1)
         self.start("u0")
 
@@ -140,7 +140,10 @@ def test_what_was_told_to_end_while_off_is_not_started_again(bed: Bed) -> None:
     bed.ready(True)
     assert bed.eye.look()
     bed.replace()  # by a pod that waits for its kubelet
+    bed.cluster.kubelets["n2"] = frozenset()
     assert bed.eye.look()
+    del bed.cluster.kubelets["n2"]
+    assert not bed.eye.look(), "what the API server has of it may be old"
     bed.drop()
     bed.start("u1")
     assert not bed.eye.look()
@@ -164,14 +167,14 @@ def test_told_to_end_without_having_been_seen_off_it_may_go_on(bed: Bed) -> None
 
 
 def test_an_object_that_is_gone_proves_nothing_at_first(bed: Bed) -> None:
-    """A forced deletion waits for nobody: its kubelet must have had the time, and be heard of after it."""
+    """A forced deletion waits for nobody: its kubelet must be heard of, have had the time, and be heard of again."""
     bed.eye.note()
     bed.drop()
+    bed.time = 1000.0  # cut off for long
     assert not bed.eye.look()
-    bed.beat(2)
+    bed.beat(2)  # only now it learns what was deleted
     assert not bed.eye.look()
-    bed.time = GRACE + 1
-    assert not bed.eye.look()
+    bed.time += GRACE + TOLD_S + 1
     assert not bed.eye.look()
     bed.beat(3)
     assert bed.eye.look()
@@ -182,8 +185,20 @@ def test_a_kubelet_that_may_be_asked_says_at_once_what_still_runs(bed: Bed) -> N
     (pod,) = bed.cluster.list("v1/Pod", SPACE)
     bed.drop()
     bed.cluster.kubelets["n2"] = frozenset({pod["metadata"]["uid"], "another"})
-    assert not bed.eye.look()
+    for number in range(2, 9):  # it is well, and has had more than its time
+        bed.time += GRACE + TOLD_S
+        bed.beat(number)
+        assert not bed.eye.look()
     bed.cluster.kubelets["n2"] = frozenset({"another"})
+    assert bed.eye.look()
+
+
+def test_what_is_gone_while_its_machine_is_off_is_over(bed: Bed) -> None:
+    bed.eye.note()
+    bed.drop()
+    bed.off = True
+    assert bed.eye.look()
+    bed.off = False
     assert bed.eye.look()
 
 
@@ -195,13 +210,25 @@ def test_a_forced_deletion_on_a_node_that_is_cut_off_never_counts(bed: Bed) -> N
         assert not bed.eye.look()
 
 
-def test_what_its_kubelet_saw_end_before_it_was_gone(bed: Bed) -> None:
+def test_what_its_kubelet_saw_end_it_may_have_started_again(bed: Bed) -> None:
+    """Cut off, it starts containers of a pod that was deleted since, and nobody hears of it."""
     ended = {"name": "db", "containerID": "c://u0", "restartCount": 0, "state": {"terminated": {"exitCode": 137}}}
     bed.change(status={"containerStatuses": [ended]})
     bed.doom()
+    assert not bed.eye.look()
+    bed.cluster.kubelets["n2"] = frozenset()
     assert bed.eye.look()
     bed.drop()
     assert bed.eye.look()
+    del bed.cluster.kubelets["n2"]
+    assert not bed.eye.look()
+
+
+def test_the_port_is_the_pods_own(bed: Bed) -> None:
+    bed.cluster.closed.add(("db-0", PORT))
+    assert bed.eye.look()
+    bed.change(spec={"containers": [{"name": "db", "ports": [{"name": "sql", "containerPort": 5433}]}]})
+    assert not bed.eye.look()
 
 
 def test_what_its_kubelet_starts_again_may_write(bed: Bed) -> None:

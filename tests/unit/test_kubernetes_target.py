@@ -426,10 +426,15 @@ def test_a_node_that_a_fault_still_holds_keeps_the_switch_that_will_free_it(made
     about = {"name": "harness-undo-1", "labels": {RUN: made.target.folder.id}}
     made.cluster.create({**ROLE, "metadata": about, "rules": [rule]})
     made.cluster.patch("v1/Node", "", "node-1", {"spec": {"unschedulable": True}})
-    with pytest.raises(TargetError, match="node-1 is still cordoned"):
+    with pytest.raises(TargetError, match="still has hold of node node-1"):
         made.target.down()
     assert made.target.ready() == []
     made.cluster.patch("v1/Node", "", "node-1", {"spec": {"unschedulable": False}})
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {**about, "namespace": "small"}, "spec": {"containers": []}}
+    made.cluster.create({**pod, "status": {"phase": "Running", "conditions": []}})  # a label is all that it took
+    with pytest.raises(TargetError, match="still has hold of node node-1"):
+        made.target.down()
+    made.cluster.patch("v1/Pod", "small", "harness-undo-1", {"status": {"phase": "Succeeded"}})
     assert made.target.down().clean
 
 

@@ -23,8 +23,9 @@ def listener() -> Iterator[socket.socket]:
         yield server
 
 
-def state(port: int) -> str:
-    with _Database(f"host=127.0.0.1 port={port} dbname=x user=x password=x sslmode=disable gssencmode=disable") as one:
+def state(port: int, own: bool = True) -> str:
+    address = f"host=127.0.0.1 port={port} dbname=x user=x password=x sslmode=disable gssencmode=disable"
+    with _Database(address, own) as one:
         return one.state()
 
 
@@ -52,6 +53,7 @@ def test_nobody_listens(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     listener.close()
     assert state(port) == "refused"
+    assert state(port, own=False) == "unreachable", "a Service refuses for servers that run and are not Ready"
 
 
 def test_somebody_listens_and_says_nothing_useful(listener: socket.socket) -> None:

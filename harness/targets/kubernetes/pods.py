@@ -103,6 +103,11 @@ def _ports(pod: Manifest, declared: Mapping[str, int]) -> dict[str, int]:
     return {name: named.get(name, number) for name, number in declared.items()}
 
 
+def port_of(pod: Manifest, name: str, number: int) -> int:
+    """A port of one pod, whose number in the platform file is `number`."""
+    return _ports(pod, {name: number})[name]
+
+
 def unready(cluster: Cluster, state: ClusterState) -> list[str]:
     """Pods that should serve and do not; and, for a workload that has too few, how many are missing."""
     pods = of_run(cluster, state)

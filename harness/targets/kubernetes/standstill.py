@@ -1,9 +1,9 @@
 """Whether a database on a cluster surely stands still, by the word of whoever runs it and not by its silence.
 
-A pod stands still when its machine is off (the provider says so), when its kubelet has not started it yet, or when
-nothing listens at its port, seen from outside of it and from inside. One that was told to end and then was seen to
-stand still is over: no kubelet starts it again. A node that is only not Ready tells nothing: what runs there may go on,
-cut off from us.
+A pod stands still when its machine is off (the provider says so), when its kubelet says that nothing of it runs, or
+when nothing listens at its port, seen from outside of it and from inside. What the API server has of a pod is what its
+kubelet last told, which may be long ago: a kubelet that is cut off starts containers on its own. A node that is only
+not Ready tells nothing.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from dataclasses import dataclass, field
 
 from harness.errors import HarnessError
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
-from harness.targets.kubernetes.pods import statuses
+from harness.targets.kubernetes.pods import port_of
 
 ASK_S = 1.0
 GRACE_S = 30.0  # Kubernetes' own, where a pod does not say
+TOLD_S = 10.0  # a kubelet that is heard of has by then learned what was deleted
 LEASE, LEASES = "coordination.k8s.io/v1/Lease", "kube-node-lease"  # what a kubelet renews as long as it is well
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A pod when it was last there; `beat`: its kubelet's lease when its time to end was over."""
+class Gone:
+    """A pod that is not there any more: the latest lease of its kubelet, and when one that was newer came."""
 
-    at: float
-    pod: Manifest
-    beat: str = ""
+    beat: str
+    heard_at: float | None = None
 
 
 @dataclass
@@ -38,10 +38,11 @@ class Standstill:
     cluster: Cluster
     namespace: str
     labels: dict[str, str]
-    port: int
+    port: tuple[str, int]  # its name, and the number where a pod gives the name to none of its own
     is_off: Callable[[str], bool]
     now: Callable[[], float] = time.monotonic
-    _seen: dict[str, Seen] = field(default_factory=dict)  # every pod that was ever there
+    _seen: dict[str, Manifest] = field(default_factory=dict)  # every pod that was ever there
+    _gone: dict[str, Gone] = field(default_factory=dict)
     _over: set[str] = field(default_factory=set)  # those that no kubelet will start any more
 
     def note(self) -> None:
@@ -53,11 +54,12 @@ class Standstill:
         """Whether nothing of it runs now; False when it may, or nobody can tell."""
         try:
             pods = self._pods()
-            for uid, pod in pods.items():
-                if _was_told_to_end(pod) and (not _runs(pod) or self._is_off(pod)):
-                    self._over.add(uid)
-            gone = [self._has_ended(uid, seen) for uid, seen in self._seen.items() if uid not in pods]
-            there = (uid in self._over or self._stands_still(pod) for uid, pod in pods.items())
+            for uid, pod in self._seen.items():
+                told_to_end = uid not in pods or bool(pod["metadata"].get("deletionTimestamp"))
+                if told_to_end and uid not in self._over and self._is_off(pod):
+                    self._over.add(uid)  # when its machine is on again, its kubelet hears that it is to be no more
+            gone = [self._has_ended(uid, pod) for uid, pod in self._seen.items() if uid not in pods]
+            there = (uid in self._over or self._stands_still(uid, pod) for uid, pod in pods.items())
             return bool(self._seen) and all(gone) and all(there)
         except HarnessError:
             return False
@@ -66,68 +68,52 @@ class Standstill:
         found = {
             str(each["metadata"]["uid"]): each for each in self.cluster.list("v1/Pod", self.namespace, self.labels)
         }
-        self._seen |= {uid: Seen(self.now(), pod) for uid, pod in found.items()}
+        self._seen |= found
         return found
 
     def _is_off(self, pod: Manifest) -> bool:
         return bool(_node(pod)) and self.is_off(_node(pod))
 
-    def _stands_still(self, pod: Manifest) -> bool:
-        return not _was_started(pod) or self._is_off(pod) or self._refuses(str(pod["metadata"]["name"]))
+    def _stands_still(self, uid: str, pod: Manifest) -> bool:
+        return not _node(pod) or self._is_off(pod) or self._runs(uid, pod) is False or self._refuses(pod)
 
-    def _runs_nowhere(self, uid: str, pod: Manifest) -> bool:
-        """By the word of its kubelet, asked for what really runs on its node; False where it is not to be asked."""
+    def _runs(self, uid: str, pod: Manifest) -> bool | None:
+        """By the word of its kubelet, asked for what really runs on its node; None where it is not to be asked."""
         try:
-            return uid not in self.cluster.running(_node(pod), ASK_S)
+            return uid in self.cluster.running(_node(pod), ASK_S)
         except ApiError:
-            return False
+            return None
 
-    def _refuses(self, name: str) -> bool:
+    def _refuses(self, pod: Manifest) -> bool:
         """Nothing listens: as the API server meets it, and as its kubelet does from inside."""
+        name, port = str(pod["metadata"]["name"]), port_of(pod, *self.port)
         try:
-            self.cluster.proxy(self.namespace, name, self.port, "GET", "/", timeout_s=ASK_S)
+            self.cluster.proxy(self.namespace, name, port, "GET", "/", timeout_s=ASK_S)
         except ApiError as error:
-            return "connection refused" in str(error) and self.cluster.refuses(self.namespace, name, self.port, ASK_S)
+            return "connection refused" in str(error) and self.cluster.refuses(self.namespace, name, port, ASK_S)
         return False
 
-    def _has_ended(self, uid: str, seen: Seen) -> bool:
-        """Of a pod that is gone. That its object is gone says little: a forced deletion waits for nobody. So it must
-        have been over before, or its kubelet says that it does not run, or its kubelet was heard of after the time that
-        it had for ending it."""
-        if uid in self._over or not _was_started(seen.pod):
+    def _has_ended(self, uid: str, pod: Manifest) -> bool:
+        """Of a pod that is gone. That its object is gone says little: a forced deletion waits for nobody. So its
+        machine was off since, or its kubelet says that nothing of it runs, or, where that may not be asked, its kubelet
+        was heard of, had the time for ending it, and was heard of again."""
+        if uid in self._over or not _node(pod):
             return True
-        if self._runs_nowhere(uid, seen.pod):
-            self._over.add(uid)
-            return True
-        if self.now() - seen.at <= float(seen.pod["spec"].get("terminationGracePeriodSeconds") or GRACE_S):
-            return False
-        lease = self.cluster.read(LEASE, LEASES, _node(seen.pod)) or {}
+        if (runs := self._runs(uid, pod)) is not None:
+            self._gone.pop(uid, None)
+            return not runs
+        lease = self.cluster.read(LEASE, LEASES, _node(pod)) or {}
         beat = str(lease.get("spec", {}).get("renewTime") or "")
-        if not seen.beat:
-            self._seen[uid] = Seen(seen.at, seen.pod, beat)
-        elif beat != seen.beat:
+        before = self._gone.setdefault(uid, Gone(beat))
+        if beat == before.beat:
+            return False
+        grace_s = float(pod["spec"].get("terminationGracePeriodSeconds") or GRACE_S)
+        heard_at = self.now() if before.heard_at is None else before.heard_at
+        self._gone[uid] = Gone(beat, heard_at)
+        if self.now() - heard_at > grace_s + TOLD_S:
             self._over.add(uid)
         return uid in self._over
 
 
 def _node(pod: Manifest) -> str:
     return str(pod["spec"].get("nodeName") or "")
-
-
-def _was_told_to_end(pod: Manifest) -> bool:
-    return bool(pod["metadata"].get("deletionTimestamp"))
-
-
-def _runs(pod: Manifest) -> bool:
-    """Whether a container of it may run, by its kubelet's latest word."""
-    return any("running" in each.get("state", {}) for each in statuses(pod)) or not statuses(pod)
-
-
-def _was_started(pod: Manifest) -> bool:
-    """Whether its kubelet has ever started a container of it, by its own word."""
-    if not statuses(pod):
-        return str(pod["status"].get("phase", "Pending")) != "Pending"
-    return any(
-        each.get("containerID") or each.get("restartCount") or each.get("lastState") or "waiting" not in each["state"]
-        for each in statuses(pod)
-    )

@@ -318,7 +318,7 @@ class KubernetesTarget(ClusterProcesses):
         labels = {now.labels.service: found.service, objects.RUN: now.id}
         if place := locate(now.spec, found, None):
             labels[now.labels.region] = place
-        port = now.service(found.service).ports[found.port]
+        port = (found.port, now.service(found.service).ports[found.port])
         return Standstill(self.cluster, now.on.namespace, labels, port, lambda node: power.is_off(now.on, node))
 
     def present(self) -> Sequence[str]:

@@ -57,21 +57,30 @@ def end(cluster: Cluster, now: ClusterState) -> Leftovers:
 
 
 def _nodes_are_free(cluster: Cluster, now: ClusterState) -> None:
-    """A switch that still has to uncordon a node would go with the namespace, and nobody else would do it."""
+    """A switch that still has to give a node back (uncordon it, label it again) would go with the namespace, and nobody
+    else would do it."""
     try:
         switches = cluster.list(f"{RBAC}/ClusterRole", labels={RUN: now.id})
     except ApiError as error:
         if error.status in (403, 404):  # then the run has none
             return
         raise
-    rules = [rule for each in switches for rule in each.get("rules") or [] if "nodes" in rule.get("resources", [])]
-    for name in sorted({name for rule in rules for name in rule.get("resourceNames", [])}):
-        node = cluster.read("v1/Node", "", name)
-        if node is not None and node["spec"].get("unschedulable"):
+    for switch in switches:
+        rules = [rule for rule in switch.get("rules") or [] if "nodes" in rule.get("resources", [])]
+        names = sorted({name for rule in rules for name in rule.get("resourceNames", [])})
+        pod = cluster.read("v1/Pod", now.on.namespace, switch["metadata"]["name"]) if names else None
+        waits = pod is not None and pod["status"].get("phase") != "Succeeded"
+        held = [name for name in names if waits or _is_cordoned(cluster, name)]
+        if held:
             raise TargetError(
-                f"node {name} is still cordoned by a fault of this platform's run\n"
+                f"a fault of this platform's run still has hold of node {', '.join(held)}\n"
                 "  fix: `harness recover RUN` gives it back, and takes the platform down if the run brought it up"
             )
+
+
+def _is_cordoned(cluster: Cluster, name: str) -> bool:
+    node = cluster.read("v1/Node", "", name)
+    return node is not None and bool(node["spec"].get("unschedulable"))
 
 
 def _unseen(cluster: Cluster, now: ClusterState) -> Iterator[str]:

@@ -48,7 +48,7 @@ def eye() -> Iterator[Standstill]:
                 },
             }
         )
-        yield Standstill(cluster, NAMESPACE, {"app": "db"}, PORT, lambda _: False)
+        yield Standstill(cluster, NAMESPACE, {"app": "db"}, ("sql", PORT), lambda _: False)
     finally:
         kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 

@@ -104,7 +104,7 @@ def test_a_stateful_set_is_taken_back_too(tmp_path: Path, on: OnCluster) -> None
     events: list[AnyEvent] = []
     try:
         target.up("1", events.append)
-        with pytest.raises(TargetError, match="base-.*ImagePull"):
+        with pytest.raises(TargetError, match=r"base-.*ImagePull"):
             target.deploy("lost", events.append)
         assert (events[-1].event, events[-1].verified) == ("phase.taken-back", True)
         assert {each.release for each in target.instances("base")} == {"1"}
