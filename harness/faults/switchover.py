@@ -13,7 +13,7 @@ Nothing is broken: what is asked is whether users notice, and whether an acknowl
 told by `POST path {"to": region}` until he accepts it, for `within` (a standby that does not follow yet is refused),
 and tells at `GET tell` the `primary` and, while a change goes on, the `heir`. Landed: he says that `to` is primary.
 Gone: no change goes on, and the instances of `serves` in the primary's region answer `ready` with 200. Undone, unless
-it was seen to have gone well, by moving the primary back.
+it was seen to have gone well, by moving the primary back, after a change that goes on has ended (`within`).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
     for each in target.instances(parameters.service)[:1]:
-        if _term(target, each, parameters)["primary"] != selection.before[BEFORE]:
+        if _settled(target, each, parameters)["primary"] != selection.before[BEFORE]:
             _move(target, each, parameters, selection.before[BEFORE])
 
 
@@ -96,6 +96,16 @@ def _term(target: Target, instance: Instance, parameters: Parameters) -> dict[st
     if "primary" not in found:
         raise TargetError(f"{instance.name} does not tell at {parameters.tell} who is primary: status {status}")
     return found
+
+
+def _settled(target: Target, instance: Instance, parameters: Parameters) -> dict[str, Any]:
+    """The term once no change goes on: until then it still names the old primary. TargetError when one does not end."""
+    end = time.monotonic() + parameters.within
+    while (term := _term(target, instance, parameters)).get("heir"):
+        if time.monotonic() > end:
+            raise TargetError(f"{instance.name} is still about to make {term['heir']} primary")
+        time.sleep(AGAIN_S)
+    return term
 
 
 def _move(target: Target, instance: Instance, parameters: Parameters, to: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import TargetError
-from harness.faults import device_loss, process_kill, process_pause, region_loss
+from harness.faults import device_loss, process_kill, process_pause, region_loss, switchover
 from harness.model.platform import Platform
 from harness.ports import Instance, Selection
 from harness.spec.platform import load_platform
@@ -198,3 +199,57 @@ def test_of_an_instance_that_is_no_longer_listed_nothing_is_claimed(
     with pytest.raises(TargetError, match="vanished-sjc-0: the platform has no such instance"):
         kind.inject(target, vanished, parameters)
     kind.recover(target, vanished, parameters)  # undoing goes on with whatever is there
+
+
+class Decider(FakeTarget):
+    """Its agent names an heir for some looks before it is primary, as one does that waits for a lease to end."""
+
+    primary, heir, looks = "sjc", "", 0
+
+    def call(
+        self, instance: Instance, port: str, method: str, path: str, body: str | None, timeout_s: float
+    ) -> tuple[int, str]:
+        if method == "POST":
+            if self.heir:
+                return 409, "a change is under way"
+            self.heir, self.looks = json.loads(body or "")["to"], 3
+            return 202, "{}"
+        self.looks -= 1
+        if self.heir and self.looks == 0:
+            self.primary, self.heir = self.heir, ""
+        return 200, json.dumps({"primary": self.primary, "heir": self.heir})
+
+
+@pytest.fixture
+def decider(target: FakeTarget, monkeypatch: pytest.MonkeyPatch) -> Decider:
+    monkeypatch.setattr(switchover, "AGAIN_S", 0.01)
+    made = Decider(target.platform)
+    made.up("", lambda _: None)
+    return made
+
+
+def moved(decider: Decider, within: str) -> tuple[Selection, switchover.Parameters]:
+    """To lax, and not primary yet."""
+    parameters = switchover.Parameters.model_validate({"service": "failover-agent", "to": "lax", "within": within})
+    selection = switchover.select(decider, parameters)
+    switchover.inject(decider, selection, parameters)
+    assert (decider.primary, decider.heir) == ("sjc", "lax")
+    return selection, parameters
+
+
+def test_a_move_that_goes_on_is_undone_when_it_has_ended(decider: Decider) -> None:
+    selection, parameters = moved(decider, "20s")
+    switchover.recover(decider, selection, parameters)
+    for _ in range(4):
+        seen = switchover.gone(decider, selection, parameters)
+    assert seen.seen, seen
+    assert (decider.primary, decider.heir) == ("sjc", "")
+    switchover.recover(decider, selection, parameters)
+    assert decider.heir == "", "nothing is left to undo"
+
+
+def test_a_move_that_does_not_end_is_not_told_as_undone(decider: Decider) -> None:
+    selection, parameters = moved(decider, "50ms")
+    decider.looks = -1
+    with pytest.raises(TargetError, match="still about to make lax primary"):
+        switchover.recover(decider, selection, parameters)
