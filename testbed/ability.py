@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,8 @@ PRIVATE = 1 << 18 | 1 << 14  # mount(2): MS_PRIVATE | MS_REC
 NEW_LINK, REQUEST, ACK, CREATE = 16, 0x1, 0x4, 0x600  # rtnetlink(7)
 NAME, LINK_INFO, KIND = 3, 18, 1
 SETTING = Path("/proc/sys/vm/overcommit_memory")  # kubelets set it
+CANNOT = 3  # exit code: not 1, which a crash gives, nor 2, which wrong options give
+WRONG = 2  # of a trial's child: neither done nor refused
 FREE_GB = {True: 5, False: 25}  # by whether the programs are built already: images and a bed; and all that builds them
 
 
@@ -55,31 +58,36 @@ def obstacles() -> list[str]:
 
 
 def main() -> int:
-    """`python3 -m testbed check`: says in one line whether it can be done here; exit code 0 or 1."""
+    """`python3 -m testbed check`: says in one line whether it can be done here; exit code 0 or CANNOT."""
     found = obstacles()
     print(
         f"this machine cannot hold the test bed: {'; '.join(found)}" if found else "this machine can hold the test bed"
     )
-    return 1 if found else 0
+    return CANNOT if found else 0
 
 
 def _in_a_child(trial: Callable[[], None]) -> str:
-    """Why a trial failed in a child process of its own; "" when it did not."""
+    """Why a trial failed in a child process of its own; "" when it did not. RuntimeError when the trial is wrong."""
     readable, writable = os.pipe()
     child = os.fork()
     if not child:
-        code = 1
+        code = WRONG
         try:
             trial()
             code = 0
         except OSError as error:
+            code = 1
             os.write(writable, str(error.strerror or error).encode())
         finally:
+            if code == WRONG:
+                traceback.print_exc()
             os._exit(code)
     os.close(writable)
     with os.fdopen(readable) as told:
         why = told.read()
     _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == WRONG:
+        raise RuntimeError(f"the trial {trial.__name__} is wrong")
     return (why or "it did not end well") if status else ""
 
 

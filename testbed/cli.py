@@ -23,7 +23,8 @@ def main() -> None:
 
 @main.command()
 def check() -> None:
-    """Say whether this machine can hold the bed; exit code 0 or 1. Needs no set-up: `python3 -m testbed check`."""
+    """Say whether this machine can hold the bed: exit code 0, or 3 when it cannot; any other is a failure of the check.
+    Needs no set-up: `python3 -m testbed check`."""
     from testbed import ability
 
     sys.exit(ability.main())

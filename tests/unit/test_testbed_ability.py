@@ -40,7 +40,7 @@ def test_each_obstacle_is_told_in_one_line(able: pytest.MonkeyPatch, capsys: pyt
     able.setattr(ability.shutil, "which", lambda name: None if name == "go" else f"/usr/bin/{name}")
     able.setattr(ability.shutil, "disk_usage", lambda _: Usage(0, 0, 3e9))
     able.setattr(ability, "root", lambda: Path("/nowhere/testbed"))
-    assert ability.main() == 1
+    assert ability.main() == ability.CANNOT == 3
     told = capsys.readouterr().out
     assert told.count("\n") == 1
     for part in ("network namespace", "not permitted", "Read-only", "go is not installed", "3 GB free, and 25"):
@@ -94,10 +94,17 @@ def test_a_trial_that_dies_is_an_obstacle() -> None:
     assert ability._in_a_child(lambda: None) == ""
 
 
+def test_a_trial_that_is_wrong_is_no_obstacle(capfd: pytest.CaptureFixture[str]) -> None:
+    """So that the check ends as a crash does, not as a machine that cannot."""
+    with pytest.raises(RuntimeError, match="is wrong"):
+        ability._in_a_child(lambda: print(1 // 0))
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
 def test_it_needs_nothing_installed() -> None:
     """-S: without site-packages, as in a clone that was not set up."""
     command = [sys.executable, "-S", "-m", "testbed", "check"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False, env={"PATH": "/"})
-    assert ran.returncode in (0, 1), ran.stderr
+    assert ran.returncode in (0, ability.CANNOT), ran.stderr
     assert ran.stdout.startswith("this machine can")
     assert not ran.stderr
