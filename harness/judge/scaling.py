@@ -6,7 +6,7 @@ again, hence an interval; serving is the first good answer in the users' own rec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -31,12 +31,13 @@ class Rise(NamedTuple):
     text: str
 
 
-class Grown(NamedTuple):
-    """When as many instances as asked for were Ready more than were there at the step; None: that was not seen."""
+class Served(NamedTuple):
+    """Of a look at who was Ready: how many new instances it takes to explain the growth, those that were replaced
+    included; when each new one that did had answered users, in order; and when it was looked."""
 
-    new: frozenset[str]
-    since_ns: int | None
-    seen_ns: int | None
+    needed: int
+    answers: tuple[int, ...]
+    seen_ns: int
 
 
 def load_step(facts: Facts) -> Rise | str:
@@ -58,7 +59,8 @@ def load_step(facts: Facts) -> Rise | str:
 
 
 def scale_up(facts: Facts, wanted: ScaleUpTime) -> Value:
-    """Seconds from the step until `added` instances more were Ready, and as many new ones had answered users."""
+    """Seconds from the step until `added` instances more were Ready, and new ones had answered users: as many, and each
+    that replaced one besides."""
     step = load_step(facts)
     if isinstance(step, str):
         return Value(Interval(), step)
@@ -73,48 +75,43 @@ def scale_up(facts: Facts, wanted: ScaleUpTime) -> Value:
     there = frozenset((*before[-1].ready, *before[-1].unready))
     longest = watched[-1].longest_s
     blind = f"for {longest:.1f} s nobody could tell who was Ready" if longest > wanted.longest_gap else ""
-    grown = _grown(looks, step.at_ns, there, wanted.added)
+    enough = [it for it in looks if it.seen_ns > step.at_ns and len(it.ready) >= len(there) + wanted.added]
     told = f"{count(wanted.added, 'instance')} of {place} more than the {len(there)} that were there when {step.text}"
-    if grown.since_ns is None or grown.seen_ns is None:
+    if not enough:
         if blind:
             return Value(Interval(), f"{told}: not seen Ready; {blind}")
         low = _after(watched[-1].until_ns, step)
         return Value(Interval(low=low), f"{told}: not Ready within the {low:.1f} s that were watched")
     # Unseen, they may have come and gone before.
-    ready = Interval(low=0.0 if blind else _after(grown.since_ns, step), high=_after(grown.seen_ns, step))
+    soonest = 0.0 if blind else _after(enough[0].since_ns, step)
+    ready = Interval(low=soonest, high=_after(enough[0].seen_ns, step))
     text = f"{told}: Ready after {ready.low:.1f} to {ready.high:.1f} s{f'; {blind}' if blind else ''}"
     if wanted.until == "ready":
         return Value(ready, text)
-    served = _answers(facts, grown.new)
-    if isinstance(served, str):
-        return Value(Interval(), f"{text}, but {served}")
-    if len(served) < wanted.added:
-        low = max(ready.low or 0.0, _horizon(facts, step))
-        return Value(Interval(low=low), f"{text}, but {len(served)} of them had answered users after {low:.1f} s")
-    first = _after(served[wanted.added - 1], step)
-    high = max(ready.high or 0.0, first)
-    return Value(
-        Interval(low=max(ready.low or 0.0, first), high=high),
-        f"{text}, users answered by them after {first:.1f} s",
-    )
+    answers = _answers(facts)
+    if isinstance(answers, str):
+        return Value(Interval(), f"{text}, but {answers}")
+    served = [_served(it, there, wanted.added, answers) for it in enough]
+    done = [(it.answers[it.needed - 1], it.seen_ns) for it in served if len(it.answers) >= it.needed]
+    if not done:
+        nearest = min(served, key=lambda it: it.needed - len(it.answers))
+        low = max(soonest, _horizon(facts, step))
+        short = f"only {len(nearest.answers)} of {count(nearest.needed, 'new instance')} had answered users"
+        return Value(Interval(low=low), f"{text}, but {short} after {low:.1f} s")
+    first = _after(min(at for at, _ in done), step)
+    high = min(_after(max(both), step) for both in done)
+    return Value(Interval(low=max(soonest, first), high=high), f"{text}, users answered by them after {first:.1f} s")
 
 
-def _grown(looks: Sequence[ReadinessSeen], step_ns: int, there: frozenset[str], added: int) -> Grown:
-    """All new instances that were ever Ready, and when enough were at once."""
-    new: set[str] = set()
-    since: int | None = None
-    seen: int | None = None
-    for look in looks:
-        if look.seen_ns <= step_ns:
-            continue
-        new |= set(look.ready) - there
-        if seen is None and len(look.ready) >= len(there) + added:
-            since, seen = look.since_ns, look.seen_ns
-    return Grown(frozenset(new), since, seen)
+def _served(look: ReadinessSeen, there: frozenset[str], added: int, answers: Mapping[str, int]) -> Served:
+    """One that replaces another adds nothing, and cannot be told from one that was added: so all of both count."""
+    new = set(look.ready) - there
+    more = len(look.ready) - len(there) - added
+    return Served(len(new) - more, tuple(sorted(answers[name] for name in new if name in answers)), look.seen_ns)
 
 
-def _answers(facts: Facts, new: frozenset[str]) -> list[int] | str:
-    """When each new instance gave its first good answer, in order; why that cannot be told."""
+def _answers(facts: Facts) -> Mapping[str, int] | str:
+    """When each instance gave its first good answer; why that cannot be told."""
     table = facts.evidence.requests
     if table is None or not table.num_rows:
         return "there is no record of requests to tell whether users met them"
@@ -123,8 +120,8 @@ def _answers(facts: Facts, new: frozenset[str]) -> list[int] | str:
         return "responses do not name the instance that gave them"
     good = (numbers(table.column("outcome")) == Outcome.ANSWERED) & (numbers(table.column("status")) < 400)
     finished = numbers(table.column("finished_ns"))
-    mine = (good & (named.codes == code) for code, name in enumerate(named.names) if name in new)
-    return sorted(int(finished[its].min()) for its in mine if its.any())
+    its = ((name, good & (named.codes == code)) for code, name in enumerate(named.names))
+    return {name: int(finished[mine].min()) for name, mine in its if mine.any()}
 
 
 def _horizon(facts: Facts, step: Rise) -> float:

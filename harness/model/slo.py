@@ -158,8 +158,9 @@ class ScaleUpTime(Frozen):
     """Seconds from the step of the load's schedule until `added` more instances of a service were Ready by the
     cluster's word and, until `answered`, as many new ones had answered users.
 
-    More than were there at the step, Ready or not, so that a replacement is none. Where who was Ready was not looked at
-    for longer than `longest_gap`, it cannot be said to have come too late.
+    More than were there at the step, Ready or not, so that a replacement is none; where some were replaced, those new
+    ones must have answered too. Where who was Ready was not looked at for longer than `longest_gap`, it cannot be said
+    to have come too late.
     """
 
     service: str

@@ -94,7 +94,7 @@ def test_watched_for_too_short_a_time_is_not_known():
 def test_ready_and_never_met_by_users_fails():
     result = judged(*GROWN, watched(), requests=answered())
     assert result.verdict is Verdict.FAIL
-    assert "but 0 of them had answered users" in result.reason
+    assert "but only 0 of 1 new instance had answered users" in result.reason
 
 
 def test_a_bad_answer_is_no_service():
@@ -112,6 +112,35 @@ def test_a_bad_answer_is_no_service():
 def test_a_replacement_is_no_growth():
     replaced = (ready(0.2, *OLD), ready(25.0, "api-a"), ready(30.0, "api-a", "api-c"))
     assert judged(*replaced, watched()).verdict is Verdict.FAIL
+
+
+REPLACED = (ready(0.2, *OLD), ready(30.0, "api-a", "api-c"), ready(37.0, "api-a", "api-c", "api-d"))
+
+
+@pytest.mark.parametrize("answers", [{"c": 31.0}, {"d": 38.0}])
+def test_a_replacement_does_not_stand_in_for_the_one_that_was_added(answers: dict[str, float]):
+    """b was replaced: one of c and d did that, so only both are one more that serves."""
+    result = judged(*REPLACED, watched(), requests=answered(**answers))
+    assert result.verdict is Verdict.FAIL
+    assert "but only 1 of 2 new instances had answered users" in result.reason
+
+
+def test_with_the_replacement_both_have_answered():
+    result = judged(*REPLACED, watched(), requests=answered(c=31.0, d=38.0))
+    assert result.verdict is Verdict.PASS
+    assert result.interval.low == result.interval.high == pytest.approx(18.0, abs=0.2)
+
+
+def test_more_than_asked_for_need_not_all_have_answered():
+    looks = (ready(0.2, *OLD), ready(37.0, *OLD, "api-c", "api-d"))
+    assert judged(*looks, watched(), requests=answered(d=38.0)).verdict is Verdict.PASS
+
+
+def test_one_that_goes_before_a_user_met_it_is_followed_by_the_next():
+    looks = (*GROWN, ready(38.0, *OLD), ready(41.0, *OLD, "api-d"))
+    result = judged(*looks, watched(), requests=answered(d=42.0))
+    assert result.verdict is Verdict.PASS
+    assert result.interval.high == pytest.approx(22.0, abs=0.2)
 
 
 def test_one_that_was_on_its_way_before_the_step_is_none_that_was_added():
