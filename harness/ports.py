@@ -257,12 +257,20 @@ class Releases(Protocol):
         """Replaces the released services while they serve."""
 
 
+@dataclass(frozen=True)
+class Count:
+    """Instances of a release: those that there should be, and those that serve now."""
+
+    wanted: int = 0
+    ready: int = 0
+
+
 @runtime_checkable
 class Counts(Protocol):
     """Capability: how many instances of each release of a service there should be is a number that can be set."""
 
-    def counts(self, service: str, region: str) -> Mapping[str, int]:
-        """Release → instances that there should be."""
+    def counts(self, service: str, region: str) -> Mapping[str, Count]:
+        """Of each release that has a place of its own."""
 
     def set_count(self, service: str, region: str, release: str, count: int | None, within_s: float) -> None:
         """None: as many as the platform declares. Returns when so many are ready, those that are too many being told
@@ -363,6 +371,17 @@ class Actuator(Protocol):
     def promote(self) -> None: ...
 
     def rollback(self) -> None: ...
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """Capability of an actuator that only writes down what somebody else carries out, later."""
+
+    def confirmed(self) -> str:
+        """How it is known that what is set now is carried out. Raises TargetError when it is not, or nobody says so."""
+
+    def settle(self) -> None:
+        """Returns when it is. Raises TargetError when that takes longer than the actuator's settings allow."""
 
 
 class Reporter(Protocol):

@@ -14,7 +14,7 @@ from harness.errors import BadInput, TargetError
 from harness.kube.rights import rights
 from harness.model.base import Duration, Frozen
 from harness.model.scenario import Rollout
-from harness.ports import Counts, Target
+from harness.ports import Count, Counts, Target
 
 MAKES_INSTANCES = True  # a rollout begins with none of the canary
 RIGHTS = (*rights("get patch", "deployments", "apps"), *rights("list", "pods"))
@@ -60,12 +60,13 @@ class Replicas:
         self._target, self._rollout, self._settings = target, rollout, settings
 
     def observe(self) -> float:
-        """The canary's part of the instances that there should be. Raises TargetError when there should be none."""
-        counts = self._counts()
-        total = counts.get(self._rollout.canary, 0) + counts.get(self._rollout.baseline, 0)
-        if not total:
-            raise TargetError(f"no instance of {self._rollout.service} should run")
-        return counts.get(self._rollout.canary, 0) / total
+        """The canary's part of the instances that serve; one of the canary that should be there counts, as it may
+        serve any moment. Raises TargetError when there is none of either."""
+        baseline, canary = self._counts()
+        there = max(canary.wanted, canary.ready)
+        if not there + baseline.ready:
+            raise TargetError(f"no instance of {self._rollout.service} is ready")
+        return there / (there + baseline.ready)
 
     def set_weight(self, share: float) -> None:
         if share <= 0:
@@ -73,9 +74,10 @@ class Replicas:
             return
         canary = round(Fraction(str(min(share, 1.0))) * self._settings.instances)
         wanted = {self._rollout.canary: canary, self._rollout.baseline: self._settings.instances - canary}
-        now = self._counts()
+        baseline, there = self._counts()
+        now = {self._rollout.canary: there.wanted, self._rollout.baseline: baseline.wanted}
         # The side that gains comes first: at no moment may there be fewer than before.
-        for release in sorted(wanted, key=lambda each: wanted[each] <= now.get(each, 0)):
+        for release in sorted(wanted, key=lambda each: wanted[each] <= now[each]):
             self._set(release, wanted[release], self._settings.ready_within)
 
     def promote(self) -> None:
@@ -83,18 +85,20 @@ class Replicas:
 
     def rollback(self) -> None:
         """The stable release is as large as the platform declares it, then the canary ends. When the stable one does
-        not get there in time, the canary ends all the same, unless it is the only one that serves."""
-        before = self._counts()
+        not get there in time, the canary ends all the same, unless nothing of the stable one is ready: its count alone
+        tells nothing, as an earlier attempt has raised it."""
         try:
             self._set(self._rollout.baseline, None, self._settings.back_within)
         except TargetError:
-            if not before.get(self._rollout.baseline):
+            if not self._counts()[0].ready:
                 raise
-        if before.get(self._rollout.canary):
+        if self._counts()[1].wanted:
             self._set(self._rollout.canary, 0, self._settings.back_within)
 
-    def _counts(self) -> dict[str, int]:
-        return dict(self._target.counts(self._rollout.service, self._rollout.region))
+    def _counts(self) -> tuple[Count, Count]:
+        """Of the baseline and of the canary, as they are now."""
+        found = self._target.counts(self._rollout.service, self._rollout.region)
+        return found.get(self._rollout.baseline, Count()), found.get(self._rollout.canary, Count())
 
     def _set(self, release: str, count: int | None, within_s: float) -> None:
         self._target.set_count(self._rollout.service, self._rollout.region, release, count, within_s)

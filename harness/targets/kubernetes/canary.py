@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from harness.errors import BadInput, TargetError
-from harness.ports import Instance
+from harness.ports import Count, Instance
 from harness.targets.kubernetes import deployment, objects, pods, state
 from harness.targets.kubernetes.api import Manifest
 from harness.targets.kubernetes.deployment import Deployment
@@ -67,13 +68,20 @@ def remove(made: Deployment, instances: Sequence[Instance]) -> None:
     _end(made, now, whole)
 
 
-def counts(made: Deployment, service: str, region: str) -> dict[str, int]:
-    """Release → pods that there should be, of the service's Deployments in a region."""
-    found: dict[str, int] = {}
+def counts(made: Deployment, service: str, region: str) -> dict[str, Count]:
+    """By release, of the service's Deployments in a region; ready are pods, by their kubelets' word."""
+    now = made.state()
+    seen = [pod for pod in pods.of_run(made.cluster, now) if pods.is_ready(pod)]
+    serving = Counter(
+        each.release
+        for each in pods.instances(now, seen, made.folder.root)
+        if (each.service, each.region) == (service, region)
+    )
+    wanted: Counter[str] = Counter()
     for release, applied in _workloads(made, service, region):
         there = _read(made, applied)
-        found[release] = found.get(release, 0) + (objects.replicas(there) if there else 0)
-    return found
+        wanted[release] += objects.replicas(there) if there else 0
+    return {release: Count(wanted[release], serving[release]) for release in wanted}
 
 
 def set_count(made: Deployment, service: str, region: str, release: str, count: int | None, within_s: float) -> None:

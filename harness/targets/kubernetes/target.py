@@ -19,7 +19,7 @@ from harness.kube.rights import Right
 from harness.model.events import CheckDone, ClusterMade, StandIn
 from harness.model.platform import Device, Platform
 from harness.model.scenario import OnCluster
-from harness.ports import Endpoints, Instance, Leftovers, Report
+from harness.ports import Count, Endpoints, Instance, Leftovers, Report
 from harness.spec.placeholders import Address, Secret, placeholders, substitute
 from harness.spec.platform import locate
 from harness.spec.yaml import Located
@@ -173,7 +173,7 @@ class KubernetesTarget(ClusterProcesses):
         """Ends canaries for good; ones that are gone already are no error."""
         canary.remove(self._there(), instances)
 
-    def counts(self, service: str, region: str) -> Mapping[str, int]:
+    def counts(self, service: str, region: str) -> Mapping[str, Count]:
         """As harness.ports.Counts has it, of Deployments."""
         return canary.counts(self._there(), service, region)
 
