@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from harness.errors import BadInput
 from harness.kube.rights import Right
 from harness.model.scenario import Rollout
-from harness.ports import Actuator, Instance, Releases, Spread, Target
+from harness.ports import Actuator, Instance, Releases, Settles, Spread, Target
 
 
 def names() -> tuple[str, ...]:
@@ -64,9 +64,18 @@ def connect(target: Target, rollout: Rollout) -> Actuator:
 def take_back(target: Target, rollout: Rollout, keep: Collection[str]) -> None:
     """All traffic to the stable release, then no instance of the canary; instances named in `keep` stay in any case.
 
-    Idempotent; works from a cold process.
+    Idempotent; works from a cold process. Raises TargetError, with the canary's instances left, when nobody confirms
+    that the traffic is off them.
     """
-    connect(target, rollout).rollback()
+    actuator = connect(target, rollout)
+    actuator.rollback()
+    end_instances(target, actuator, rollout, keep)
+
+
+def end_instances(target: Target, actuator: Actuator, rollout: Rollout, keep: Collection[str]) -> None:
+    """No instance of a canary whose share is 0, once that is carried out. Raises TargetError when it is not."""
+    if isinstance(actuator, Settles):
+        actuator.settle()
     if isinstance(target, Releases):
         target.remove_instances(leftovers(target, rollout, keep))
 

@@ -6,8 +6,9 @@ The token's `before` names the instances that served when the rollout began: the
 from __future__ import annotations
 
 from harness import actuators
+from harness.errors import TargetError
 from harness.model.scenario import Rollout as Parameters
-from harness.ports import Observation, Releases, Selection, Target
+from harness.ports import Observation, Releases, Selection, Settles, Target
 
 __all__ = ["KIND", "REQUIRES", "Parameters", "gone", "recover"]
 
@@ -20,8 +21,13 @@ def recover(target: Target, selection: Selection, parameters: Parameters) -> Non
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    share = actuators.connect(target, parameters).observe()
+    actuator = actuators.connect(target, parameters)
+    try:
+        share = actuator.observe()
+        confirmed = f"; {actuator.confirmed()}" if isinstance(actuator, Settles) else ""
+    except TargetError as error:
+        return Observation(False, "nobody", str(error).splitlines()[0])
     left = [one.name for one in actuators.leftovers(target, parameters, selection.before)]
     seen = share == 0 and not left
-    detail = f"share {share:.0%}, instances of {parameters.canary}: {', '.join(left) or 'none'}"
+    detail = f"share {share:.0%}, instances of {parameters.canary}: {', '.join(left) or 'none'}{confirmed}"
     return Observation(seen, f"{parameters.actuator} and the target", detail)

@@ -1,11 +1,13 @@
 """Gateway API: weights of an HTTPRoute's backends, whatever controller carries them out.
 
 Two Services stand behind the route: one selects the stable pods alone, one the canary's. The actuator writes the two
-weights and nothing else. What the route says is a setting; whether the share arrived, only the responses tell.
+weights and nothing else. What the route says is a setting; whether the share arrived, only the responses tell. Where
+nobody sees responses, a controller's word stands for them: the generation of the route that it has taken up.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
@@ -16,7 +18,7 @@ from harness.errors import BadInput, TargetError
 from harness.kube import pods
 from harness.kube.ports import Kubernetes, Manifest, Site, status_of
 from harness.kube.rights import rights
-from harness.model.base import Frozen
+from harness.model.base import Duration, Frozen
 from harness.model.scenario import Rollout
 from harness.ports import Target
 
@@ -25,6 +27,7 @@ ROUTE, SERVICE = f"{GROUP}/v1/HTTPRoute", "v1/Service"
 RIGHTS = (*rights("get patch", "httproutes", GROUP), *rights("get", "services"), *rights("list", "pods"))
 FINEST = 1000  # weights are at most so large: a share is set to the nearest thousandth
 TRIES = 5
+LOOK_EVERY_S = 0.2
 CONFLICT = 409
 
 
@@ -34,6 +37,14 @@ class Settings(Frozen):
     route: str = Field(description="name of the HTTPRoute, in the platform's namespace")
     stable: str = Field(description="the Service of the stable release; its selector matches no canary")
     canary: str = Field(description="the Service of the canary; its selector matches nothing else")
+    taken_within: Duration = Field(
+        default=15.0, gt=0, description="on the way back: time that controllers have to take the weights up"
+    )
+    settle: Duration = Field(
+        default=3.0,
+        ge=0,
+        description="time from a controller's word until its proxies do so; then the canary's pods go",
+    )
 
 
 def refuse(rollout: Rollout, settings: Settings) -> None:
@@ -82,6 +93,35 @@ class Gateway:
 
     def rollback(self) -> None:
         self._weigh(1, 0)
+
+    def confirmed(self) -> str:
+        """As harness.ports.Settles has it: by the route's status, in which each parent's controller says what it has
+        accepted."""
+        route = self._route()
+        generation = route["metadata"]["generation"]
+        accepted = [_accepted(parent) for parent in (route.get("status") or {}).get("parents") or []]
+        seen = [each.get("observedGeneration") for each in accepted if each.get("status") == "True"]
+        if not accepted or len(seen) < len(accepted) or any(each and each != generation for each in seen):
+            told = ", ".join(f"generation {each or 'unknown'}" for each in seen) or "nothing"
+            raise TargetError(
+                f"{self._name}: no controller confirms its weights (generation {generation}; accepted: {told}); the "
+                f"canary's instances stay\n  fix: bring its Gateway controller back, then `harness recover`"
+            )
+        if all(seen):
+            return f"{self._name}: its controller has taken generation {generation} up"
+        return f"{self._name}: its controller tells no generation; {self._settings.settle:g} s were waited instead"
+
+    def settle(self) -> None:
+        deadline = time.monotonic() + self._settings.taken_within
+        while True:
+            try:
+                self.confirmed()
+                break
+            except TargetError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(LOOK_EVERY_S)
+        time.sleep(self._settings.settle)
 
     @property
     def _name(self) -> str:
@@ -159,6 +199,10 @@ class Gateway:
             if (told := said.get(condition, {})).get("status") != "True":
                 why = told.get("message") or "no Gateway controller says so"
                 raise TargetError(f"{self._name} is not {condition}: {why}")
+
+
+def _accepted(parent: Manifest) -> Mapping[str, Any]:
+    return next((each for each in parent.get("conditions") or [] if each["type"] == "Accepted"), {})
 
 
 def _share(pair: Mapping[str, Mapping[str, Any]], settings: Settings) -> float:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from harness import gate as rules
-from harness.actuators import _undo, leftovers
+from harness.actuators import _undo, end_instances, leftovers
 from harness.chaos import undo
 from harness.errors import BadInput, HarnessError, TargetError
 from harness.gate import FINAL, UNDECIDED, Decision, Gate, Input, Response, Sign, State, Streak
@@ -49,7 +49,8 @@ def rollout(
 
     Unless the release is promoted, its share is 0 and its instances are gone when this returns or raises. An undo token
     stands in the run's folder from before the first shift until that is so.
-    Raises TargetError when the target cannot run two releases, and what stopped the rollout (guard, Ctrl-C).
+    Raises TargetError when the target cannot run two releases or nobody confirms that the share is 0, and what stopped
+    the rollout (guard, Ctrl-C).
     """
     spec = context.spec.rollout
     assert spec is not None
@@ -66,7 +67,7 @@ def rollout(
     drive = _Rollout(context, spec, target, target, actuator, judge_step, live, probe, clock)
     state = drive.run()
     if state is not State.PROMOTED:
-        target.remove_instances(leftovers(target, spec, token.before))
+        end_instances(target, actuator, spec, token.before)
     undo.mark_done(context.folder, token)
     drive.raise_what_stopped_it()
     return state

@@ -10,7 +10,7 @@ import json
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from harness.targets.kubernetes.api import ApiError, Manifest, Ran, Resource
 from harness.targets.probe import Answer
@@ -54,7 +54,8 @@ class FakeCluster:
 
     `answers(pod, port, method, path, body)` is what a pod says; `broken` names images whose pods never become ready;
     `forbidden` are (verb, resource) that we lack; `stuck` names objects that survive their deletion; `closed` are
-    (pod, port) at which nothing listens; `kubelets` that may be asked say by uid what runs on their node.
+    (pod, port) at which nothing listens; `routes` is how the Gateway controller takes routes up: "told" with the
+    generation, "untold" without, "away" never; `kubelets` that may be asked say by uid what runs on their node.
     """
 
     answers: Callable[[Manifest, int, str, str, str | None], Answer]
@@ -64,6 +65,7 @@ class FakeCluster:
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     stuck: set[str] = field(default_factory=set)
     closed: set[tuple[str, int]] = field(default_factory=set)
+    routes: Literal["told", "untold", "away"] = "told"
     kubelets: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -198,10 +200,22 @@ class FakeCluster:
         """What controllers and kubelets would have done by now."""
         for each in [one for one in self._objects.values() if one["kind"] in ("Deployment", "StatefulSet")]:
             self._pods_of(each)
+        for each in [one for one in self._objects.values() if one["kind"] == "HTTPRoute"]:
+            self._take_up(each)
         owners = {each["metadata"]["uid"] for each in self._objects.values()}
         for where, each in list(self._objects.items()):
             if any(one["uid"] not in owners for one in each["metadata"].get("ownerReferences") or []):
                 del self._objects[where]
+
+    def _take_up(self, route: Manifest) -> None:
+        if self.routes == "away":
+            return
+        told = {"observedGeneration": route["metadata"]["generation"]} if self.routes == "told" else {}
+        for parent in (route.get("status") or {}).get("parents") or []:
+            parent["conditions"] = [
+                {**{key: value for key, value in each.items() if key != "observedGeneration"}, **told}
+                for each in parent["conditions"]
+            ]
 
     def _pods_of(self, workload: Manifest) -> None:
         about, template = workload["metadata"], workload["spec"]["template"]

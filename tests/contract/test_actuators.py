@@ -26,7 +26,7 @@ from harness.actuators import connect
 from harness.errors import TargetError
 from harness.model.base import Frozen
 from harness.model.scenario import OnCluster, Rollout, RolloutStep
-from harness.ports import Actuator, Instance
+from harness.ports import Actuator, Instance, Settles
 from harness.spec.platform import load_platform
 from harness.targets import kubernetes
 from harness.targets.kubernetes.target import KubernetesTarget
@@ -43,6 +43,7 @@ class Bench:
     again: Callable[[], Actuator]
     traffic: Callable[[int], Counter[str]]
     lose: Callable[[], None]
+    ignore: Callable[[], None] = lambda: None  # from now on nobody carries out what is written
 
 
 def _rollout(actuator: str = "harness.testing.fake_actuator", **settings: Any) -> Rollout:
@@ -287,6 +288,7 @@ def _on_cluster(folder: Path, rollout: Rollout, weights: Callable[[FakeCluster],
         lambda: connect(again(target, cluster), rollout),
         traffic,
         lambda: cluster.forbidden.update({("get", "httproutes"), ("get", "deployments"), ("patch", "deployments")}),
+        lambda: setattr(cluster, "routes", "away"),
     )
 
 
@@ -295,7 +297,8 @@ def _gateway(folder: Path) -> Iterator[Bench]:
         route = cluster.read("gateway.networking.k8s.io/v1/HTTPRoute", "two", "api") or {}
         return {each["name"]: each["weight"] for each in route["spec"]["rules"][1]["backendRefs"]}
 
-    yield from _on_cluster(folder, _rollout("gateway", route="api", stable="api-stable", canary="api-canary"), weights)
+    names = {"route": "api", "stable": "api-stable", "canary": "api-canary"}
+    yield from _on_cluster(folder, _rollout("gateway", **names, taken_within=0.3, settle="0s"), weights)
 
 
 def _replicas(folder: Path) -> Iterator[Bench]:
@@ -355,6 +358,23 @@ def test_a_second_actuator_sees_and_undoes_what_the_first_set(bench: Bench):
     cold.rollback()
     assert bench.actuator.observe() == 0
     assert bench.traffic(100) == {"1": 100}
+
+
+def test_what_settles_later_is_believed_when_it_is_confirmed(bench: Bench):
+    """Whoever is asked for the way back alone; the others have it when they return."""
+    bench.actuator.set_weight(0.5)
+    settled(bench, 0.5)
+    bench.actuator.rollback()
+    if not isinstance(bench.actuator, Settles):
+        assert bench.traffic(20) == {"1": 20}
+        return
+    bench.actuator.settle()
+    assert bench.actuator.confirmed()
+    bench.ignore()
+    bench.actuator.set_weight(0.1)
+    for action in (bench.actuator.confirmed, bench.actuator.settle):
+        with pytest.raises(TargetError, match="no controller confirms"):
+            action()
 
 
 def test_promoted_means_nobody_gets_the_old_release(bench: Bench):

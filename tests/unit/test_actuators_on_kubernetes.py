@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from harness import actuators
 from harness.actuators import _undo
 from harness.errors import BadInput, TargetError
 from harness.model.scenario import Rollout, RolloutStep
-from harness.ports import Selection
+from harness.ports import Selection, Settles
 from harness.targets.kubernetes.target import KubernetesTarget
 from harness.testing.fake_cluster import FakeCluster
 from tests.contract.test_actuators import again, two_releases
 
 ROUTE, SERVICE, DEPLOYMENT = "gateway.networking.k8s.io/v1/HTTPRoute", "v1/Service", "apps/v1/Deployment"
-NAMES = {"route": "api", "stable": "api-stable", "canary": "api-canary"}
+NAMES = {"route": "api", "stable": "api-stable", "canary": "api-canary", "taken_within": 0.3, "settle": "0s"}
 Made = tuple[KubernetesTarget, FakeCluster]
 
 
@@ -102,8 +103,58 @@ def test_a_route_that_no_controller_carries_out_is_not_weighed(made: Made, statu
     with pytest.raises(TargetError, match=told):
         actuator.set_weight(0.5)
     assert not routes_written(cluster)
-    actuator.rollback()  # the way back asks nobody
+    actuator.rollback()  # it is written whoever reads it
     assert len(routes_written(cluster)) == 1
+
+
+def test_a_canary_keeps_its_pods_until_a_controller_has_taken_the_weights_up(made: Made):
+    target, cluster = made
+    chosen = rollout("gateway")
+    before = {one.name: one.release for one in target.instances("api") if one.release == "1"}
+    cold, selection = again(target, cluster), Selection(("2",), before)
+    actuators.connect(target, chosen).set_weight(0.5)
+    assert actuators.connect(target, chosen).observe() == 0.5
+    cluster.routes = "away"
+    for _ in range(2):
+        with pytest.raises(TargetError, match=r"no controller confirms its weights.*the canary's instances stay"):
+            _undo.recover(cold, selection, chosen)
+        assert backends(cluster) == {"api-stable": 1, "api-canary": 0}
+        assert [one.release for one in target.instances("api")].count("2") == 1
+    seen = _undo.gone(cold, selection, chosen)
+    assert not seen.seen and "no controller confirms" in seen.detail
+    cluster.routes = "told"
+    _undo.recover(cold, selection, chosen)
+    seen = _undo.gone(cold, selection, chosen)
+    assert seen.seen and "its controller has taken generation" in seen.detail
+    assert [one.release for one in target.instances("api")].count("2") == 0
+
+
+def test_every_parent_of_a_route_must_have_taken_it_up(made: Made):
+    target, cluster = made
+    stale = {"conditions": [{"type": "Accepted", "status": "True", "observedGeneration": 1}]}
+    actuator = actuators.connect(target, rollout("gateway"))
+    actuator.rollback()
+    assert isinstance(actuator, Settles)
+    actuator.settle()
+    cluster.routes = "away"
+    cluster._objects[ROUTE, "two", "api"]["status"]["parents"].append(stale)
+    with pytest.raises(TargetError, match="no controller confirms its weights"):
+        actuator.settle()
+    cluster._objects[ROUTE, "two", "api"]["status"] = {}
+    with pytest.raises(TargetError, match="accepted: nothing"):
+        actuator.settle()
+
+
+def test_of_a_controller_that_tells_no_generation_only_the_time_is_known(made: Made):
+    target, cluster = made
+    cluster.routes = "untold"
+    chosen = rollout("gateway", **{**NAMES, "settle": 0.4})
+    before = {one.name: one.release for one in target.instances("api") if one.release == "1"}
+    began = time.monotonic()
+    _undo.recover(target, Selection(("2",), before), chosen)
+    assert time.monotonic() - began >= 0.4
+    seen = _undo.gone(target, Selection(("2",), before), chosen)
+    assert seen.seen and "tells no generation; 0.4 s were waited instead" in seen.detail
 
 
 def test_what_somebody_else_writes_meanwhile_is_kept(made: Made, monkeypatch: pytest.MonkeyPatch):
@@ -200,16 +251,41 @@ def test_a_cold_process_leaves_no_empty_workload(empty: Made):
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_a_stable_release_that_does_not_come_back_keeps_only_a_canary_that_serves_alone(empty: Made, share: float):
     target, cluster = empty
-    actuator = actuators.connect(target, _replicas(total=2, back_within=0.2))
+    chosen = _replicas(total=2, back_within=0.2)
+    actuator = actuators.connect(target, chosen)
     actuator.set_weight(share)
     cluster.broken.add("two.local/api:1")  # from now on no pod becomes ready
     if share == 1.0:
-        with pytest.raises(TargetError, match="0 of 2 pods are ready"):
-            actuator.rollback()
-        assert wanted(cluster)["api-canary"] == 2
+        for again_and in (actuator, actuators.connect(again(target, cluster), chosen)):
+            with pytest.raises(TargetError, match="0 of 2 pods are ready"):
+                again_and.rollback()
+            assert wanted(cluster) == {"api": 2, "api-canary": 2}  # the first attempt has raised the stable count
+            assert actuator.observe() == 1.0
     else:
         actuator.rollback()
         assert wanted(cluster) == {"api": 2, "api-canary": 0}
+
+
+def test_counts_that_came_back_without_a_pod_that_serves_are_not_gone(empty: Made):
+    target, cluster = empty
+    chosen = _replicas(total=2, back_within=0.2)
+    before = {one.name: one.release for one in target.instances("api")}
+    actuators.connect(target, chosen).set_weight(1.0)
+    cluster.broken.add("two.local/api:1")
+    cold, selection = again(target, cluster), Selection(("2",), before)
+    for _ in range(2):
+        with pytest.raises(TargetError, match="0 of 2 pods are ready"):
+            _undo.recover(cold, selection, chosen)
+        assert not _undo.gone(cold, selection, chosen).seen
+    target.remove_instances([one for one in target.instances("api") if one.release == "2"])
+    assert wanted(cluster) == {"api": 2}  # nothing of the canary, and nobody serves
+    seen = _undo.gone(cold, selection, chosen)
+    assert not seen.seen and "no instance of api is ready" in seen.detail
+    cluster.broken.clear()
+    for each in cluster.list("v1/Pod", "two"):
+        cluster.delete("v1/Pod", "two", each["metadata"]["name"])
+    _undo.recover(cold, selection, chosen)
+    assert _undo.gone(cold, selection, chosen).seen
 
 
 def test_the_rights_of_an_actuator_are_known():
