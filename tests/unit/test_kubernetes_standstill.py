@@ -193,6 +193,20 @@ def test_a_kubelet_that_may_be_asked_says_at_once_what_still_runs(bed: Bed) -> N
     assert bed.eye.look()
 
 
+def test_what_a_kubelet_knows_to_be_gone_and_does_not_run_is_over(bed: Bed) -> None:
+    """Later it need not be asked about it again."""
+    bed.eye.note()
+    bed.drop()
+    bed.cluster.kubelets["n2"] = frozenset()
+    for number in range(1, 4):
+        bed.beat(number)
+        assert bed.eye.look()
+        answers = bed.cluster.kubelets.pop("n2")
+        assert bed.eye.look() is (number == 3), "it may be cut off, and not know yet that the pod was deleted"
+        bed.cluster.kubelets["n2"] = answers
+        bed.time += TOLD_S + 1
+
+
 def test_what_is_gone_while_its_machine_is_off_is_over(bed: Bed) -> None:
     bed.eye.note()
     bed.drop()

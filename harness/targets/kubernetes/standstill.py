@@ -99,20 +99,27 @@ class Standstill:
         was heard of, had the time for ending it, and was heard of again."""
         if uid in self._over or not _node(pod):
             return True
-        if (runs := self._runs(uid, pod)) is not None:
+        runs = self._runs(uid, pod)
+        if runs:
             self._gone.pop(uid, None)
-            return not runs
-        lease = self.cluster.read(LEASE, LEASES, _node(pod)) or {}
-        beat = str(lease.get("spec", {}).get("renewTime") or "")
-        before = self._gone.setdefault(uid, Gone(beat))
-        if beat == before.beat:
             return False
-        grace_s = float(pod["spec"].get("terminationGracePeriodSeconds") or GRACE_S)
-        heard_at = self.now() if before.heard_at is None else before.heard_at
-        self._gone[uid] = Gone(beat, heard_at)
-        if self.now() - heard_at > grace_s + TOLD_S:
-            self._over.add(uid)
-        return uid in self._over
+        beat = self._beat(_node(pod))
+        before = self._gone.setdefault(uid, Gone(beat))
+        if beat and beat != before.beat:
+            heard_at = self.now() if before.heard_at is None else before.heard_at
+            self._gone[uid] = Gone(beat, heard_at)
+            grace_s = 0.0 if runs is False else float(pod["spec"].get("terminationGracePeriodSeconds") or GRACE_S)
+            if self.now() - heard_at > grace_s + TOLD_S:
+                self._over.add(uid)
+        return runs is False or uid in self._over
+
+    def _beat(self, node: str) -> str:
+        """The latest sign of life of a node's kubelet; "" where that may not be seen."""
+        try:
+            lease = self.cluster.read(LEASE, LEASES, node) or {}
+        except ApiError:
+            return ""
+        return str(lease.get("spec", {}).get("renewTime") or "")
 
 
 def _node(pod: Manifest) -> str:
