@@ -50,7 +50,7 @@ def eye() -> Iterator[Standstill]:
         )
         yield Standstill(cluster, NAMESPACE, {"app": "db"}, ("sql", PORT), lambda _: False)
     finally:
-        kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+        kubectl("delete", "namespace", NAMESPACE)
 
 
 def until(eye: Standstill, still: bool, within_s: float = 30.0) -> None:
