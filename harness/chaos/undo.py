@@ -82,9 +82,20 @@ def read(file: Path) -> UndoToken:
         raise CleanUpNotProven(f"{file}: this undo token cannot be read: {str(error).splitlines()[0]}") from None
 
 
+def read_unless_done(file: Path) -> UndoToken | None:
+    """None when another process has marked it done meanwhile. Raises CleanUpNotProven when it cannot be read."""
+    try:
+        return read(file)
+    except CleanUpNotProven:
+        if file.with_name(file.name + DONE).exists() and not file.exists():
+            return None
+        raise
+
+
 def pending(folder: RunFolder) -> tuple[UndoToken, ...]:
     """All tokens that are not done, newest first. Raises CleanUpNotProven when one cannot be read."""
-    return tuple(sorted(map(read, files(folder)), key=lambda token: -token.created_wall_ns))
+    tokens = [token for file in files(folder) if (token := read_unless_done(file))]
+    return tuple(sorted(tokens, key=lambda token: -token.created_wall_ns))
 
 
 def mark_done(folder: RunFolder, token: UndoToken) -> None:

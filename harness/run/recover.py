@@ -139,7 +139,8 @@ class _Recovery:
         tokens = []
         for file in undo.files(self.folder):
             with self._doubting(file.name):
-                tokens.append(undo.read(file))
+                if token := undo.read_unless_done(file):
+                    tokens.append(token)
         return sorted(tokens, key=lambda token: -token.created_wall_ns)
 
     def _settle(self, on: OnTarget) -> None:
