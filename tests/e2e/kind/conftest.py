@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.kind import controls
 from tests.e2e.kind.bed import BIN, KUBECONFIG, why_not
 from tests.e2e.local.support import Harness
 
@@ -25,6 +26,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.e2e)
         if reason and item.path.name not in OWN_CLUSTERS:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def controls_leave_nothing() -> Iterator[None]:
+    """The namespace of `controls.py` is empty before and after, and its node ports are reached meanwhile."""
+    assert controls.left() == []
+    with controls.ways_in():
+        yield
+    assert controls.left() == []
 
 
 @pytest.fixture

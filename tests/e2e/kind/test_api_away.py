@@ -8,29 +8,21 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.kind.controls import left, reason, scenario, ways_in
+from tests.e2e.kind.controls import reason, scenario
 from tests.e2e.kind.small import experiment
 from tests.e2e.local.support import Harness
 
 AWAY_S = 10.0
 AWAY = {"service": "app", "region": "west"}
+pytestmark = pytest.mark.usefixtures("controls_leave_nothing")
 
 
 def called(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "testbed", *words], check=True, timeout=120, capture_output=True)
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    assert left() == []
-    with ways_in():
-        yield
-    assert left() == []
 
 
 def test_a_fault_is_undone_when_the_api_server_is_back(harness: Harness, tmp_path: Path) -> None:

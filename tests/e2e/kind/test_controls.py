@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.e2e.kind.bed import kubectl
-from tests.e2e.kind.controls import NAMESPACE, left, reason, scenario, ways_in
+from tests.e2e.kind.controls import NAMESPACE, left, reason, scenario
 from tests.e2e.kind.small import experiment
 from tests.e2e.kind.test_bare import as_certifier
 from tests.e2e.local.support import Harness
 
 AWAY = {"service": "app", "region": "west"}
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    assert left() == []
-    with ways_in():
-        yield
-    assert left() == []
+pytestmark = pytest.mark.usefixtures("controls_leave_nothing")
 
 
 def test_a_run_with_a_fault_passes(harness: Harness, tmp_path: Path) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from harness import children
-from tests.e2e.kind.controls import left, scenario, ways_in
+from tests.e2e.kind.controls import left, scenario
 from tests.e2e.kind.small import experiment
 from tests.e2e.local.support import Harness, Run
 
@@ -49,15 +48,8 @@ POINTS = [
     Point("going down", "stage", {"name": "down"}, "network_latency"),
     Point("judging", "run.closed", {}, "scale_to_zero"),
 ]
+pytestmark = pytest.mark.usefixtures("controls_leave_nothing")
 CHOSEN = [point for point in POINTS if point.always or os.environ.get("KILL9_POINTS") == "all"]
-
-
-@pytest.fixture(autouse=True)
-def clean() -> Iterator[None]:
-    assert left() == []
-    with ways_in():
-        yield
-    assert left() == []
 
 
 def kill(run: Run, alone: bool) -> None:

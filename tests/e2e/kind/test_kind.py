@@ -32,10 +32,9 @@ def test_the_good_release_survives_six_faults_and_nothing_is_left(harness: Harne
     assert clusters() == []
     run = harness("certify", "--profile", "kind", **environment()).finish(1500)
     told = f"{run.output}\n{run.errors[-3000:]}"
-    # For a second or two after a node came back a kubelet may tell nobody what runs there: that stays undecided.
-    assert run.code in (0, 11), told
-    judgement, unmet = run.judgement(), run.reasons()
-    assert set(unmet) <= {"one-primary"} and "FAIL" not in str(unmet), f"{json.dumps(unmet, indent=1)}\n{told}"
+    assert run.code == 0, f"{json.dumps(run.reasons(), indent=1)}\n{told}"
+    judgement = run.judgement()
+    assert judgement["verdict"] == "PASS"
     (made,) = run.events("cluster.made")
     assert made["nodes"] == 3
     assert all(row["lost"] == row["indeterminate"] == 0 for row in judgement["data_loss"])
