@@ -185,8 +185,8 @@ def primaries(facts: Facts, spans: Sequence[Span], wanted: WritablePrimaries) ->
 
     Two were, when one said so while the other had said so before and said so after. When the other's answers around it
     differ, or one of them did not come, it is possible. One that stands still, by the word of whoever runs it, takes no
-    writes. A region that never answered, or was not asked for longer than the objective allows, may have been writable
-    all the time.
+    writes; nor did one that gave no answer, when its log shows afterwards that it was none that does. A region that
+    never answered, or was not asked for longer than the objective allows, may have been writable all the time.
     """
     table = facts.evidence.primaries
     if table is None or not table.num_rows:
@@ -197,6 +197,12 @@ def primaries(facts: Facts, spans: Sequence[Span], wanted: WritablePrimaries) ->
     answered = numbers(table.column("answered_ns"))
     region = np.asarray([str(name) for name in table.column("region").to_pylist()])
     state = np.asarray([str(told) for told in table.column("state").to_pylist()])
+    later = state == "unwritten"
+    for mine, first, last in zip(region[later], asked[later], answered[later], strict=True):
+        during = (region == mine) & (asked >= first) & (answered <= last)
+        if not (state[during] == "writable").any():
+            state[during & (state == "unreachable")] = "stopped"
+    asked, answered, region, state = (column[~later] for column in (asked, answered, region, state))
     writable, maybe = state == "writable", ~np.isin(state, NOT_WRITABLE)
     regions = sorted({*wanted.regions, *region.tolist()})
     within = inside(asked, spans)

@@ -44,6 +44,7 @@ RULES = (
         (
             "gauges over a window are shares of time, not of scrapes; what was not scraped may have shown it",
             "a database that whoever runs it says to stand still takes no writes",
+            "a database out of sight whose log shows none but a standby took no writes",
         ),
     ),
     Rule("scaling", "how long the platform took to add instances after a load step", since="0.2.0"),

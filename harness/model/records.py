@@ -96,10 +96,11 @@ def is_stale(value: float) -> bool:
 # evidence/primaries.parquet: what each region's database said of itself, asked every few hundred milliseconds.
 # refused: nothing takes connections there (no server listens, or it says itself that it is still starting), so nobody
 # can write. unreachable: no answer for any other reason, so it may be writable all the same. stopped: no answer, and
-# whoever runs it says that nothing of it runs: its machine is off, say.
+# whoever runs it says that nothing of it runs: its machine is off, say. unwritten: told afterwards of all the time from
+# asked_ns until answered_ns; by all that its servers have logged since, none of them took writes.
 PRIMARY_COLUMNS: dict[str, str] = {
     "asked_ns": "int64",
     "answered_ns": "int64",
     "region": "string",
-    "state": "string",  # writable | standby | refused | unreachable | stopped
+    "state": "string",  # writable | standby | refused | unreachable | stopped | unwritten
 }

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ NOTE_EVERY_S = 5.0
 AWAY = ("unreachable", "stopped")
 # PostgreSQL's own words while it lets nobody in yet; "shutting down" is none of them, since open sessions may go on.
 NOT_YET_UP = ("database system is starting up", "not yet accepting connections", "database system is in recovery mode")
+# … and when it does, in its log: a primary, started as one or promoted; a standby.
+TAKES_WRITES = "database system is ready to accept connections"
+TAKES_READS = "database system is ready to accept read-only connections"
 
 
 class PrimaryWatch:
@@ -33,7 +37,8 @@ class PrimaryWatch:
 
     "writable" is what the database says of itself (`pg_is_in_recovery() = false` and not read-only): two of them
     writable at once would be a split brain, however short. While one does not answer, whoever runs it is asked whether
-    it stands still.
+    it stands still. Of one that is back as a standby its log tells what it was since it last surely stood still: a
+    busy machine that comes up answers nobody in its first seconds.
     """
 
     def __init__(
@@ -55,7 +60,13 @@ class PrimaryWatch:
         with file.open("a", buffering=1) as out, _Database(address, standstill is None) as database:
             note = every(NOTE_EVERY_S, standstill.note) if standstill else lambda: None
             still = standstill.look if standstill else lambda: False
+            back = _Back(standstill) if standstill else None
             state = ""
+
+            def write(asked_ns: int, answered_ns: int, state: str) -> None:
+                row = {"asked_ns": asked_ns, "answered_ns": answered_ns, "region": region, "state": state}
+                out.write(json.dumps(row) + "\n")
+
             while not self._stop.is_set():
                 asked = time.monotonic_ns()
                 if state in AWAY and still():
@@ -65,14 +76,44 @@ class PrimaryWatch:
                     before, state = state, database.state()
                     if state == "unreachable" and before not in AWAY and still():
                         state = "stopped"
-                row = {"asked_ns": asked, "answered_ns": time.monotonic_ns(), "region": region, "state": state}
-                out.write(json.dumps(row) + "\n")
+                answered = time.monotonic_ns()
+                write(asked, answered, state)
+                if back and (since := back.unwritten_since(answered, state)) is not None:
+                    write(since, answered, "unwritten")
                 self._stop.wait(LOOK_EVERY_S if state == "stopped" else ASK_EVERY_S)
 
     def stop(self) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join(ASK_TIMEOUT_S + 1)
+
+
+@dataclass
+class _Back:
+    """Of a database that came back as a standby: since when nothing of it took writes, by its log."""
+
+    standstill: Standstill
+    _stood_still_ns: int | None = None  # the latest look that held before it was out of sight
+    _out_of_sight: bool = False
+    _next_s: float = 0.0
+
+    def unwritten_since(self, now_ns: int, state: str) -> int | None:
+        """Monotonic nanoseconds, once for each time that it was out of sight; None while there is nothing to tell."""
+        if state == "stopped" and not self._out_of_sight:
+            self._stood_still_ns = now_ns
+        if state == "unreachable":
+            self._out_of_sight = True
+        if state == "writable":
+            self._stood_still_ns, self._out_of_sight = None, False
+        since = self._stood_still_ns
+        if state != "standby" or since is None or not self._out_of_sight or now_ns / 1e9 < self._next_s:
+            return None
+        text = self.standstill.logged(since / 1e9)
+        if text is None:
+            self._next_s = now_ns / 1e9 + NOTE_EVERY_S
+            return None
+        self._stood_still_ns, self._out_of_sight = None, False
+        return since if TAKES_READS in text and TAKES_WRITES not in text else None
 
 
 class _Database:

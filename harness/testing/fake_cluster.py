@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness.targets.kubernetes.api import ApiError, Manifest, Ran, Resource
+from harness.targets.kubernetes.api import LOG_BYTES, ApiError, Manifest, Ran, Resource
 from harness.targets.probe import Answer
 
 SERVED = {
@@ -55,7 +55,8 @@ class FakeCluster:
     `answers(pod, port, method, path, body)` is what a pod says; `broken` names images whose pods never become ready;
     `forbidden` are (verb, resource) that we lack; `stuck` names objects that survive their deletion; `closed` are
     (pod, port) at which nothing listens; `routes` is how the Gateway controller takes routes up: "told" with the
-    generation, "untold" without, "away" never; `kubelets` that may be asked say by uid what runs on their node.
+    generation, "untold" without, "away" never; `kubelets` that may be asked say by uid what runs on their node;
+    `written` is the log of a pod (its name, whether of the run before).
     """
 
     answers: Callable[[Manifest, int, str, str, str | None], Answer]
@@ -67,6 +68,7 @@ class FakeCluster:
     closed: set[tuple[str, int]] = field(default_factory=set)
     routes: Literal["told", "untold", "away"] = "told"
     kubelets: dict[str, frozenset[str]] = field(default_factory=dict)
+    written: dict[tuple[str, bool], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._objects: dict[Where, Manifest] = {}
@@ -183,11 +185,17 @@ class FakeCluster:
         return (pod, port) in self.closed
 
     def logs(
-        self, namespace: str, pod: str, container: str, previous: bool = False, limit_bytes: int = 4 * 1024 * 1024
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        previous: bool = False,
+        limit_bytes: int = LOG_BYTES,
+        within_s: float = 5.0,
     ) -> str:
         if self.read("v1/Pod", namespace, pod) is None:
             raise ApiError(f"no pod {pod}", 404, "NotFound")
-        return "Server is up\n"[:limit_bytes]
+        return self.written.get((pod, previous), "Server is up\n")[:limit_bytes]
 
     def allowed(
         self, verb: str, group: str, resource: str, subresource: str = "", namespace: str = "", name: str = ""

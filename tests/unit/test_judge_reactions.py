@@ -240,6 +240,23 @@ def test_a_region_that_cannot_be_reached_may_be_writable():
     assert primaries(refused).verdict is Verdict.PASS
 
 
+def test_its_own_log_tells_of_one_that_was_out_of_sight():
+    def cut_off(region: str, at: float) -> str | None:
+        return "unreachable" if region == "lax" and 40 <= at < 45 else None
+
+    def told(from_s: float, to_s: float, region: str = "lax") -> Row:
+        return {"asked_ns": ns(from_s), "answered_ns": ns(to_s), "region": region, "state": "unwritten"}
+
+    unseen = roles(change=cut_off)
+    assert primaries([*unseen, told(39.5, 50.0)]).verdict is Verdict.PASS
+    assert primaries([*unseen, told(39.5, 44.0)]).verdict is Verdict.INCONCLUSIVE
+    assert primaries([*unseen, told(41.0, 50.0)]).verdict is Verdict.INCONCLUSIVE
+    assert primaries([*unseen, told(39.5, 50.0, "sjc")]).verdict is Verdict.INCONCLUSIVE
+    once = roles(change=lambda region, at: cut_off(region, at) or ("writable" if (region, at) == ("lax", 47) else None))
+    assert primaries([*once, told(39.5, 50.0)]).verdict is not Verdict.PASS
+    assert primaries([told(0.0, 82.0), told(0.0, 82.0, "sjc")]).verdict is Verdict.INCONCLUSIVE, "nobody was asked"
+
+
 def test_databases_that_nobody_reached_prove_nothing():
     assert primaries(roles(change=lambda _region, _at: "unreachable")).verdict is Verdict.INCONCLUSIVE
     both = roles(change=lambda _region, at: "unreachable" if 40 <= at < 42 else None)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from harness.errors import TargetError
-from harness.targets.kubernetes.api import ApiError, Manifest
-from harness.targets.kubernetes.standstill import TOLD_S, Standstill
+from harness.targets.kubernetes.api import LOG_BYTES, ApiError, Manifest
+from harness.targets.kubernetes.standstill import TOLD_S, Standstill, _starts
 from harness.targets.probe import Answer
 from harness.testing.fake_cluster import FakeCluster, node
 
@@ -255,3 +255,83 @@ def test_what_its_kubelet_starts_again_may_write(bed: Bed) -> None:
 def test_nobody_seen_ever_says_nothing(bed: Bed) -> None:
     bed.drop()
     assert not bed.eye.look()
+
+
+# ---- what its logs tell afterwards
+
+
+RUNS: Manifest = {"name": "db", "state": {"running": {}}}
+
+
+def back_again(bed: Bed, restarts: int = 1) -> None:
+    """Its machine was off, and is on again; its container was started again."""
+    off_and_back(bed, told_to_end=False)
+    bed.time += 1
+    bed.change(status={"containerStatuses": [{**RUNS, "restartCount": restarts, "lastState": {"terminated": {}}}]})
+    bed.cluster.written = {("db-0", False): "now", ("db-0", True): "before"}
+
+
+def heard_of(bed: Bed, since_s: float) -> str | None:
+    """The kubelet has its time, and is heard of."""
+    assert bed.eye.logged(since_s) is None, "what the API server has may be old"
+    bed.time += TOLD_S
+    assert bed.eye.logged(since_s) is None, "its kubelet may be cut off"
+    bed.beat(99)
+    return bed.eye.logged(since_s)
+
+
+@pytest.mark.parametrize(("restarts", "text"), [(0, "now"), (1, "now"), (2, "before\nnow"), (3, None)])
+def test_the_logs_of_all_that_ran_since_it_stood_still(bed: Bed, restarts: int, text: str | None) -> None:
+    back_again(bed, restarts)
+    assert heard_of(bed, 0.0) == text
+
+
+def test_a_log_too_long_to_be_read_whole_tells_nothing(bed: Bed) -> None:
+    back_again(bed)
+    bed.cluster.written["db-0", False] = "x" * LOG_BYTES
+    assert heard_of(bed, 0.0) is None
+
+
+def test_without_a_look_that_held_no_log_is_whole(bed: Bed) -> None:
+    assert heard_of(bed, 100.0) is None
+    back_again(bed)
+    assert heard_of(bed, -1.0) is None
+
+
+def test_what_is_gone_took_its_log_along(bed: Bed) -> None:
+    back_again(bed)
+    bed.eye.note()
+    bed.replace()
+    assert heard_of(bed, 0.0) is None
+
+
+def test_what_was_over_before_has_logged_nothing_since(bed: Bed) -> None:
+    off_and_back(bed, told_to_end=True)
+    bed.drop()
+    bed.start("u1")
+    bed.cluster.written["db-0", False] = "of the new one"
+    assert heard_of(bed, 0.0) == "of the new one"
+
+
+def test_a_log_that_cannot_be_had_tells_nothing(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> str:
+        raise ApiError("previous terminated container not found", 400)
+
+    back_again(bed)
+    monkeypatch.setattr(bed.cluster, "logs", fails)
+    assert heard_of(bed, 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "number"),
+    [
+        ({"state": {"waiting": {}}}, 0),
+        ({"state": {"running": {}}}, 1),
+        ({"state": {"waiting": {}}, "lastState": {"terminated": {}}}, 1),
+        ({"state": {"waiting": {}}, "lastState": {"terminated": {}}, "restartCount": 1}, 2),
+        ({"state": {"terminated": {}}, "restartCount": 1}, 2),
+    ],
+)
+def test_how_often_a_container_was_started(bed: Bed, status: Manifest, number: int) -> None:
+    pod = bed.pod(containerStatuses=[{"name": "db", **status}])
+    assert _starts({"u": pod}) == {("u", "db"): number}

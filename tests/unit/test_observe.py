@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.run.observe import ASK_TIMEOUT_S, PrimaryWatch, _Database
+from harness.run.observe import ASK_TIMEOUT_S, TAKES_READS, TAKES_WRITES, PrimaryWatch, _Back, _Database
 
 
 @pytest.fixture
@@ -99,12 +99,16 @@ class Told:
 
     def __init__(self) -> None:
         self.still, self.noted = False, 0
+        self.log: list[str | None] = []
 
     def note(self) -> None:
         self.noted += 1
 
     def look(self) -> bool:
         return self.still
+
+    def logged(self, since_s: float) -> str | None:
+        return self.log.pop(0) if self.log else None
 
 
 def rows_of(file: Path) -> list[dict[str, Any]]:
@@ -168,3 +172,42 @@ def test_without_anybody_to_ask_silence_stays_silence(listener: socket.socket, t
         until(lambda: rows_of(tmp_path / "primaries-lax.jsonl"), "unreachable")
     finally:
         watch.stop()
+
+
+S = 1_000_000_000
+STANDBY_LOG, PRIMARY_LOG = f"1 [2] LOG:  {TAKES_READS}\n", f"1 [2] LOG:  {TAKES_WRITES}\n"
+
+
+def told_at(log: list[str | None], *states: tuple[int, str]) -> list[int | None]:
+    """What is told when it is in these states at these seconds."""
+    told = Told()
+    told.log = log
+    back = _Back(told)
+    return [back.unwritten_since(at * S, state) for at, state in states]
+
+
+def test_one_that_was_out_of_sight_is_told_by_its_log_since_it_last_stood_still() -> None:
+    log: list[str | None] = [None, STANDBY_LOG, PRIMARY_LOG]
+    states = [(1, "stopped"), (2, "stopped"), (3, "unreachable"), (4, "stopped"), (5, "unreachable")]
+    back = [(6, "refused"), (7, "standby"), (8, "standby"), (13, "standby"), (14, "standby")]
+    assert told_at(log, *states, *back) == [None] * 8 + [2 * S, None]
+    assert log == [PRIMARY_LOG], "not asked again at once, and never after it told"
+
+
+@pytest.mark.parametrize("log", [PRIMARY_LOG, STANDBY_LOG + PRIMARY_LOG, PRIMARY_LOG + STANDBY_LOG, "", "up\n"])
+def test_a_log_that_shows_a_primary_or_no_standby_tells_nothing(log: str) -> None:
+    states = [(1, "stopped"), (2, "unreachable"), (3, "standby"), (9, "standby")]
+    assert told_at([log, STANDBY_LOG], *states) == [None] * 4
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        [(1, "standby"), (2, "unreachable"), (3, "standby")],  # nobody said that it stood still
+        [(1, "unreachable"), (2, "stopped"), (3, "standby")],  # before it did, it was out of sight
+        [(1, "stopped"), (2, "standby")],  # never out of sight
+        [(1, "stopped"), (2, "unreachable"), (3, "writable"), (4, "standby")],
+    ],
+)
+def test_without_a_look_that_held_before_there_is_nothing_to_tell(states: list[tuple[int, str]]) -> None:
+    assert told_at([STANDBY_LOG], *states) == [None] * len(states)

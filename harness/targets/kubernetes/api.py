@@ -22,6 +22,7 @@ __all__ = ["ApiError", "Cluster", "Manifest", "Ran", "Resource"]
 
 FIELD_MANAGER = "sophia-harness"
 PAGE = 500
+LOG_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -239,12 +240,18 @@ class Cluster:
         return streams.refuses(self._connection, path, port, within_s)
 
     def logs(
-        self, namespace: str, pod: str, container: str, previous: bool = False, limit_bytes: int = 4 * 1024 * 1024
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        previous: bool = False,
+        limit_bytes: int = LOG_BYTES,
+        within_s: float = TIMEOUT_S,
     ) -> str:
         """What a container has written, at most the first `limit_bytes`; `previous`: the run before this one."""
         query = urlencode({"container": container, "previous": str(previous).lower(), "limitBytes": limit_bytes})
         path = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(pod)}/log?{query}"
-        answer = self._connection.send("GET", path, None, {}, TIMEOUT_S, again=True)
+        answer = self._connection.send("GET", path, None, {}, within_s, again=True)
         if answer.status != 200:
             raise self._connection.refusal("GET", path, answer)
         return answer.text

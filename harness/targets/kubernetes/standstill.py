@@ -4,6 +4,9 @@ A pod stands still when its machine is off (the provider says so), when its kube
 when nothing listens at its port, seen from outside of it and from inside. What the API server has of a pod is what its
 kubelet last told, which may be long ago: a kubelet that is cut off starts containers on its own. A node that is only
 not Ready tells nothing.
+
+Afterwards the logs of all that has run since tell what it was: as long as none is missing, so none but the two latest
+runs of a container, and nothing that a kubelet has rotated away (10 MiB by default).
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from harness.errors import HarnessError
-from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
-from harness.targets.kubernetes.pods import port_of
+from harness.targets.kubernetes.api import LOG_BYTES, ApiError, Cluster, Manifest
+from harness.targets.kubernetes.pods import port_of, statuses
 
 ASK_S = 1.0
 GRACE_S = 30.0  # Kubernetes' own, where a pod does not say
@@ -31,6 +34,9 @@ class Gone:
     heard_at: float | None = None
 
 
+Starts = dict[tuple[str, str], int]  # (uid, container) → how often it was started
+
+
 @dataclass
 class Standstill:
     """Looks again and again at the pods with these labels; `is_off` asks the provider about a machine."""
@@ -44,6 +50,8 @@ class Standstill:
     _seen: dict[str, Manifest] = field(default_factory=dict)  # every pod that was ever there
     _gone: dict[str, Gone] = field(default_factory=dict)
     _over: set[str] = field(default_factory=set)  # those that no kubelet will start any more
+    _held: list[tuple[float, frozenset[str], Starts]] = field(default_factory=list)  # looks: when, over, started
+    _heard: tuple[float, dict[str, str]] | None = None  # since when logs are asked for, and each node's beat then
 
     def note(self) -> None:
         """Remembers who is there, so that later nobody is forgotten."""
@@ -52,6 +60,7 @@ class Standstill:
 
     def look(self) -> bool:
         """Whether nothing of it runs now; False when it may, or nobody can tell."""
+        began, self._heard = self.now(), None
         try:
             pods = self._pods()
             for uid, pod in self._seen.items():
@@ -60,9 +69,46 @@ class Standstill:
                     self._over.add(uid)  # when its machine is on again, its kubelet hears that it is to be no more
             gone = [self._has_ended(uid, pod) for uid, pod in self._seen.items() if uid not in pods]
             there = (uid in self._over or self._stands_still(uid, pod) for uid, pod in pods.items())
-            return bool(self._seen) and all(gone) and all(there)
+            holds = bool(self._seen) and all(gone) and all(there)
         except HarnessError:
             return False
+        if holds:
+            held = (frozenset(self._over & self._seen.keys()), _starts(pods))
+            if not self._held or self._held[-1][1:] != held:
+                self._held.append((began, *held))
+        return holds
+
+    def logged(self, since_s: float) -> str | None:
+        """As the protocol says. What the API server has of a pod may be old: so its kubelet must have had the time to
+        tell since this was asked first, and have been heard of."""
+        held = next((each for each in reversed(self._held) if each[0] <= since_s), None)
+        if held is None:
+            return None
+        _, over, started = held
+        try:
+            pods = self._pods()
+            beats = {_node(pod): self._beat(_node(pod)) for pod in pods.values() if _node(pod)}
+            if self._heard is None or self._heard[1].keys() != beats.keys():
+                self._heard = (self.now(), beats)
+            since, before = self._heard
+            if self.now() - since < TOLD_S or any(not beats[node] or beats[node] == before[node] for node in beats):
+                return None
+            if any(uid not in pods and uid not in over for uid in self._seen):
+                return None  # one is gone, and with it what it logged
+            return self._logs(pods, started)
+        except HarnessError:
+            return None
+
+    def _logs(self, pods: dict[str, Manifest], before: Starts) -> str | None:
+        texts = []
+        for (uid, container), number in _starts(pods).items():
+            since = number - before.get((uid, container), 0)
+            if since > 2:
+                return None  # no more than two runs of a container are kept
+            for previous in (True, False) if since == 2 else (False,):
+                name = str(pods[uid]["metadata"]["name"])
+                texts.append(self.cluster.logs(self.namespace, name, container, previous, LOG_BYTES, ASK_S))
+        return None if any(len(text.encode()) >= LOG_BYTES for text in texts) else "\n".join(texts)
 
     def _pods(self) -> dict[str, Manifest]:
         found = {
@@ -124,3 +170,15 @@ class Standstill:
 
 def _node(pod: Manifest) -> str:
     return str(pod["spec"].get("nodeName") or "")
+
+
+def _starts(pods: dict[str, Manifest]) -> Starts:
+    return {
+        (uid, str(each["name"])): int(each.get("restartCount", 0)) + _was_started(each)
+        for uid, pod in pods.items()
+        for each in statuses(pod)
+    }
+
+
+def _was_started(status: Manifest) -> bool:
+    return "waiting" not in status.get("state", {}) or bool(status.get("restartCount") or status.get("lastState"))
