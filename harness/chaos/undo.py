@@ -79,17 +79,21 @@ def read(file: Path) -> UndoToken:
     try:
         return UndoToken.model_validate_json(file.read_bytes())
     except (OSError, ValidationError) as error:
-        raise CleanUpNotProven(f"{file}: this undo token cannot be read: {str(error).splitlines()[0]}") from None
+        raise CleanUpNotProven(f"{file}: this undo token cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def read_unless_done(file: Path) -> UndoToken | None:
     """None when another process has marked it done meanwhile. Raises CleanUpNotProven when it cannot be read."""
-    try:
-        return read(file)
-    except CleanUpNotProven:
-        if file.with_name(file.name + DONE).exists() and not file.exists():
-            return None
-        raise
+    while True:
+        try:
+            return read(file)
+        except CleanUpNotProven as doubt:
+            if not isinstance(doubt.__cause__, FileNotFoundError):
+                raise
+            if not file.exists():  # else its fault was made again meanwhile
+                if file.with_name(file.name + DONE).exists():
+                    return None
+                raise
 
 
 def pending(folder: RunFolder) -> tuple[UndoToken, ...]:

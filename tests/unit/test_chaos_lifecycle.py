@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,69 @@ def test_tokens_come_newest_first_and_a_torn_one_is_not_overlooked(session: Sess
     (session.folder.undo / "torn.json").write_text('{"fault": ')
     with pytest.raises(CleanUpNotProven, match=r"torn\.json"):
         undo.pending(session.folder)
+
+
+def test_a_token_that_is_marked_done_between_look_and_read_is_none(session: Session) -> None:
+    token = inject(session)
+    (file,) = undo.files(session.folder)
+    assert undo.read_unless_done(file) == token
+    undo.mark_done(session.folder, token)
+    assert undo.read_unless_done(file) is None
+
+
+def test_a_token_that_is_gone_and_not_marked_done_is_a_doubt(session: Session) -> None:
+    inject(session)
+    (file,) = undo.files(session.folder)
+    file.unlink()
+    with pytest.raises(CleanUpNotProven, match="No such file"):
+        undo.read_unless_done(file)
+
+
+def test_a_torn_token_is_a_doubt_though_an_earlier_one_of_its_name_is_done(session: Session) -> None:
+    undo.mark_done(session.folder, inject(session))
+    (session.folder.undo / "x-1-f.1.new").write_text('{"fault": ')
+    assert undo.pending(session.folder) == (), "what is still being written was never promised"
+    file = undo.file_of(session.folder, "x#1/f")
+    file.write_text('{"fault": ')
+    with pytest.raises(CleanUpNotProven, match="cannot be read"):
+        undo.read_unless_done(file)
+
+
+def test_a_token_that_is_made_again_while_the_earlier_one_is_marked_done_is_read(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that comes between: the look at the file fails, and when it looks why, there is one again."""
+    token = inject(session)
+    (file,) = undo.files(session.folder)
+    undo.mark_done(session.folder, token)
+    reading = undo.read
+
+    def then_made_again(path: Path) -> undo.UndoToken:
+        try:
+            return reading(path)
+        finally:
+            undo.write(session.folder, token)
+
+    monkeypatch.setattr(undo, "read", then_made_again)
+    assert undo.read_unless_done(file) == token
+
+
+def test_one_who_reads_while_another_writes_and_marks_sees_whole_tokens_or_none(session: Session) -> None:
+    token, over = inject(session), threading.Event()
+
+    def write_and_mark() -> None:
+        for _ in range(300):
+            undo.write(session.folder, token)
+            undo.mark_done(session.folder, token)
+        over.set()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(write_and_mark)
+        looks = 0
+        while not over.is_set():
+            assert undo.pending(session.folder) in ((), (token,))
+            looks += 1
+    assert looks > 10
 
 
 def test_marking_twice_is_no_error(session: Session) -> None:
