@@ -111,6 +111,17 @@ class Spread(Protocol):
 
 
 @runtime_checkable
+class Kept(Protocol):
+    """Capability: what a cold process must know of the platform can be kept in another folder as well, and put back
+    where the platform's own is gone, so that what outlives the platform can still be undone. No secret is in it."""
+
+    def keep(self, folder: Path) -> None: ...
+
+    def put_back(self, folder: Path) -> None:
+        """Does nothing where the platform's own folder is there, or where nothing was kept."""
+
+
+@runtime_checkable
 class Processes(Protocol):
     """Capability: instances run as processes that can be killed, and told apart from those that come after them.
 
@@ -335,7 +346,8 @@ class FaultInjector(Protocol):
     `select` is going to find. `recover` is idempotent and works from a cold process with nothing but the token's
     selection and parameters. A kind may have a `prepare(target, selection, parameters)`, called before `inject`, for
     what takes time and does no harm; `recover` undoes it too. One with OUTLIVES_PLATFORM = True hits what is not the
-    platform's own, and so is still there when that has gone down.
+    platform's own, and so is still there when that has gone down; its `by_hand(selection, parameters)` says how a user
+    undoes it where nothing is known of the platform any more.
     """
 
     Parameters: type[Any]

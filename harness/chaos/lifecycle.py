@@ -19,7 +19,7 @@ from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.clock import Clock, SystemClock
 from harness.model.events import AnyEvent, FaultGone, FaultInjected, FaultIntended, FaultLanded, Problem
-from harness.ports import FaultInjector, Observation, Selection, Spread, Target
+from harness.ports import FaultInjector, Kept, Observation, Selection, Spread, Target
 
 LOOK_EVERY_S = 0.05
 LOOK_AT_LEAST_EVERY_S = 0.5
@@ -68,6 +68,9 @@ def inject(
     whole = session.target
     target, selection = _selected(injector, kind, checked, whole)
     check_blast_radius(kind, selection.names, blast_radius)
+    outlives = getattr(injector, "OUTLIVES_PLATFORM", False) and not getattr(target, "goes_with_cluster", False)
+    if outlives and isinstance(whole, Kept):
+        whole.keep(session.folder.kept)
     now = session.clock.wall_ns()
     token = UndoToken(
         fault=fault,
@@ -75,6 +78,7 @@ def inject(
         experiment=session.experiment,
         target=target.reference if target is not whole else session.reference,
         platform=session.reference if target is not whole else "",
+        outlives=outlives,
         selection=selection.names,
         before=dict(selection.before),
         parameters=parameters,

@@ -21,13 +21,14 @@ DONE = ".done"
 
 class UndoToken(Frozen):
     """One injected fault. Times are wall nanoseconds; after `deadline_wall_ns` it is overdue. `platform`: the whole
-    that the target is a part of, "" when it is the whole."""
+    that the target is a part of, "" when it is the whole. `outlives`: it stays when that has gone down."""
 
     fault: str
     kind: str
     experiment: str
     target: str
     platform: str = ""
+    outlives: bool = False
     selection: tuple[str, ...]
     before: dict[str, str] = {}
     parameters: dict[str, JsonValue]

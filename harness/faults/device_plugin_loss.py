@@ -128,6 +128,11 @@ def recover(target: Target, selection: Selection, parameters: Parameters) -> Non
     deadman.disarm(site, selection.before[on_cluster.ID], cluster_wide=True)
 
 
+def by_hand(selection: Selection, parameters: Parameters) -> str:
+    labels = _kept(selection, LABELS).items()
+    return "; ".join(f"kubectl label node {node} {parameters.label}={value}" for node, value in labels)
+
+
 def _kept(selection: Selection, key: str) -> Mapping[str, str]:
     return dict(json.loads(selection.before[key]))
 

@@ -112,6 +112,10 @@ def recover(target: Target, selection: Selection, parameters: Parameters) -> Non
     deadman.disarm(site, selection.before[on_cluster.ID], cluster_wide=True)
 
 
+def by_hand(selection: Selection, parameters: Parameters) -> str:
+    return f"kubectl uncordon {selection.before[NODE]}"
+
+
 def _refused(site: Site, name: str, uid: str) -> str:
     """Why a pod may not go yet, "" when it was asked to, or is gone."""
     try:

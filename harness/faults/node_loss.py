@@ -76,6 +76,10 @@ def recover(target: Target, selection: Selection, parameters: Parameters) -> Non
     _nodes(target).start_node(selection.before[NODE])
 
 
+def by_hand(selection: Selection, parameters: Parameters) -> str:
+    return f"switch node {selection.before[NODE]} on again"
+
+
 def _nodes(target: Target) -> Nodes:
     if not isinstance(target, Nodes):
         raise TargetError(f"{type(target).__name__} cannot stop nodes")

@@ -42,6 +42,11 @@ class RunFolder:
         return self.work / "undo"
 
     @property
+    def kept(self) -> Path:
+        """What a cold process must know of the platform, once a fault was made that outlives it."""
+        return self.work / "platform"
+
+    @property
     def judgement(self) -> Path:
         return self.root / "judgement.json"
 

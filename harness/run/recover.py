@@ -25,7 +25,7 @@ from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.base import Frozen
 from harness.model.events import FaultGone, Recovered, RunClosed, RunOpened
-from harness.ports import Target
+from harness.ports import Kept, Target
 
 LOCK_WITHIN_S = 300.0
 
@@ -113,26 +113,36 @@ class _Recovery:
         """Undoes every pending token. All are lifted before any is waited for: lifting is urgent, waiting is not.
 
         Faults on a platform that is about to go down are lifted, but seen gone only with it. One that would outlive it
-        keeps it up until it is lifted: without its platform nobody knows any more where to undo it.
+        keeps it up until it is lifted. A platform of which nothing is known any more takes its faults along, but none
+        that outlives it: what was kept for that one is put back first.
         """
         session = Session(self.folder, "", on.target if on else "", attach)
         lifted = []
         for token in self._tokens():
             goes_down = on is not None and on.owned and token.acts_on(on.target)
-            outlives = goes_down and _outlives(token)
             told = f"{token.fault} ({token.kind} of {', '.join(token.selection)})"
-            with self._doubting(told, unless=goes_down and not outlives):
-                self.outliving |= {token.fault} if outlives else set()
+            with self._doubting(told, unless=goes_down and not token.outlives):
+                self.outliving |= {token.fault} if goes_down and token.outlives else set()
                 try:
+                    self._put_back(token)
                     lifecycle.lift(session, token, self.patience.gone_s)
                     lifted += [] if goes_down else [token]
                 except PlatformAbsent:
+                    if token.outlives:
+                        raise CleanUpNotProven(_by_hand(self.folder, token)) from None
                     self._gone_with_platform(token)
                 self.outliving.discard(token.fault)
         for token in lifted:
             with self._doubting(token.fault):
                 lifecycle.see_gone(session, token, self.patience.gone_s, self.by)
                 self.undone.append(token.fault)
+
+    def _put_back(self, token: UndoToken) -> None:
+        """That a platform's folder is gone, as after a restart of this machine, does not undo what outlives it."""
+        if token.outlives:
+            target = attach(token.platform or token.target)
+            if isinstance(target, Kept):
+                target.put_back(self.folder.kept)
 
     def _tokens(self) -> list[UndoToken]:
         """The newest first: what was broken last is mended first."""
@@ -163,11 +173,10 @@ class _Recovery:
             self.undone.append(f"platform {on.target}")
 
     def _gone_with_platform(self, token: UndoToken) -> None:
+        observer = "undone before the platform went down" if token.outlives else "the platform is down"
         log.append(
             self.folder.journal,
-            FaultGone(
-                experiment=token.experiment, fault=token.fault, gone=True, observer="the platform is down", by=self.by
-            ),
+            FaultGone(experiment=token.experiment, fault=token.fault, gone=True, observer=observer, by=self.by),
         )
         undo.mark_done(self.folder, token)
         self.undone.append(token.fault)
@@ -201,13 +210,15 @@ def _refuse_while_it_runs(folder: RunFolder) -> None:
                 )
 
 
-def _outlives(token: UndoToken) -> bool:
-    """Whether a fault stays when its platform goes; on a cluster that goes too, none does."""
-    try:
-        kind, target = faults.load(token.kind), attach(token.target)
-        return getattr(kind, "OUTLIVES_PLATFORM", False) and not getattr(target, "goes_with_cluster", False)
-    except HarnessError:  # told when it cannot be lifted
-        return False
+def _by_hand(folder: RunFolder, token: UndoToken) -> str:
+    """Why nobody here can undo a fault, and how the user can."""
+    injector = faults.load(token.kind)
+    parameters = lifecycle.check_parameters(injector, token.kind, token.parameters)
+    how = injector.by_hand(token.selected, parameters) if hasattr(injector, "by_hand") else "undo it by hand"
+    return (
+        f"not undone: {token.target} is gone, and nothing else tells where it was made; it stays without the platform\n"
+        f"  fix: {how}; then remove {undo.file_of(folder, token.fault)}"
+    )
 
 
 def _not_ready(target: Target, within_s: float) -> list[str]:

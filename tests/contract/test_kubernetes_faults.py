@@ -6,6 +6,7 @@ leaves nothing that the harness made.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,19 @@ def test_what_a_kind_does_is_what_it_says_it_needs(
     looking = {("get", "pods", ""), ("list", "pods", "")}  # what every run may
     declared = {(right.verb, right.resource, right.subresource) for right in getattr(injector, "RIGHTS", ())}
     assert bed.used <= declared | looking
+
+
+def test_what_outlives_the_platform_says_how_it_is_undone_by_hand(
+    kind: str, target: PlainTarget, tmp_path: Path
+) -> None:
+    injector, parameters = parts(kind, tmp_path)
+    if not getattr(injector, "OUTLIVES_PLATFORM", False):
+        return
+    selection = injector.select(target, parameters)
+    held = set(json.loads(selection.before["labels"])) if "labels" in selection.before else {selection.before["node"]}
+    told = injector.by_hand(through_a_token(selection, parameters), parameters)  # type: ignore[attr-defined]
+    assert held
+    assert all(node in told for node in held), told
 
 
 def test_a_protected_namespace_is_refused(kind: str, target: PlainTarget, tmp_path: Path) -> None:

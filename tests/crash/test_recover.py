@@ -18,7 +18,7 @@ from harness import children, proc
 from harness.chaos import lifecycle, undo
 from harness.chaos.attach import attach
 from harness.chaos.lifecycle import Session
-from harness.errors import BadInput, CleanUpNotProven, TargetError
+from harness.errors import EXIT_NOT_CLEAN, BadInput, CleanUpNotProven, TargetError
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.events import FaultGone, Problem, Recovered, RunClosed, RunOpened
@@ -174,9 +174,9 @@ def test_a_fault_that_outlives_its_platform_keeps_it_up_until_it_is_lifted(
     def refused(*_: object) -> None:
         raise TargetError("the node does not start")
 
+    monkeypatch.setattr(fake_fault, "OUTLIVES_PLATFORM", True, raising=False)
     break_store(folder, target)
     note_target(folder, target.reference, owned=True)
-    monkeypatch.setattr(fake_fault, "OUTLIVES_PLATFORM", True, raising=False)
     with monkeypatch.context() as broken:
         broken.setattr(fake_fault, "recover", refused)
         with pytest.raises(CleanUpNotProven, match="the node does not start"):
@@ -203,6 +203,25 @@ def test_a_platform_that_is_gone_has_no_faults(folder: RunFolder, target: Folder
     target.folder.rename(target.folder.with_name("elsewhere"))
     assert recover(folder, by="test").clean
     assert undo.pending(folder) == ()
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_one_that_outlives_a_platform_that_is_gone_is_not_told_as_gone(
+    folder: RunFolder, target: FolderTarget, monkeypatch: pytest.MonkeyPatch, owned: bool
+) -> None:
+    monkeypatch.setattr(fake_fault, "OUTLIVES_PLATFORM", True, raising=False)
+    monkeypatch.setattr(fake_fault, "by_hand", lambda *_: "mend the store", raising=False)
+    break_store(folder, target)
+    note_target(folder, target.reference, owned=owned)
+    target.folder.rename(target.folder.with_name("elsewhere"))
+    for by in ("test", "again"):
+        with pytest.raises(CleanUpNotProven, match=r"fix: mend the store; then remove .*undo") as told:
+            recover(folder, by=by)
+        assert told.value.exit_code == EXIT_NOT_CLEAN
+    assert [event for event in log.read(folder.journal) if isinstance(event, FaultGone)] == []
+    (token,) = undo.pending(folder)
+    undo.file_of(folder, token.fault).unlink()  # as told, by the user who has mended it
+    assert recover(folder, by="user").clean
 
 
 def test_all_children_are_ended_and_nobody_else(folder: RunFolder) -> None:

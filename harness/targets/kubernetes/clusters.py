@@ -203,6 +203,12 @@ class ClustersTarget:
 
     # -- the end
 
+    def keep(self, folder: Path) -> None:
+        state.keep(self.folder, folder)
+
+    def put_back(self, folder: Path) -> None:
+        state.put_back(self.folder, folder)
+
     def down(self) -> Leftovers:
         """Ends every part, also when another one cannot be: that one is told, and the folder stays."""
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -133,6 +135,26 @@ def change(folder: ClusterFolder, **values: object) -> ClusterState:
     changed = read(folder).model_copy(update=values)
     save(folder, changed)
     return changed
+
+
+def keep(folder: ClusterFolder, kept: Path) -> None:
+    """Copies of the attach file and of its parts'. No secret is in them."""
+    for file in (folder.state, *folder.parts.glob(f"*/{folder.id}/{folder.state.name}")):
+        copy = kept / file.relative_to(folder.root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(copy, file.read_bytes(), mode=0o600)
+
+
+def put_back(folder: ClusterFolder, kept: Path) -> None:
+    """The folder, from such copies: whole or not at all. Does nothing where it is, or where nothing was kept."""
+    if folder.root.exists() or not (kept / folder.state.name).exists():
+        return
+    make_private(folder.root.parent)
+    fresh = folder.root.with_name(f".{folder.id}.{os.getpid()}")
+    shutil.copytree(kept, fresh)
+    fresh.chmod(0o700)
+    (fresh / folder.logs.name).mkdir()
+    fresh.rename(folder.root)
 
 
 def read_applied(folder: ClusterFolder, when: str = "now") -> dict[str, dict[str, Any]]:

@@ -350,6 +350,12 @@ class KubernetesTarget(ClusterProcesses):
 
     # -- the end
 
+    def keep(self, folder: Path) -> None:
+        state.keep(self.folder, folder)
+
+    def put_back(self, folder: Path) -> None:
+        state.put_back(self.folder, folder)
+
     def down(self) -> Leftovers:
         """Deletes exactly what carries the run's label, and sees that it is gone; then the folder goes.
 
