@@ -110,6 +110,8 @@ def up() -> None:
     run("ip", "-n", NETNS, "link", "set", "lo", "up")
     run("ip", "-n", NETNS, "address", "add", f"{DNS}/32", "dev", "lo")
     _start_daemons()
+    cgroups.make("docker")
+    cgroups.give_way("docker")
     until(is_up, "dockerd answers", 20, f"read {folder() / 'log'}")
     say(f"dockerd is up; DOCKER_HOST={host()}")
 

@@ -31,7 +31,7 @@ from harness.model.records import Outcome
 from harness.model.scenario import Guard
 from harness.ports import Artifacts, Census, Readiness, Releases, Standstills
 from harness.run.context import RunContext, StopEarly
-from harness.run.observe import PrimaryWatch, collect_primaries, every, healed_since, monotonic_to_wall
+from harness.run.observe import LOG_WITHIN_S, PrimaryWatch, collect_primaries, every, healed_since, monotonic_to_wall
 from harness.run.read_back import read_back, to_table
 from harness.run.readiness import ReadinessWatch
 from harness.run.seal import sha256_of
@@ -178,6 +178,7 @@ def _under_load(context: RunContext, plan: Plan, parts: Parts) -> None:
         _census(context, parts)
         _end_load(context, plan, parts)
         _read_back(context, parts, "end", time.monotonic_ns())
+        context.wait_for(primaries.settled, LOG_WITHIN_S)
     finally:
         context.watches.clear()
         primaries.stop()

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ ASK_EVERY_S = 0.25
 ASK_TIMEOUT_S = 2.0
 LOOK_EVERY_S = 0.5  # whoever runs a database may have to start a program for it
 NOTE_EVERY_S = 5.0
+LOG_EVERY_S = 2.0
+LOG_WITHIN_S = 30.0  # what a log does not tell by then it never does
 AWAY = ("unreachable", "stopped")
 # PostgreSQL's own words while it lets nobody in yet; "shutting down" is none of them, since open sessions may go on.
 NOT_YET_UP = ("database system is starting up", "not yet accepting connections", "database system is in recovery mode")
@@ -45,6 +47,7 @@ class PrimaryWatch:
         self, databases: Mapping[str, str], folder: Path, standstills: Mapping[str, Standstill] | None = None
     ) -> None:
         self._stop = threading.Event()
+        self._absences = {region: Absence(each) for region, each in (standstills or {}).items()}
         self._threads = [
             threading.Thread(
                 target=self._watch,
@@ -60,7 +63,7 @@ class PrimaryWatch:
         with file.open("a", buffering=1) as out, _Database(address, standstill is None) as database:
             note = every(NOTE_EVERY_S, standstill.note) if standstill else lambda: None
             still = standstill.look if standstill else lambda: False
-            back = _Back(standstill) if standstill else None
+            absence = self._absences.get(region)
             state = ""
 
             def write(asked_ns: int, answered_ns: int, state: str) -> None:
@@ -78,9 +81,13 @@ class PrimaryWatch:
                         state = "stopped"
                 answered = time.monotonic_ns()
                 write(asked, answered, state)
-                if back and (since := back.unwritten_since(answered, state)) is not None:
+                if absence and (since := absence.unwritten_since(answered, state)) is not None:
                     write(since, answered, "unwritten")
                 self._stop.wait(LOOK_EVERY_S if state == "stopped" else ASK_EVERY_S)
+
+    def settled(self) -> bool:
+        """Whether no database is back as a standby of whose absence its log has yet to tell."""
+        return all(absence.told for absence in self._absences.values())
 
     def stop(self) -> None:
         self._stop.set()
@@ -89,31 +96,41 @@ class PrimaryWatch:
 
 
 @dataclass
-class _Back:
-    """Of a database that came back as a standby: since when nothing of it took writes, by its log."""
+class Absence:
+    """Of a database that came back as a standby: since when nothing of it took writes, by its log. `told`: nothing is
+    waited for."""
 
     standstill: Standstill
-    _stood_still_ns: int | None = None  # the latest look that held before it was out of sight
-    _out_of_sight: bool = False
-    _next_s: float = 0.0
+    told: bool = True
+    _held_ns: int | None = None  # the latest look that held
+    _since_ns: list[int] = field(default_factory=list)  # each that was followed by no answer at all
+    _first_ns: int = 0
+    _next_ns: int = 0
 
     def unwritten_since(self, now_ns: int, state: str) -> int | None:
-        """Monotonic nanoseconds, once for each time that it was out of sight; None while there is nothing to tell."""
-        if state == "stopped" and not self._out_of_sight:
-            self._stood_still_ns = now_ns
-        if state == "unreachable":
-            self._out_of_sight = True
-        if state == "writable":
-            self._stood_still_ns, self._out_of_sight = None, False
-        since = self._stood_still_ns
-        if state != "standby" or since is None or not self._out_of_sight or now_ns / 1e9 < self._next_s:
+        """Monotonic nanoseconds, once when it is told; None while there is nothing to tell."""
+        if state == "stopped":
+            self._held_ns = now_ns
+        elif state == "unreachable" and self._held_ns is not None:
+            self._since_ns.append(self._held_ns)
+            self._held_ns = None
+        elif state == "writable":
+            self._held_ns = None
+            self._since_ns.clear()
+        if state != "standby" or not self._since_ns:
+            self.told, self._first_ns = True, 0
             return None
-        text = self.standstill.logged(since / 1e9)
-        if text is None:
-            self._next_s = now_ns / 1e9 + NOTE_EVERY_S
+        self._first_ns = self._first_ns or now_ns
+        self.told = False
+        if now_ns < self._next_ns:
             return None
-        self._stood_still_ns, self._out_of_sight = None, False
-        return since if TAKES_READS in text and TAKES_WRITES not in text else None
+        self._next_ns = now_ns + int(LOG_EVERY_S * 1e9)
+        found = {since: self.standstill.logged(since / 1e9) for since in self._since_ns}
+        if any(text is not None for text in found.values()) or now_ns - self._first_ns > LOG_WITHIN_S * 1e9:
+            self.told = True
+            self._since_ns.clear()
+        texts = ((since, text or "") for since, text in found.items())
+        return next((since for since, text in texts if TAKES_READS in text and TAKES_WRITES not in text), None)
 
 
 class _Database:

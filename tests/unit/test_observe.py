@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.run.observe import ASK_TIMEOUT_S, TAKES_READS, TAKES_WRITES, PrimaryWatch, _Back, _Database
+from harness.run.observe import ASK_TIMEOUT_S, LOG_WITHIN_S, TAKES_READS, TAKES_WRITES, Absence, PrimaryWatch, _Database
 
 
 @pytest.fixture
@@ -182,16 +182,26 @@ def told_at(log: list[str | None], *states: tuple[int, str]) -> list[int | None]
     """What is told when it is in these states at these seconds."""
     told = Told()
     told.log = log
-    back = _Back(told)
-    return [back.unwritten_since(at * S, state) for at, state in states]
+    absence = Absence(told)
+    return [absence.unwritten_since(at * S, state) for at, state in states]
 
 
 def test_one_that_was_out_of_sight_is_told_by_its_log_since_it_last_stood_still() -> None:
     log: list[str | None] = [None, STANDBY_LOG, PRIMARY_LOG]
-    states = [(1, "stopped"), (2, "stopped"), (3, "unreachable"), (4, "stopped"), (5, "unreachable")]
-    back = [(6, "refused"), (7, "standby"), (8, "standby"), (13, "standby"), (14, "standby")]
-    assert told_at(log, *states, *back) == [None] * 8 + [2 * S, None]
+    states = [(1, "stopped"), (2, "stopped"), (3, "unreachable"), (4, "unreachable")]
+    back = [(6, "refused"), (7, "standby"), (8, "standby"), (9, "standby"), (12, "standby")]
+    assert told_at(log, *states, *back) == [None] * 7 + [2 * S, None]
     assert log == [PRIMARY_LOG], "not asked again at once, and never after it told"
+
+
+def test_the_longest_absence_that_its_log_tells_of() -> None:
+    states = [(1, "stopped"), (2, "unreachable"), (3, "stopped"), (4, "unreachable"), (5, "stopped"), (6, "standby")]
+    for log, since in (
+        ([STANDBY_LOG, STANDBY_LOG], 1),
+        ([None, STANDBY_LOG], 3),
+        ([PRIMARY_LOG + STANDBY_LOG, STANDBY_LOG], 3),
+    ):
+        assert told_at([*log], *states) == [None] * 5 + [since * S]
 
 
 @pytest.mark.parametrize("log", [PRIMARY_LOG, STANDBY_LOG + PRIMARY_LOG, PRIMARY_LOG + STANDBY_LOG, "", "up\n"])
@@ -211,3 +221,23 @@ def test_a_log_that_shows_a_primary_or_no_standby_tells_nothing(log: str) -> Non
 )
 def test_without_a_look_that_held_before_there_is_nothing_to_tell(states: list[tuple[int, str]]) -> None:
     assert told_at([STANDBY_LOG], *states) == [None] * len(states)
+
+
+def test_a_log_is_waited_for_while_it_is_a_standby_and_not_for_ever() -> None:
+    told = Told()
+    absence = Absence(told)
+
+    def settled(at: int, state: str) -> bool:
+        absence.unwritten_since(at * S, state)
+        return absence.told
+
+    assert settled(1, "stopped")
+    assert settled(2, "unreachable"), "it may never come back"
+    assert not settled(3, "standby")
+    assert settled(4, "unreachable")
+    assert not settled(5, "standby")
+    assert not settled(34, "standby")
+    assert settled(5 + int(LOG_WITHIN_S) + 3, "standby")
+    told.log = [STANDBY_LOG]
+    assert settled(60, "standby")
+    assert told.log, "given up"
