@@ -52,11 +52,20 @@ class TargetError(HarnessError):
     """The platform, a child process or a service did not do what it was asked to."""
 
     exit_code = EXIT_HARNESS_ERROR
+    away = False  # nobody answered at all
 
     @property
     def passing(self) -> bool:
         """Whether it is worth asking again: what was asked is away, or has too much to do."""
         return False
+
+
+class NotYet(TargetError):
+    """What was asked for is under way, and has not come in the time that it takes by rights."""
+
+    @property
+    def passing(self) -> bool:
+        return True
 
 
 class PlatformAbsent(TargetError):

@@ -7,6 +7,7 @@ fault.gone
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue, ValidationError
@@ -23,6 +24,7 @@ from harness.ports import FaultInjector, Kept, Observation, Selection, Spread, T
 
 LOOK_EVERY_S = 0.05
 LOOK_AT_LEAST_EVERY_S = 0.5
+SILENT_S = 1.0  # looks that nobody answered for longer than this are told
 
 
 class NotSeen(TargetError):
@@ -112,7 +114,7 @@ def await_landed(session: Session, name: str, within_s: float) -> Observation:
     if done:
         raise NotSeen(f"{token.fault} was undone before it was seen to land")
     injector, parameters, target = _resolve(session, token)
-    seen = _poll(session.clock, within_s, lambda: injector.landed(target, token.selected, parameters))
+    seen = _poll(session, token.fault, within_s, lambda: injector.landed(target, token.selected, parameters))
     session.record(
         FaultLanded(
             experiment=session.experiment,
@@ -169,9 +171,15 @@ def carry_out(session: Session, token: UndoToken, within_s: float, by: str) -> O
 
 def lift(session: Session, token: UndoToken, within_s: float = 0.0) -> None:
     """Undoes what a token stands for, without waiting for its effect to be gone. Where the platform's control plane is
-    away it is asked again, for `within_s`; that it was away is recorded."""
-    began = session.clock.mono_ns()
-    away = ""
+    away it is asked again, for `within_s`; that it was away is recorded, however it ends."""
+    began, away = session.clock.mono_ns(), ""
+
+    def tell(how: str) -> None:
+        if away:
+            took = (session.clock.mono_ns() - began) / 1e9
+            text = f"could not be undone at once, {how} {took:.1f} s: {away}"
+            session.record(Problem(where=token.fault, text=text))
+
     while True:
         try:
             injector, parameters, target = _resolve(session, token)
@@ -179,18 +187,18 @@ def lift(session: Session, token: UndoToken, within_s: float = 0.0) -> None:
             break
         except TargetError as error:
             if not error.passing or session.clock.mono_ns() >= began + int(within_s * 1e9):
+                with suppress(OSError):  # a full disk must not hide why
+                    tell("nor within")
                 raise
             away = away or str(error).splitlines()[0]
         session.clock.sleep(LOOK_AT_LEAST_EVERY_S)
-    if away:
-        took = (session.clock.mono_ns() - began) / 1e9
-        session.record(Problem(where=token.fault, text=f"could not be undone at once, but after {took:.1f} s: {away}"))
+    tell("but after")
 
 
 def see_gone(session: Session, token: UndoToken, within_s: float, by: str) -> Observation:
     """Waits until a token's fault is seen gone, records it and marks the token done; NotSeen after `within_s`."""
     injector, parameters, target = _resolve(session, token)
-    seen = _poll(session.clock, within_s, lambda: injector.gone(target, token.selected, parameters))
+    seen = _poll(session, token.fault, within_s, lambda: injector.gone(target, token.selected, parameters))
     session.record(
         FaultGone(
             experiment=token.experiment,
@@ -269,18 +277,30 @@ def _resolve(session: Session, token: UndoToken) -> tuple[FaultInjector, object,
     return injector, check_parameters(injector, token.kind, token.parameters), session.attach(token.target)
 
 
-def _poll(clock: Clock, within_s: float, look: Callable[[], Observation]) -> Observation:
+def _poll(session: Session, fault: str, within_s: float, look: Callable[[], Observation]) -> Observation:
     """Looks until it is seen or the time is over: often at first, then ever less, because each look costs. A look that
-    got no answer saw nothing."""
+    got no answer saw nothing; where nobody answered for a while, that is recorded."""
+    clock = session.clock
     end, pause_s = clock.mono_ns() + int(within_s * 1e9), LOOK_EVERY_S
+    silent_ns, why = 0, ""  # since when nobody answers
     while True:
+        asked = clock.mono_ns()
         try:
             seen = look()
         except TargetError as error:
             if not error.passing:
                 raise
             seen = Observation(False, "nobody", str(error).splitlines()[0])
-        if seen.seen or clock.mono_ns() >= end:
+            if error.away and not why:
+                silent_ns, why = asked, seen.detail
+        over = seen.seen or clock.mono_ns() >= end
+        if why and (over or seen.observer != "nobody"):
+            if (silent_s := (clock.mono_ns() - silent_ns) / 1e9) > SILENT_S:
+                session.record(
+                    Problem(where=fault, text=f"nobody answered for {silent_s:.1f} s who looked at it: {why}")
+                )
+            why = ""
+        if over:
             return seen
         clock.sleep(pause_s)
         pause_s = min(pause_s * 1.2, LOOK_AT_LEAST_EVERY_S)

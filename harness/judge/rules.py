@@ -76,7 +76,10 @@ RULES = (
     Rule(
         "validity",
         "which findings cap the verdict",
-        ("what users and the platform both count must agree; alerts that nobody declared are told",),
+        (
+            "what users and the platform both count must agree; alerts that nobody declared are told",
+            "what the harness could not observe is told by place, so that none hides another",
+        ),
     ),
     Rule("rollout", "how bakes and the gate's decisions are judged"),
     Rule(

@@ -169,8 +169,15 @@ def _run(facts: Facts) -> Iterator[Finding]:
         yield _doubt("run not closed", "the run did not come to its end")
     elif not closed[-1].clean:
         yield _doubt("not clean", f"the clean-up was not proven: {first_line(closed[-1].reason)}")
-    problems = [f"{event.where}: {event.text}" for event in facts.of(Problem)] + list(facts.evidence.problems)
-    if problems:
+    yield from _problems(facts)
+
+
+def _problems(facts: Facts) -> Iterator[Finding]:
+    """Each of another place by itself, so that none hides another one's."""
+    places: dict[str, list[str]] = {}
+    for event in facts.of(Problem):
+        places.setdefault(event.where, []).append(f"{event.where}: {event.text}")
+    for problems in [*places.values(), *([text] for text in facts.evidence.problems)]:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         yield _doubt(
             "problems", f"the harness could not observe everything: {first_line(problems[0])}{more}", *problems

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.errors import TargetError
+from harness.errors import NotYet, TargetError
 from harness.kube import pods
 from harness.kube.ports import Manifest, Site, status_of
 from harness.kube.programs import source
@@ -190,7 +190,7 @@ def remove(site: Site, *faults: str) -> None:
     end = time.monotonic() + ENDS_WITHIN_S
     while left := list(remaining(site, *faults)):
         if time.monotonic() > end:
-            raise TargetError("; ".join(left))
+            raise NotYet("; ".join(left))  # where the control plane comes back, a kubelet may take longer to notice
         time.sleep(0.1)
 
 

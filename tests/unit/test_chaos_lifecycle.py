@@ -14,11 +14,12 @@ import pytest
 from harness.chaos import actions, context, lifecycle, probes, undo
 from harness.chaos.attach import attach
 from harness.chaos.lifecycle import NotSeen, Session
-from harness.errors import BadInput, CleanUpNotProven, PlatformAbsent, TargetError
+from harness.errors import BadInput, CleanUpNotProven, NotYet, PlatformAbsent, TargetError
 from harness.journal import log
 from harness.journal.layout import RunFolder
-from harness.model.events import AnyEvent
+from harness.model.events import AnyEvent, Problem
 from harness.ports import Observation
+from harness.testing import fake_fault
 from harness.testing.experiments import FAKE
 from harness.testing.folder_target import FolderTarget
 
@@ -314,7 +315,11 @@ def test_without_an_edge_the_target_is_asked_and_then_the_user(
 class Away(TargetError):
     """What a control plane's client says while that is away."""
 
-    passing = True
+    passing = away = True
+
+
+def told(session: Session) -> list[str]:
+    return [event.text for event in events(session) if isinstance(event, Problem)]
 
 
 @dataclass
@@ -338,6 +343,7 @@ def test_undoing_waits_for_a_control_plane_that_is_away(tmp_path: Path, target: 
     flickering.away = 5
     assert lifecycle.recover(session, "f", 10).seen
     assert names(session)[-2:] == ["problem", "fault.gone"], "that it was away is known, and no run passes so"
+    assert told(session) == ["could not be undone at once, but after 2.5 s: the API server does not answer"]
     assert target.ready() == []
 
 
@@ -349,6 +355,53 @@ def test_undoing_gives_up_when_the_control_plane_stays_away(tmp_path: Path, targ
     with pytest.raises(Away):
         lifecycle.recover(session, "f", 10)
     assert [token.fault for token in undo.pending(session.folder)] == ["x#1/f"], "it is still to be undone"
+    assert told(session) == ["could not be undone at once, nor within 10.0 s: the API server does not answer"]
+
+
+def test_that_the_control_plane_was_away_is_told_also_when_it_fails_for_something_else(
+    tmp_path: Path, target: FolderTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise TargetError("the workload is gone")
+
+    flickering = Flickering(target)
+    session = Session(RunFolder(tmp_path / "run"), "x#1", target.reference, flickering, Ticking())
+    inject(session)
+    flickering.away = 3
+    monkeypatch.setattr(fake_fault, "recover", refused)
+    with pytest.raises(TargetError, match="workload is gone"):
+        lifecycle.recover(session, "f", 10)
+    assert told(session) == ["could not be undone at once, nor within 1.5 s: the API server does not answer"]
+
+
+def test_what_has_not_come_yet_is_asked_for_again(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([NotYet("agent x is still there"), None])
+
+    def slow(*_: object) -> None:
+        if answer := next(answers):
+            raise answer
+        FolderTarget(Path(session.reference.partition(":")[2])).mend("store-0")
+
+    inject(session)
+    monkeypatch.setattr(fake_fault, "recover", slow)
+    assert lifecycle.recover(session, "f", 10).seen
+    assert told(session) == ["could not be undone at once, but after 0.5 s: agent x is still there"]
+
+
+@pytest.mark.parametrize(("silent", "problems"), [(1, 0), (30, 1)])
+def test_that_nobody_answered_who_looked_is_told_unless_it_was_a_moment(
+    session: Session, silent: int, problems: int
+) -> None:
+    answers = iter([*[Observation(False, "o", "not yet")] * 3, *[Away("away")] * silent, Observation(True, "o", "d")])
+
+    def look() -> Observation:
+        if isinstance(answer := next(answers), Away):
+            raise answer
+        return answer
+
+    assert lifecycle._poll(session, "x#1/f", 60, look).seen
+    assert len(told(session)) == problems
+    assert all(text.startswith("nobody answered for ") for text in told(session))
 
 
 def test_a_look_that_got_no_answer_saw_nothing(session: Session) -> None:
@@ -359,8 +412,8 @@ def test_a_look_that_got_no_answer_saw_nothing(session: Session) -> None:
             raise answer
         return Observation(True, "o", "d")
 
-    assert lifecycle._poll(session.clock, 5, look).seen
-    seen = lifecycle._poll(session.clock, 0, look_away)
+    assert lifecycle._poll(session, "x#1/f", 5, look).seen
+    seen = lifecycle._poll(session, "x#1/f", 0, look_away)
     assert (seen.seen, seen.observer, seen.detail) == (False, "nobody", "away")
 
 

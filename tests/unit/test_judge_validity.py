@@ -95,6 +95,17 @@ def test_mistakes_of_an_experiment_and_a_deviation_cap_too():
     assert finding(ended(deviated=True), "experiment deviated").cap is Verdict.INCONCLUSIVE
 
 
+def test_no_reason_hides_another():
+    problems = [e.Problem(where=where, text=text) for where, text in (("x#1/kill", "away"), ("load", "late"))]
+    twice = e.Problem(where="load", text="late again")
+    gone_wrong = e.RunClosed(reason="port 8080 still taken", clean=False)
+    judgement = judged(events=happened(*problems, twice, gone_wrong), problems=("ledger.parquet is missing",))
+    told = [one.reason for one in judgement.findings if one.cap is Verdict.INCONCLUSIVE]
+    for reason in ("x#1/kill: away", "load: late (and 1 more)", "ledger.parquet is missing", "port 8080"):
+        assert any(reason in one for one in told), (reason, told)
+    assert judgement.sentence.endswith("(and 3 more such findings).")
+
+
 def test_a_cap_never_softens_a_fail():
     rows = steadily(change=lambda _n, _at: {"status": 500})
     judgement = judged(requests=rows, problems=("something",))

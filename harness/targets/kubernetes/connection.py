@@ -21,11 +21,14 @@ Manifest = dict[str, Any]
 
 
 class ApiError(TargetError):
-    """The API server refused (`status` is HTTP's), or it was not reached (0). `causes` are its own words, if any."""
+    """The API server refused (`status` is HTTP's), or it was not reached (0; `away`: it did not answer). `causes` are
+    its own words, if any."""
 
-    def __init__(self, text: str, status: int = 0, reason: str = "", causes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, text: str, status: int = 0, reason: str = "", causes: Sequence[str] = (), away: bool = False
+    ) -> None:
         super().__init__(text)
-        self.status, self.reason, self.causes = status, reason, tuple(causes)
+        self.status, self.reason, self.causes, self.away = status, reason, tuple(causes), away
 
     @property
     def passing(self) -> bool:
@@ -90,7 +93,8 @@ class Connection:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiError(
                 f"{self.server} of context {self.context!r} does not answer {method} {path.split('?')[0]}: {error}\n"
-                "  fix: see whether the cluster runs and can be reached from here"
+                "  fix: see whether the cluster runs and can be reached from here",
+                away=True,
             ) from None
         seen = {name.lower(): value for name, value in answer.headers.items()}
         return Answer(answer.status, seen, answer.data.decode(errors="replace"))
@@ -120,7 +124,8 @@ class Connection:
             answer = Answer(error.status_code, {"content-type": JSON}, body)
             raise self.refusal("GET", path, answer) from None
         except (websocket.WebSocketException, OSError) as error:
-            raise ApiError(f"{self.server} of context {self.context!r}: {path.split('?')[0]}: {error}") from None
+            text = f"{self.server} of context {self.context!r}: {path.split('?')[0]}: {error}"
+            raise ApiError(text, away=True) from None
         return made
 
     def authorization(self) -> dict[str, str]:
