@@ -8,12 +8,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import tarfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.state import TestbedError
+
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+GOARCH = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "riscv64": "riscv64", "s390x": "s390x"}
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,16 @@ class Config:
     entrypoint: Sequence[str] = ()
     user: str = ""
     env: Sequence[str] = ()
+
+
+def architecture(machine: str = "") -> str:
+    """What images call a machine's instruction set (`uname -m`; this one's by default), by Go's names as OCI asks."""
+    machine = machine or platform.machine()
+    try:
+        return GOARCH[machine]
+    except KeyError:
+        known = ", ".join(GOARCH)
+        raise TestbedError(f"no image is made for a machine of the kind {machine!r}", f"known: {known}") from None
 
 
 def layer_of_files(out: Path, files: Mapping[str, Path], folders: Mapping[str, int] | None = None) -> None:
@@ -65,7 +79,7 @@ def archive(out: Path, name: str, layers: Sequence[Path], config: Config) -> str
         run["User"] = config.user
     described = json.dumps(
         {
-            "architecture": "amd64",
+            "architecture": architecture(),
             "os": "linux",
             "config": run,
             "created": "1970-01-01T00:00:00Z",

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from testbed import mkimage
+from testbed.state import TestbedError
 
 
 def tree(folder: Path, when: int) -> Path:
@@ -53,6 +59,7 @@ def test_what_docker_reads_from_the_archive(tmp_path: Path) -> None:
         config = json.load(tar.extractfile(manifest["Config"]))  # type: ignore[arg-type]
         assert manifest["Config"] == f"{identity}.json"
         assert [f"sha256:{Path(layer).parent}" for layer in manifest["Layers"]] == config["rootfs"]["diff_ids"]
+    assert (config["architecture"], config["os"]) == (mkimage.architecture(), "linux")
     assert config["config"]["Entrypoint"] == ["/opt/bin/program"]
     assert config["config"]["User"] == "1:1"
     assert config["config"]["Env"] == [mkimage.PATH, "A=b"]
@@ -80,3 +87,25 @@ def test_a_layer_of_files_has_their_folders_and_tmp(tmp_path: Path) -> None:
         assert tar.getnames() == ["opt", "opt/bin", "tmp", "opt/bin/program"]
         assert tar.getmember("tmp").mode == 0o1777
         assert {(member.uid, member.gid) for member in tar.getmembers()} == {(0, 0)}
+
+
+@pytest.mark.parametrize(("machine", "expected"), [("x86_64", "amd64"), ("aarch64", "arm64"), ("riscv64", "riscv64")])
+def test_an_image_is_labelled_with_the_machine_that_it_is_made_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str, expected: str
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    image(tmp_path / "one", 1_000)
+    with tarfile.open(tmp_path / "one" / "image.tar") as tar:
+        (config,) = [name for name in tar.getnames() if name.endswith(".json") and name != "manifest.json"]
+        assert json.load(tar.extractfile(config))["architecture"] == expected  # type: ignore[arg-type]
+
+
+def test_a_machine_that_nobody_knows_is_no_amd64() -> None:
+    with pytest.raises(TestbedError, match="'vax'"):
+        mkimage.architecture("vax")
+
+
+@pytest.mark.skipif(shutil.which("dpkg") is None, reason="Debian's own word for it")
+def test_debian_says_the_same_of_this_machine() -> None:
+    told = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+    assert mkimage.architecture() == {"ppc64el": "ppc64le"}.get(told, told)
