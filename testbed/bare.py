@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -161,11 +162,21 @@ def stop_api() -> None:
         say("the API server is off")
 
 
+def freeze_api() -> None:
+    """The API server hangs: connections are made, and nothing is ever answered on them. All else goes on."""
+    with locked("bare"):
+        _whole()
+        process.send([process.daemon(layout.folder(), CONTROL_PLANE, API).pid], signal.SIGSTOP)
+        say("the API server hangs")
+
+
 def start_api() -> None:
+    """Starts it unless it runs, and lets it go on when it hangs; returns when it answers."""
     with locked("bare"):
         record = _whole()
-        if not process.running(layout.folder(), CONTROL_PLANE, API):
+        if not (there := process.running(layout.folder(), CONTROL_PLANE, API)):
             _start_api_server(record)
+        process.send([each.pid for each in there], signal.SIGCONT)
         until(lambda: answers(layout.kubeconfig()), "the API server answers", 60, f"read {layout.folder() / 'log'}")
         say("the API server is ready")
 

@@ -140,7 +140,7 @@ def node_state(name: str) -> None:
 
 @main.group()
 def api() -> None:
-    """Kill the API server of the bare bed, and start it again."""
+    """Kill the API server of the bare bed and start it again, or let it hang and go on."""
 
 
 @api.command("stop")
@@ -153,6 +153,22 @@ def api_stop() -> None:
 
 @api.command("start")
 def api_start() -> None:
+    """Returns when it answers."""
+    from testbed import bare
+
+    bare.start_api()
+
+
+@api.command("freeze")
+def api_freeze() -> None:
+    """It hangs: connections are made, and nothing is answered."""
+    from testbed import bare
+
+    bare.freeze_api()
+
+
+@api.command("thaw")
+def api_thaw() -> None:
     """Returns when it answers."""
     from testbed import bare
 

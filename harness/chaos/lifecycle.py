@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue, ValidationError
 
-from harness import faults
+from harness import effort, faults
 from harness.chaos import undo
 from harness.chaos.undo import UndoToken
 from harness.errors import BadInput, TargetError
@@ -24,7 +24,8 @@ from harness.ports import FaultInjector, Kept, Observation, Selection, Spread, T
 
 LOOK_EVERY_S = 0.05
 LOOK_AT_LEAST_EVERY_S = 0.5
-SILENT_S = 1.0  # looks that nobody answered for longer than this are told
+SILENT = "the API server took {:.1f} s to answer"
+SILENT_S = 5.0  # a control plane that says nothing for longer than this is told, whether or not it then answers
 
 
 class NotSeen(TargetError):
@@ -183,7 +184,10 @@ def lift(session: Session, token: UndoToken, within_s: float = 0.0) -> None:
     while True:
         try:
             injector, parameters, target = _resolve(session, token)
+            effort.longest_wait()
             injector.recover(target, token.selected, parameters)
+            if (silent_s := effort.longest_wait()) > SILENT_S:
+                away = away or SILENT.format(silent_s)
             break
         except TargetError as error:
             if not error.passing or session.clock.mono_ns() >= began + int(within_s * 1e9):
@@ -285,22 +289,28 @@ def _poll(session: Session, fault: str, within_s: float, look: Callable[[], Obse
     silent_ns, why = 0, ""  # since when nobody answers
     while True:
         asked = clock.mono_ns()
+        effort.longest_wait()
         try:
             seen = look()
+            slow_s = effort.longest_wait()
         except TargetError as error:
             if not error.passing:
                 raise
-            seen = Observation(False, "nobody", str(error).splitlines()[0])
+            seen, slow_s = Observation(False, "nobody", str(error).splitlines()[0]), 0.0
             if error.away and not why:
                 silent_ns, why = asked, seen.detail
         over = seen.seen or clock.mono_ns() >= end
         if why and (over or seen.observer != "nobody"):
-            if (silent_s := (clock.mono_ns() - silent_ns) / 1e9) > SILENT_S:
-                session.record(
-                    Problem(where=fault, text=f"nobody answered for {silent_s:.1f} s who looked at it: {why}")
-                )
+            _tell_silence(session, fault, (clock.mono_ns() - silent_ns) / 1e9, why)
             why = ""
+        else:
+            _tell_silence(session, fault, slow_s, SILENT.format(slow_s))
         if over:
             return seen
         clock.sleep(pause_s)
         pause_s = min(pause_s * 1.2, LOOK_AT_LEAST_EVERY_S)
+
+
+def _tell_silence(session: Session, fault: str, seconds: float, why: str) -> None:
+    if seconds > SILENT_S:
+        session.record(Problem(where=fault, text=f"nobody who looked at it was answered for {seconds:.1f} s: {why}"))

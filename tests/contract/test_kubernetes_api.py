@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import effort
 from harness.errors import BadInput
-from harness.targets.kubernetes import claim, rights
-from harness.targets.kubernetes.api import ApiError, Cluster
+from harness.targets.kubernetes import api, claim, connection, rights
+from harness.targets.kubernetes.api import ApiError, Cluster, Resource
 from harness.targets.kubernetes.objects import RUN
 from harness.testing.fake_cluster import FakeCluster
 from tests.contract import api_server
@@ -206,6 +211,98 @@ def test_a_server_that_is_away_is_told_without_the_token(tmp_path: Path) -> None
     assert "secret-token" not in str(refused.value)
 
 
+class Hanging:
+    """A server on 127.0.0.1 that takes connections and says nothing, or ends the first of them and then answers."""
+
+    def __init__(self, answers: bool = False) -> None:
+        self.taken = 0
+        self._kept: list[socket.socket] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self._answers = answers
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def _take(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                made, _ = self._server.accept()
+                self.taken += 1
+                if self._answers:
+                    made.recv(65536)
+                    if self.taken > 1:
+                        made.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{"gitVersion":"v1.36.3"}')
+                    made.close()
+                else:
+                    self._kept.append(made)
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        for each in (*self._kept, self._server):
+            each.close()
+
+
+POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"}}
+CALLS: dict[str, Callable[[Cluster], object]] = {
+    "read": lambda cluster: cluster.read("v1/Pod", "n", "p"),
+    "list": lambda cluster: cluster.list("v1/Pod", "n"),
+    "create": lambda cluster: cluster.create(POD),
+    "patch": lambda cluster: cluster.patch("v1/Pod", "n", "p", {}, "scale"),
+    "delete": lambda cluster: cluster.delete("v1/Pod", "n", "p"),
+    "evict": lambda cluster: cluster.evict("n", "p"),
+    "allowed": lambda cluster: cluster.allowed("get", "", "pods"),
+    "logs": lambda cluster: cluster.logs("n", "p", "c", within_s=0.3),
+    "proxy": lambda cluster: cluster.proxy("n", "p", 80, "GET", "/", timeout_s=0.3),
+    "exec": lambda cluster: cluster.exec("n", "p", "c", ["true"], 0.3),
+    "forward": lambda cluster: cluster.forward("n", "p", 80),
+    "running": lambda cluster: cluster.running("node", 0.3),
+    "refuses": lambda cluster: cluster.refuses("n", "p", 80, 0.3),
+}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["kinds known", "nothing known"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_server_that_hangs_is_given_up_at_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, known: bool
+) -> None:
+    for module in (api, connection):
+        monkeypatch.setattr(module, "TIMEOUT_S", 0.3)
+    server = Hanging()
+    try:
+        cluster = Cluster.connect(config(tmp_path, server.url), "c")
+        if known:
+            cluster._resources["v1"] = {"Pod": Resource("", "v1", "pods", True)}
+        began = time.monotonic()
+        with pytest.raises(ApiError) as refused:
+            CALLS[call](cluster)
+        assert time.monotonic() - began < 1
+        assert (refused.value.status, refused.value.passing, refused.value.away) == (0, True, True)
+        assert server.taken == 1, "silence is not asked again"
+    finally:
+        server.close()
+
+
+def test_a_get_whose_connection_was_ended_is_sent_again(tmp_path: Path) -> None:
+    server = Hanging(answers=True)
+    try:
+        assert Cluster.connect(config(tmp_path, server.url), "c").version() == "v1.36.3"
+        assert server.taken == 2
+    finally:
+        server.close()
+
+
+def test_how_long_the_server_was_silent_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "TIMEOUT_S", 0.3)
+    server = Hanging()
+    effort.longest_wait()
+    try:
+        with pytest.raises(ApiError):
+            Cluster.connect(config(tmp_path, server.url), "c").version()
+        assert 0.3 <= effort.longest_wait() < 1
+        assert effort.longest_wait() == 0
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize(
     ("server", "extra"), [("https://127.0.0.1:1", ", insecure-skip-tls-verify: true"), ("http://10.0.0.1", "")]
 )
@@ -225,8 +322,6 @@ def test_a_context_must_be_named_and_be_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [".", ".."])
 def test_names_stay_within_their_path(name: str) -> None:
-    from harness.targets.kubernetes.api import Resource
-
     with pytest.raises(BadInput):
         Resource("", "v1", "pods", True).path("default", name)
     assert Resource("", "v1", "pods", True).path("a/b", "c?d") == "/api/v1/namespaces/a%2Fb/pods/c%3Fd"

@@ -401,7 +401,7 @@ def test_that_nobody_answered_who_looked_is_told_unless_it_was_a_moment(
 
     assert lifecycle._poll(session, "x#1/f", 60, look).seen
     assert len(told(session)) == problems
-    assert all(text.startswith("nobody answered for ") for text in told(session))
+    assert all(text.startswith("nobody who looked at it was answered for ") for text in told(session))
 
 
 def test_a_look_that_got_no_answer_saw_nothing(session: Session) -> None:

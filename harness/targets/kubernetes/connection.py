@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import ssl
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -39,7 +41,7 @@ class ApiError(TargetError):
 class Connection:
     """One API server with one set of credentials; safe for several threads. Every failure is an ApiError.
 
-    Nothing is tried again but a GET that did not get through.
+    Nothing is tried again but a GET that did not get through; one that got no answer in its time did.
     """
 
     def __init__(self, context: str, configuration: Any, tls: ssl.SSLContext) -> None:
@@ -65,7 +67,11 @@ class Connection:
         whole = f"{path}?{urlencode(query)}" if query else path
         data = None if body is None else json.dumps(body)
         headers = {"Accept": JSON, **({"Content-Type": content_type} if data else {})}
-        answer = self.send(method, whole, data, headers, TIMEOUT_S, again=method == "GET")
+        asked = time.monotonic()
+        try:
+            answer = self.send(method, whole, data, headers, TIMEOUT_S, again=method == "GET")
+        finally:
+            effort.waited(time.monotonic() - asked)
         if not 200 <= answer.status < 300:
             raise self.refusal(method, path, answer)
         try:
@@ -79,7 +85,6 @@ class Connection:
         import urllib3
 
         effort.called(method)
-        retries = urllib3.Retry(2, redirect=0, status=0, backoff_factor=0.1, raise_on_redirect=False)
         try:
             answer = self._pool.request(
                 method,
@@ -87,7 +92,7 @@ class Connection:
                 body=body,
                 headers={**headers, **self.authorization()},
                 timeout=urllib3.Timeout(connect=min(CONNECT_S, timeout_s), read=timeout_s),
-                retries=retries if again else False,
+                retries=_again() if again else False,
                 redirect=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -152,6 +157,22 @@ class Connection:
         fix = f"\n  fix: {fixes[answer.status]}" if answer.status in fixes else ""
         words = said.get("message") or answer.text[:300] or f"HTTP status {answer.status}"
         return ApiError(f"{method} {path.split('?')[0]}: {words}{fix}", answer.status, said.get("reason", ""), causes)
+
+
+@cache
+def _again() -> Any:
+    """How a GET is tried again: unless it was taken and not answered, or silence would be waited for thrice."""
+    import urllib3
+
+    class Again(urllib3.Retry):
+        def increment(  # type: ignore[override]
+            self, method: Any = None, url: Any = None, response: Any = None, error: Any = None, **more: Any
+        ) -> Any:
+            if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+                raise error
+            return super().increment(method, url, response, error, **more)
+
+    return Again(2, redirect=0, status=0, backoff_factor=0.1, raise_on_redirect=False)
 
 
 def opened(kubeconfig: str, context: str) -> Connection:

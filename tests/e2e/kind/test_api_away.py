@@ -1,4 +1,5 @@
-"""The control plane goes away while a fault is active: it is undone as soon as that is back, and it is no PASS.
+"""The control plane goes away, or hangs, while a fault is active: it is undone as soon as that answers again, and the run
+is no PASS.
 
 Nobody else may use the bed meanwhile.
 """
@@ -25,16 +26,17 @@ def called(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "testbed", *words], check=True, timeout=120, capture_output=True)
 
 
-def test_a_fault_is_undone_when_the_api_server_is_back(harness: Harness, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("away", "back"), [("stop", "start"), ("freeze", "thaw")])
+def test_a_fault_is_undone_when_the_api_server_is_back(harness: Harness, tmp_path: Path, away: str, back: str) -> None:
     fault = experiment(tmp_path, "scale_to_zero", AWAY, "2s", look=False)
     run = harness("run", scenario(tmp_path, [fault]))
     run.wait_for("fault.landed", within=180, landed=True)
-    called("api", "stop")
+    called("api", away)
     try:
         time.sleep(AWAY_S)
         assert not run.events("fault.gone"), "nobody could undo it"
     finally:
-        called("api", "start")
+        called("api", back)
     returned = time.time_ns()
     gone = run.wait_for("fault.gone", within=90, gone=True)
     assert gone["wall_ns"] > returned - 2_000_000_000
