@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness import effort
 from harness.chaos import actions, context, lifecycle, probes, undo
 from harness.chaos.attach import attach
 from harness.chaos.lifecycle import NotSeen, Session
@@ -386,6 +387,37 @@ def test_what_has_not_come_yet_is_asked_for_again(session: Session, monkeypatch:
     monkeypatch.setattr(fake_fault, "recover", slow)
     assert lifecycle.recover(session, "f", 10).seen
     assert told(session) == ["could not be undone at once, but after 0.5 s: agent x is still there"]
+
+
+@pytest.mark.parametrize(("seconds", "problems"), [(2.0, 0), (9.0, 1)])
+def test_that_it_took_long_to_be_answered_is_told_though_it_was_undone(
+    session: Session, monkeypatch: pytest.MonkeyPatch, seconds: float, problems: int
+) -> None:
+    """As of an API server that hangs, and goes on before the call's own deadline."""
+    mend = fake_fault.recover
+
+    def slow(*told: Any) -> None:
+        effort.waited(seconds)
+        mend(*told)
+
+    inject(session)
+    monkeypatch.setattr(fake_fault, "recover", slow)
+    assert lifecycle.recover(session, "f", 10).seen
+    words = "could not be undone at once, but after 0.0 s: the API server took 9.0 s to answer"
+    assert told(session) == [words] * problems
+
+
+def test_a_look_that_took_long_to_be_answered_is_told(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = fake_fault.gone
+
+    def slow(*told: Any) -> Observation:
+        effort.waited(9)
+        return gone(*told)
+
+    inject(session)
+    monkeypatch.setattr(fake_fault, "gone", slow)
+    assert lifecycle.recover(session, "f", 10).seen
+    assert told(session) == ["nobody who looked at it was answered for 9.0 s: the API server took 9.0 s to answer"]
 
 
 @pytest.mark.parametrize(("silent", "problems"), [(1, 0), (30, 1)])

@@ -1,5 +1,5 @@
-"""The control plane goes away, or hangs, while a fault is active: it is undone as soon as that answers again, and the run
-is no PASS.
+"""The control plane goes away, or hangs, while a fault is active: it is undone as soon as that answers again, and it is
+no PASS.
 
 Nobody else may use the bed meanwhile.
 """
