@@ -78,7 +78,8 @@ RULES = (
         "which findings cap the verdict",
         (
             "what users and the platform both count must agree; alerts that nobody declared are told",
-            "what the harness could not observe is told by place, so that none hides another",
+            "what the harness could not observe is told by place, so that none hides another; an API server that was "
+            "silent for longer than declared is told",
         ),
     ),
     Rule("rollout", "how bakes and the gate's decisions are judged"),

@@ -29,6 +29,7 @@ from harness.model.events import (
     GuardTripped,
     PhaseTakenBack,
     Problem,
+    ReadinessWatched,
     RunClosed,
     StandIn,
 )
@@ -45,7 +46,7 @@ CLOCK_STEP_NS = 50_000_000
 
 def findings(facts: Facts) -> tuple[Finding, ...]:
     """Everything beside the objectives that bears on the verdict, worst first."""
-    parts = (_load, rollout_findings, disagreements, _faults, _run, _clocks, _told, others)
+    parts = (_load, rollout_findings, disagreements, _faults, _run, _control_plane, _clocks, _told, others)
     found = [finding for part in parts for finding in part(facts)]
     return tuple(sorted(found, key=lambda finding: -finding.cap.rank))
 
@@ -182,6 +183,21 @@ def _problems(facts: Facts) -> Iterator[Finding]:
         yield _doubt(
             "problems", f"the harness could not observe everything: {first_line(problems[0])}{more}", *problems
         )
+
+
+def _control_plane(facts: Facts) -> Iterator[Finding]:
+    """As who looked twice a second found it; also where it said nothing more until the end, or never did."""
+    allowed = facts.evidence.scenario.validity.api_silent
+    watched: list[ReadinessWatched] = facts.of(ReadinessWatched)
+    for watch in watched:
+        since = watch.until_ns or min((span.start_ns for span in facts.spans), default=watch.mono_ns)
+        silent = max(watch.longest_s, (watch.mono_ns - since) / 1e9 if watch.looks else 0.0)
+        if silent > allowed:
+            yield _doubt(
+                "control plane silent",
+                f"the cluster's API server did not answer for {silent:.1f} s; {allowed:g} s are allowed",
+                f"{watch.failed} of {count(watch.looks, 'look')} were not answered",
+            )
 
 
 def _clocks(facts: Facts) -> Iterator[Finding]:

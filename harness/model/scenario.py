@@ -60,12 +60,16 @@ class Load(Frozen):
 
 
 class Validity(Frozen):
-    """When the load was not what was declared, the verdict is capped at INCONCLUSIVE."""
+    """When the load was not what was declared, or the cluster's control plane was away, the verdict is capped at
+    INCONCLUSIVE."""
 
     late_p99: Duration = Field(default=0.05, description="start lateness in a second that still counts as on time")
     late_seconds: float = Field(default=0.05, ge=0, le=1, description="share of seconds that may be late")
     dropped: float = Field(default=0.0, ge=0, le=1, description="share of arrivals that may be dropped")
     cpu: float = Field(default=0.85, gt=0, le=1, description="share of a core above which the generator is saturated")
+    api_silent: Duration = Field(
+        default=8.0, description="on Kubernetes: time that its API server may leave the harness without an answer"
+    )
 
 
 class Beacon(Frozen):

@@ -12,7 +12,7 @@ from harness.judge.rules import NUMBERS
 from harness.model import events as e
 from harness.model.judgement import Finding, Judgement, Verdict
 from harness.model.records import GENERATOR_COLUMNS, Outcome
-from harness.model.scenario import ExperimentRef
+from harness.model.scenario import ExperimentRef, Validity
 from harness.model.slo import RecoveryTime, RequestFilter, RequestRatio
 from harness.testing.evidence import (
     EXPERIMENT,
@@ -47,6 +47,18 @@ def test_a_clean_run_has_no_findings_and_passes():
     assert judgement.rules == NUMBERS
 
 
+def watched(*, looks: int = 90, failed: int = 0, longest_s: float = 1.0, until_s: float | None = 60.0):
+    """How who was Ready was looked at; it was stopped after 60 s."""
+    times = {"from_ns": ns(0), "until_ns": 0 if until_s is None else ns(until_s), "every_s": 0.5, "mono_ns": ns(60)}
+    return e.ReadinessWatched(**times, looks=looks, failed=failed, longest_s=longest_s)
+
+
+def test_a_control_plane_that_is_slow_now_and_then_is_no_doubt():
+    assert judged(events=happened(watched(longest_s=7.9, failed=3, until_s=59.0))).verdict is Verdict.PASS
+    patient = scenario(validity=Validity(api_silent=60.0))
+    assert judged(scenario=patient, events=happened(watched(longest_s=30.0))).verdict is Verdict.PASS
+
+
 THRICE = ExperimentRef(file="x/kill-weaviate.yaml", repeat=3)
 FAULT = {"experiment": EXPERIMENT, "fault": "kill"}
 
@@ -76,6 +88,9 @@ FAULT = {"experiment": EXPERIMENT, "fault": "kill"}
         ("not clean", {"events": happened(e.RunClosed(reason="port 8080 still taken", clean=False))}),
         ("problems", {"events": happened(e.Problem(where="prometheus", text="connection refused"))}),
         ("problems", {"problems": ("evidence/ledger.parquet is missing",)}),
+        ("control plane silent", {"events": happened(watched(longest_s=8.5))}),
+        ("control plane silent", {"events": happened(watched(until_s=10.0))}),
+        ("control plane silent", {"events": happened(watched(looks=90, failed=90, until_s=None))}),
         ("clock step", {"events": happened(e.ClockRead(clock="wall", offset_ns=WALL_NS + 10**9, error_ns=1000))}),
     ],
 )  # fmt: skip
@@ -139,8 +154,6 @@ def test_a_phase_that_was_taken_back_fails_in_one_line():
 
 
 def test_limits_come_from_the_scenario():
-    from harness.model.scenario import Validity
-
     generous = scenario(validity=Validity(late_p99=0.1, cpu=0.99, dropped=0.01))
     rows = steadily(change=within((10.0, 10.1), outcome=Outcome.DROPPED))
     late = table(GENERATOR_COLUMNS, generator(late_ms=60.0, cpu=0.97))

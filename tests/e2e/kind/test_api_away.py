@@ -41,6 +41,11 @@ def test_a_fault_is_undone_when_the_api_server_is_back(harness: Harness, tmp_pat
     gone = run.wait_for("fault.gone", within=90, gone=True)
     assert gone["wall_ns"] > returned - 2_000_000_000
     run.finish(240)
-    assert run.code == 11, f"{run.output}\n{run.errors[-3000:]}"
-    assert "could not be undone at once" in reason(run)
-    assert "served" not in run.reasons(), "users were served all the while"
+    told = f"{run.output}\n{run.errors[-3000:]}"
+    assert "the cluster's API server did not answer for" in reason(run), told
+    if away == "stop":
+        assert run.code == 11, told
+        assert "could not be undone at once" in reason(run)
+        assert "served" not in run.reasons(), "users were served all the while"
+    else:  # after it the controllers may take nodes for lost that they heard nothing of: users are not served then
+        assert run.code in (10, 11), told
