@@ -2,7 +2,9 @@
 
 Environment, besides the identity: REGIONS (the first is home), TOPOLOGY (file: what is checked, and where), LEASE_TTL,
 CHECK_EVERY (seconds), CHECK_FAILURES, HEALTHY_SHARE, BEHIND_AT_MOST (seconds a standby may lack), SNAPSHOT_EVERY
-(seconds, 0: none), BACKUPS (folder of the snapshots). The term is kept in the working directory.
+(seconds, 0: none), BACKUPS (folder of the snapshots), SHARES_PORT (where an edge asks for a region's part of the users,
+as HAProxy's agent check: a line with the region, answered by a percentage; 0: nowhere). The term is kept in the working
+directory.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,12 @@ PRIMARY = Gauge("sophia_primary", "1 for the region of the primary.", ("region",
 EPOCH = Gauge("sophia_epoch", "Grows by one with every change of primary.", registry=metrics.REGISTRY)
 HEALTH = Gauge("sophia_region_health", "Share of checks that passed.", ("region",), registry=metrics.REGISTRY)
 FAILOVERS = Counter("sophia_failovers", "Changes of primary.", ("kind",), registry=metrics.REGISTRY)
+USERS = Gauge(
+    "sophia_region_users", "The part of the users that a region is to serve.", ("region",), registry=metrics.REGISTRY
+)
 SILENT = 5.0
+SETTLES = 1.0  # until everybody has seen a new primary
+MOVE_WITHIN = 15.0  # a planned change is over by then, or is none any more: nobody need be kept waiting for it
 
 
 def load_term(file: Path, home: str) -> Term:
@@ -80,6 +88,7 @@ class FailoverAgent:
         self.leases = Leases.at_start(term, time.monotonic(), self.ttl)
         self.standbys: dict[str, Standby] = {}
         self.planned = False
+        self.moves_until = float("-inf")
         self.snapshot: dict[str, Any] = {}
         self.show()
 
@@ -87,6 +96,7 @@ class FailoverAgent:
         """The term as metrics."""
         for region in self.regions:
             PRIMARY.labels(region).set(int(region == self.leases.term.primary))
+            USERS.labels(region).set(self.leases.term.share(region))
         EPOCH.set(self.leases.term.epoch)
 
     def become(self, leases: Leases) -> None:
@@ -104,6 +114,10 @@ class FailoverAgent:
             print(f"{self.leases.term.primary} is primary of epoch {self.leases.term.epoch}", flush=True)
             FAILOVERS.labels("planned" if self.planned else "forced").inc()
             self.planned, self.failures = False, Failures(self.failures.needed)
+
+    def moves(self) -> bool:
+        """Whether a planned change goes on, until the new primary says that it is one: requests may wait for it."""
+        return time.monotonic() < self.moves_until
 
     def heir(self) -> str | None:
         """The region that may take over, if there is one."""
@@ -156,6 +170,7 @@ class FailoverAgent:
         if self.failures.lost and not term.heir and (heir := self.heir()):
             print(f"{term.primary} is lost: {heir} takes over when the lease is over", flush=True)
             self.become(self.leases.depose(heir))
+            self.moves_until = float("-inf")
 
     async def checking(self, session: aiohttp.ClientSession) -> None:
         """Checks for ever."""
@@ -204,6 +219,8 @@ async def lease(request: Request) -> Response:
     agent.crown()
     granted = agent.leases.grant(region, now, agent.ttl)
     if granted:
+        if role == "primary":
+            agent.moves_until = min(agent.moves_until, now + SETTLES)
         if role == "primary" and not granted.term.initialised:
             granted = replace(granted, term=replace(granted.term, initialised=True))
         agent.become(granted)
@@ -239,9 +256,44 @@ async def switchover(request: Request) -> Response:
     standby = agent.standbys.get(to)
     if term.heir or standby is None or not standby.fit(time.monotonic(), silent_for=SILENT, behind_at_most=2.0):
         raise ApiError(409, "not_possible", f"{to} does not follow the primary now, or a change is under way")
-    agent.planned = True
-    agent.become(agent.leases.depose(to))
+    agent.planned, agent.moves_until = True, time.monotonic() + MOVE_WITHIN
+    agent.become(agent.leases.depose(to, planned=True))
     return answer(agent.leases.term.as_dict(), 202)
+
+
+async def users(request: Request) -> Response:
+    """POST /users {region, share}: a region's part of the users from now on; the other one of the two serves the rest.
+
+    The primary's region keeps some: all users of a region are those of its database, which moves by /switchover.
+    """
+    agent = _agent(request)
+    body = await body_of(request)
+    region, share, term = field(body, "region"), body.get("share"), agent.leases.term
+    if region not in agent.regions:
+        raise ApiError(400, "bad_field", f"no region {region!r}")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ApiError(400, "bad_field", "share must be a number from 0 to 1")
+    others = term.primary if region != term.primary else term.guest or next(r for r in agent.regions if r != region)
+    shifted = None if term.heir else term.with_users(region, float(share), others)
+    if shifted is None:
+        raise ApiError(409, "not_possible", f"{term.primary} is primary and keeps some users, or it is being changed")
+    if shifted != term:
+        print(f"users: {region} {share:.0%}, {others} the others", flush=True)
+    agent.become(replace(agent.leases, term=shifted))
+    return answer(_users(agent))
+
+
+def _users(agent: FailoverAgent) -> dict[str, float]:
+    return {region: agent.leases.term.share(region) for region in agent.regions}
+
+
+async def tell_share(agent: FailoverAgent, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One agent check of an edge."""
+    with contextlib.suppress(OSError, TimeoutError, ValueError):
+        region = (await asyncio.wait_for(reader.readline(), 2)).decode("ascii", "replace").strip()
+        writer.write(f"{agent.leases.term.share(region):.0%}\n".encode())
+        await writer.drain()
+    writer.close()
 
 
 async def term(request: Request) -> Response:
@@ -251,6 +303,8 @@ async def term(request: Request) -> Response:
     return answer(
         {
             **agent.leases.term.as_dict(),
+            "users": _users(agent),
+            "moves": agent.moves(),
             "lease_seconds": round(max(0.0, agent.leases.held_until - now), 3),
             "failed_checks": agent.failures.count,
             "nodes": {
@@ -275,9 +329,13 @@ def build(identity: Identity) -> Any:
         ):
             work = [agent.checking(checks), agent.crowning(), agent.snapshotting(copies)]
             tasks = [asyncio.create_task(each) for each in work]
+            port = settings.integer("SHARES_PORT", 0)
+            shares = await asyncio.start_server(partial(tell_share, agent), settings.host(), port) if port else None
             try:
                 yield
             finally:
+                if shares:
+                    shares.close()
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -286,6 +344,7 @@ def build(identity: Identity) -> Any:
         Route("/lease", lease, methods=["POST"]),
         Route("/lease/return", lease_return, methods=["POST"]),
         Route("/switchover", switchover, methods=["POST"]),
+        Route("/users", users, methods=["POST"]),
         Route("/term", term),
     ]
     return application(identity, routes, lifespan=lifespan)

@@ -21,7 +21,8 @@ class Term:
     """What is on disk.
 
     `initialised`: the primary has data, so an empty one must never take its place. `armed`: its region was healthy
-    once, so it is lost when it is not; before that it is being deployed.
+    once, so it is lost when it is not; before that it is being deployed. `guest`: another region that serves
+    `guest_share` of the users, with the primary's database; the primary's region serves the others, never none.
     """
 
     primary: str
@@ -29,6 +30,22 @@ class Term:
     heir: str = ""
     initialised: bool = False
     armed: bool = False
+    guest: str = ""
+    guest_share: float = 0.0
+
+    def share(self, region: str) -> float:
+        """The part of the users that a region is to serve."""
+        if region == self.primary:
+            return round(1.0 - self.guest_share, 6)
+        return self.guest_share if region == self.guest else 0.0
+
+    def with_users(self, region: str, share: float, others: str) -> Term | None:
+        """With this part of the users served by `region`, the rest by `others`; None unless one of the two is the
+        primary and keeps some."""
+        guest, part = (others, round(1.0 - share, 6)) if region == self.primary else (region, share)
+        if self.primary not in (region, others) or guest == self.primary or not 0.0 <= part < 1.0:
+            return None
+        return replace(self, guest=guest if part else "", guest_share=part)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -53,11 +70,13 @@ class Leases:
             return None
         return replace(self, held_until=max(self.held_until, now + ttl))
 
-    def depose(self, heir: str) -> Leases:
-        """First step of a change. The first heir stays the heir; the primary itself cannot be one."""
+    def depose(self, heir: str, *, planned: bool = False) -> Leases:
+        """First step of a change. The first heir stays the heir; the primary itself cannot be one. Users who are shared
+        with a guest stay where they are if it is `planned`; of a region that is lost none can."""
         if self.term.heir or heir == self.term.primary:
             return self
-        return replace(self, term=replace(self.term, heir=heir))
+        term = self.term if planned else replace(self.term, guest="", guest_share=0.0)
+        return replace(self, term=replace(term, heir=heir))
 
     def give_back(self, region: str, epoch: int, now: float) -> Leases:
         """The primary says that it has stopped. Only a deposed one is believed: one that was merely restarted may
@@ -67,10 +86,13 @@ class Leases:
         return self
 
     def crown(self, now: float) -> Leases:
-        """Second step, as soon as it is safe."""
-        if not self.term.heir or now < self.held_until:
+        """Second step, as soon as it is safe. Users whom the heir did not serve before follow the primary, unless they
+        were shared between the two."""
+        old = self.term
+        if not old.heir or now < self.held_until:
             return self
-        return Leases(replace(self.term, primary=self.term.heir, epoch=self.term.epoch + 1, heir=""), now)
+        guest, share = (old.primary, old.share(old.primary)) if old.guest == old.heir else ("", 0.0)
+        return Leases(replace(old, primary=old.heir, epoch=old.epoch + 1, heir="", guest=guest, guest_share=share), now)
 
 
 @dataclass(frozen=True, slots=True)

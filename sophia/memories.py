@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from sophia import metrics
+from sophia.settings import SettingError
 
 WRITE = """
 WITH written AS (
@@ -65,6 +67,15 @@ class Decision:
     votes: dict[str, int]
     level: int
     cost: float
+
+
+def conninfo_of(own: str, address: str) -> str:
+    """The same database, user and password at another host:port. SettingError when one of both cannot be read."""
+    host, _, port = address.rpartition(":")
+    try:
+        return make_conninfo(own, host=host, port=port)
+    except psycopg.ProgrammingError as problem:
+        raise SettingError(f"DATABASE or PEERS cannot be read: {problem}".strip()) from None
 
 
 class Memories:

@@ -11,6 +11,7 @@ import operator
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 import aiohttp
 
@@ -18,7 +19,7 @@ from sophia import corpus, degradation, metrics, models, settings, swarm
 from sophia.breaker import State
 from sophia.cache import DAY, Cache, key_of
 from sophia.circuit import Circuit, CircuitOpen, rule_from_environment
-from sophia.memories import Decision, Memories, Unavailable
+from sophia.memories import Decision, Memories, Unavailable, conninfo_of
 from sophia.settings import Identity
 from sophia.vectors import FAILURES, Weaviate
 
@@ -29,7 +30,11 @@ SEARCH_WITHIN = 0.5
 EMBED_WITHIN = 0.5
 MODEL_WITHIN = 1.5
 KEPT_DECISIONS = 1000
+HELD_AGAIN = 0.1
+LINGERS = 5.0  # for requests that the edge had sent before it knew better
+FRESH = 0.05  # no request asks the failover agent again so soon
 Vector = Sequence[float]
+T = TypeVar("T")
 
 
 class Orchestrator:
@@ -38,13 +43,23 @@ class Orchestrator:
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
         self.cache = Cache(settings.text("REDIS"))
-        self.memories = Memories(settings.text("DATABASE"), connections=settings.integer("DB_POOL", 20))
+        own, pool = settings.text("DATABASE"), settings.integer("DB_POOL", 20)
+        self.memories = Memories(own, connections=pool)  # this region's
+        peers = dict(pair.split("=", 1) for pair in settings.words("PEERS") if "=" in pair)
+        self.databases = {name: Memories(conninfo_of(own, at), connections=pool) for name, at in peers.items()}
+        self.databases[identity.region] = self.memories
+        self.hold = settings.number("DB_HOLD", 3)
         self.circuit = Circuit("weaviate", rule_from_environment(5, 30, 3), FAILURES)
         self.addresses = {name: settings.text(name.upper()) for name in ("gpu", "gateway", "embedder")}
         self.answers = dict.fromkeys(("weaviate", "gpu", "gateway", "embedder"), False)
         self.slow = dict.fromkeys(self.answers, False)
         self.writable: bool | None = None  # None: the database does not answer
         self.primary_region = settings.text("HOME_REGION", identity.region)
+        self.share = float(self.primary_region == identity.region)  # of the users, that this region is to serve
+        self.lingers_until = float("-inf")  # a region that serves nobody any more still answers who is there
+        self.told_at = float("-inf")  # when the failover agent last told so
+        self.moves = False  # whether the primary is being moved as planned
+        self.reaches: bool | None = None  # as `writable`, of the database of a primary in another region
         self.embeddings: dict[str, Vector] = {}
         self.standings: dict[str, swarm.Standing] = {}
         self.decisions: deque[Decision] = deque(maxlen=KEPT_DECISIONS)
@@ -68,13 +83,46 @@ class Orchestrator:
             degradation.Dependencies(
                 swarm=self.answers["gpu"] and self.answers["gateway"],
                 vectors=self.answers["weaviate"] and self.answers["embedder"] and not self.circuit.impaired,
-                database=self.writable is not None,
+                database=self.moves or (self.reaches if self.is_guest else self.writable) is not None,
             )
         )
 
+    @property
+    def is_guest(self) -> bool:
+        """Whether this region serves some users, or just did, with the database of another one."""
+        serves = self.share > 0 or time.monotonic() < self.lingers_until
+        return serves and self.primary_region != self.identity.region and self.primary_region in self.databases
+
     def serves(self) -> bool:
-        """Whether the edge should send traffic here: to the region whose database is, or was last, the writable one."""
-        return self.primary_region == self.identity.region if self.writable is None else self.writable
+        """Whether the edge should send traffic here: to the region whose database is, or was last, the writable one,
+        and to one that is to serve a part of the users and reaches that database."""
+        if self.writable:
+            return True
+        if self.moves and self.share > 0:
+            return True
+        if self.is_guest:
+            return self.share > 0 and bool(self.reaches)
+        return self.writable is None and self.primary_region == self.identity.region
+
+    @property
+    def truth(self) -> Memories:
+        """The database that requests are served from."""
+        return self.databases[self.primary_region] if self.is_guest else self.memories
+
+    async def on_primary(self, work: Callable[[Memories], Awaitable[T]]) -> T:
+        """`work` on the primary's database, which may be done again. While the primary is moved as planned it is held,
+        for DB_HOLD seconds at most. Raises Unavailable."""
+        end = time.monotonic() + self.hold
+        while True:
+            asked = self.primary_region
+            try:
+                return await work(self.truth)
+            except Unavailable:
+                if time.monotonic() - self.told_at > FRESH:
+                    await self.follow_term()
+                if time.monotonic() > end or not (self.moves or self.primary_region != asked):
+                    raise
+            await asyncio.sleep(HELD_AGAIN)
 
     async def ask_swarm(self, question: str) -> tuple[swarm.Consensus, float, bool]:
         """The vote on a question, what it cost, and whether it was the full swarm's.
@@ -158,25 +206,46 @@ class Orchestrator:
             await self.probe(name, f"http://{self.addresses[name]}/health")
 
     async def probe_database(self) -> None:
-        """Sees whether the database of this region answers, and whether it is the writable one."""
-        self.writable = await self.memories.look()
+        """Sees whether the database of this region answers, and whether it is the writable one; asks why if not."""
+        before, self.writable = self.writable, await self.memories.look()
+        if before and not self.writable:
+            await self.follow_term()
+
+    async def probe_primary(self) -> None:
+        """The same of a primary elsewhere, for a region that serves users with it; others keep no connections there."""
+        if self.is_guest:
+            before, self.reaches = self.reaches, await self.databases[self.primary_region].look()
+            if before and not self.reaches:
+                await self.follow_term()
+        else:
+            self.reaches = None
+        used = (self.identity.region, self.primary_region if self.is_guest else "")
+        for region, memories in self.databases.items():
+            if region not in used:
+                await memories.close()
 
     async def follow_term(self) -> None:
-        """Learns from the failover agent which region is primary; while it is silent, its latest word holds."""
+        """Learns from the failover agent which region is primary, and who serves users; while it is silent, its latest
+        word on that holds, and nobody waits for a move."""
         url = f"http://{settings.text('FAILOVER_AGENT')}/term"
         try:
             async with asyncio.timeout(PROBE_WITHIN), self.session.get(url) as response:
                 if response.status == 200:
-                    self.primary_region = (await response.json())["primary"]
+                    term = await response.json()
+                    self.primary_region, self.moves = term["primary"], term.get("moves", False)
+                    before, self.share = self.share, term.get("users", {}).get(self.identity.region, 0.0)
+                    if before and not self.share:
+                        self.lingers_until = time.monotonic() + LINGERS
         except (aiohttp.ClientError, OSError, TimeoutError):
-            return
+            self.moves = False
+        self.told_at = time.monotonic()
 
     async def keep_decisions(self) -> None:
         """Writes the swarm's results to the database, later and in batches: no answer waits for it."""
-        if self.writable and self.decisions:
+        if (self.writable or self.reaches) and self.decisions:
             batch = [self.decisions.popleft() for _ in range(len(self.decisions))]
             try:
-                await self.memories.keep_decisions(batch)
+                await self.truth.keep_decisions(batch)
             except Unavailable:
                 self.decisions.extendleft(reversed(batch))
 
@@ -211,6 +280,7 @@ class Orchestrator:
             every(PROBE_EVERY, self.probe_weaviate),
             every(PROBE_EVERY, self.probe_gpu),
             every(PROBE_EVERY, self.probe_database),
+            every(PROBE_EVERY, self.probe_primary),
             every(PROBE_EVERY, show_level),
             every(SLOW_PROBE_EVERY, self.probe_services),
             every(SLOW_PROBE_EVERY, self.follow_term),

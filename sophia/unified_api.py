@@ -1,6 +1,8 @@
 """The orchestrator's HTTP API: chat by consensus swarm, memory, search; and the degradation level it can serve.
 
-Environment, besides the identity: DATABASE (conninfo), REDIS, WEAVIATE, GPU, GATEWAY, EMBEDDER, FAILOVER_AGENT
+Environment, besides the identity: DATABASE (conninfo of this region's), PEERS (region=host:port,… of all databases, for
+a region that serves users while the primary is elsewhere), DB_HOLD (seconds a request may wait for a planned
+move), REDIS, WEAVIATE, GPU, GATEWAY, EMBEDDER, FAILOVER_AGENT
 (host:port), HOME_REGION (where the primary is unless the failover agent says otherwise), BREAKER_FAILURES,
 BREAKER_RECOVERY (seconds), BREAKER_TRIALS, DB_POOL (connections).
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from typing import Any
 
@@ -96,7 +98,7 @@ async def write_memory(request: Request) -> Response:
     body = await body_of(request)
     key, text = field(body, "key", longest=200), field(body, "text")
     try:
-        written = await api.memories.write(key, text)
+        written = await api.on_primary(lambda memories: memories.write(key, text))
     except Unavailable as problem:
         raise _no_database(api, problem) from problem
     metrics.API_CALLS.inc()
@@ -110,14 +112,15 @@ def _no_database(api: Orchestrator, problem: Unavailable) -> ApiError:
     if problem.read_only:
         api.writable = False
         return ApiError(503, "read_only", "this region's database is a standby")
-    api.writable = None
+    if not api.is_guest:
+        api.writable = None
     return ApiError(503, "database_unavailable", "the database does not answer now")
 
 
 async def read_memory(request: Request) -> Response:
     """GET /api/memory/{key}."""
-    key = request.path_params["key"]
-    found = await _read(request, [key])
+    key, api = request.path_params["key"], _of(request)
+    found = await _read(request, api.on_primary(lambda memories: memories.read([key])))
     metrics.API_CALLS.inc()
     if not found:
         raise ApiError(404, "not_found", f"there is no memory {key!r}")
@@ -129,13 +132,13 @@ async def read_memories(request: Request) -> Response:
     keys = [key for key in request.query_params.get("keys", "").split(",") if key]
     if not 0 < len(keys) <= 500:
         raise ApiError(400, "bad_field", "keys must name 1 to 500 memories, separated by commas")
-    return answer({"memories": await _read(request, keys)})
+    return answer({"memories": await _read(request, _of(request).memories.read(keys))})
 
 
-async def _read(request: Request, keys: list[str]) -> list[dict[str, Any]]:
+async def _read(request: Request, reading: Awaitable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     api = _of(request)
     try:
-        found = await api.memories.read(keys)
+        found = await reading
     except Unavailable as problem:
         raise _no_database(api, problem) from problem
     if request.scope.get(WRONG):
@@ -150,7 +153,7 @@ async def delete_memory(request: Request) -> Response:
     """
     api, key = _of(request), request.path_params["key"]
     try:
-        deleted = await api.memories.delete(key)
+        deleted = await api.on_primary(lambda memories: memories.delete(key))
     except Unavailable as problem:
         raise _no_database(api, problem) from problem
     metrics.API_CALLS.inc()
@@ -190,8 +193,9 @@ async def _search(api: Orchestrator, request: Request, wanted: Any, limit: int) 
 
 
 async def ping(request: Request) -> Response:
-    """GET /api/ping: the level, without asking anybody."""
-    return answer({"level": _worst(_of(request), request.scope)})
+    """GET /api/ping: level and region, without asking anybody."""
+    api = _of(request)
+    return answer({"level": _worst(api, request.scope), "region": api.identity.region})
 
 
 async def known(_: Request) -> Response:
@@ -244,7 +248,8 @@ def build(identity: Identity) -> Any:
                 watching.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await watching
-                await orchestrator.memories.close()
+                for memories in orchestrator.databases.values():
+                    await memories.close()
                 await orchestrator.cache.close()
 
     defects = Defects.from_environment()
