@@ -18,22 +18,19 @@ it was seen to have gone well, by moving the primary back, after a change that g
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from harness.errors import BadInput, TargetError
+from harness.faults import _decider as decider
 from harness.faults import _shared as shared
-from harness.kube.rights import rights
 from harness.model.base import Duration, Frozen
 from harness.model.platform import PlatformSpec
 from harness.ports import Calls, Instance, Observation, Selection, Target
 
 REQUIRES = (Calls,)
-RIGHTS = rights("get create", "pods", subresource="proxy")  # on Kubernetes
+RIGHTS = decider.RIGHTS
 BEFORE = "primary"
-ASKING_S, AGAIN_S = 5.0, 0.5
 
 
 class Parameters(Frozen):
@@ -82,43 +79,17 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
     for each in target.instances(parameters.service)[:1]:
-        if _settled(target, each, parameters)["primary"] != selection.before[BEFORE]:
+        term = decider.settled(target, each, parameters.port, parameters.tell, parameters.within)
+        if term["primary"] != selection.before[BEFORE]:
             _move(target, each, parameters, selection.before[BEFORE])
 
 
 def _term(target: Target, instance: Instance, parameters: Parameters) -> dict[str, Any]:
-    calls = shared.calls(target)
-    status, said = calls.call(instance, parameters.port, "GET", parameters.tell, None, ASKING_S)
-    try:
-        found = dict(json.loads(said)) if status == 200 else {}
-    except (ValueError, TypeError):
-        found = {}
-    if "primary" not in found:
-        raise TargetError(f"{instance.name} does not tell at {parameters.tell} who is primary: status {status}")
-    return found
-
-
-def _settled(target: Target, instance: Instance, parameters: Parameters) -> dict[str, Any]:
-    """The term once no change goes on: until then it still names the old primary. TargetError when one does not end."""
-    end = time.monotonic() + parameters.within
-    while (term := _term(target, instance, parameters)).get("heir"):
-        if time.monotonic() > end:
-            raise TargetError(f"{instance.name} is still about to make {term['heir']} primary")
-        time.sleep(AGAIN_S)
-    return term
+    return decider.term(target, instance, parameters.port, parameters.tell)
 
 
 def _move(target: Target, instance: Instance, parameters: Parameters, to: str) -> None:
-    """Until it is accepted. Raises TargetError with the last refusal."""
-    calls, end = shared.calls(target), time.monotonic() + parameters.within
-    while True:
-        body = json.dumps({"to": to})
-        status, said = calls.call(instance, parameters.port, "POST", parameters.path, body, ASKING_S)
-        if 200 <= status < 300:
-            return
-        if time.monotonic() > end:
-            raise TargetError(f"{instance.name} does not move the primary to {to}: status {status}: {said[:200]}")
-        time.sleep(AGAIN_S)
+    decider.tell(target, instance, parameters.port, parameters.path, {"to": to}, parameters.within)
 
 
 def _unfinished(target: Target, parameters: Parameters) -> Iterator[str]:
@@ -136,7 +107,9 @@ def _unfinished(target: Target, parameters: Parameters) -> Iterator[str]:
             yield f"no instance of {parameters.serves} is in {term['primary']}"
         for one in serving:
             try:
-                status, _ = shared.calls(target).call(one, parameters.port, "GET", parameters.ready, None, ASKING_S)
+                status, _ = shared.calls(target).call(
+                    one, parameters.port, "GET", parameters.ready, None, decider.ASKING_S
+                )
             except TargetError as error:
                 yield str(error).splitlines()[0]
                 continue

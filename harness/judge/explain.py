@@ -25,6 +25,7 @@ RULE_OF: dict[type, str] = {
     model.AlertTime: "reactions",
     model.WritablePrimaries: "reactions",
     model.ScaleUpTime: "scaling",
+    model.TrafficShift: "shifting",
     model.CheckRatio: "deployment",
     model.MonitoringCoverage: "deployment",
     model.DeploymentTime: "deployment",

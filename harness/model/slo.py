@@ -170,6 +170,22 @@ class ScaleUpTime(Frozen):
     longest_gap: Duration = Field(default=5.0, gt=0, alias="longestGap")
 
 
+class TrafficShift(Frozen):
+    """How users came to the region `to` within a window, by who answered them: the largest `step` of its share (0.5:
+    half of all users at once), or the `seconds` until its share stayed at `all` or more.
+
+    At once means from one stretch of `over` to the next. A stretch with fewer answers than `least`, or without any for
+    longer than `longest_gap`, says nothing.
+    """
+
+    to: str
+    measure: Literal["step", "seconds"] = "step"
+    over: Duration = Field(default=4.0, gt=0)
+    all: float = Field(default=0.99, gt=0, le=1)
+    least: int = Field(default=50, ge=1)
+    longest_gap: Duration = Field(default=1.0, gt=0, alias="longestGap")
+
+
 class AcrossRuns(Frozen):
     """What only many runs can show; one run says that it is judged across runs.
 
@@ -195,6 +211,7 @@ SimpleIndicator = (
     | DeploymentTime
     | WritablePrimaries
     | ScaleUpTime
+    | TrafficShift
     | AcrossRuns
 )
 

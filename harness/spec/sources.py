@@ -65,12 +65,13 @@ SPECS: dict[str, type[Frozen]] = {
     "Deployment": _Nothing,
     "Primaries": model.WritablePrimaries,
     "ScaleUp": model.ScaleUpTime,
+    "Shift": model.TrafficShift,
     "Across": _Across,
 }
 RATIO_SOURCES = ("RequestRecord", "Beacon", "Prometheus", "Check", "Coverage")
 COUNTS_OF_RUNS = ("changes", "failed-changes")
 RATIOS = (model.RequestRatio, model.CounterRatio, model.ComputedRatio, model.CheckRatio, model.MonitoringCoverage)
-ONCE = (model.ComputedRatio, model.IncreasePer, model.WritablePrimaries, model.ScaleUpTime)
+ONCE = (model.ComputedRatio, model.IncreasePer, model.WritablePrimaries, model.ScaleUpTime, model.TrafficShift)
 FAULT_INDICATORS = (model.RecoveryTime, model.ReactionTime, model.AlertTime)
 
 

@@ -192,6 +192,11 @@ def what(indicator: model.Indicator) -> str:
             more = f"{indicator.added} more instance{'' if indicator.added == 1 else 's'} of {where}"
             met = " and answered users" if indicator.until == "answered" else ""
             return f"times from the load's step until {more} had become Ready{met}"
+        case model.TrafficShift():
+            if indicator.measure == "seconds":
+                return f"times by who answered users until {indicator.to} served {indicator.all:.0%} of them for good"
+            apart = format_duration(indicator.over)
+            return f"by who answered users, takes the largest rise of {indicator.to}'s share from {apart} to the next"
 
 
 def _requests(ratio: model.RequestRatio) -> str:

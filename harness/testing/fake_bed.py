@@ -22,6 +22,7 @@ from harness.targets.kubernetes.api import ApiError, Ran
 from harness.targets.probe import Answer
 from harness.testing.fake_cluster import SERVED, FakeCluster, node
 from harness.testing.plain_target import REGION, SERVICE, PlainTarget
+from harness.testing.tiny_service import served_by, shared_with
 
 SERVED["v1"] += [kind for kind in ("Event", "ServiceAccount") if kind not in SERVED["v1"]]
 SERVED["apps/v1"] += [kind for kind in ("ControllerRevision",) if kind not in SERVED["apps/v1"]]
@@ -58,6 +59,8 @@ class FakeBed(FakeCluster):
     used: set[tuple[str, str, str]] = field(default_factory=set)
     behaves: str = "normal"  # how the stand-ins of external APIs were told to
     primary: str = "sjc"  # as whoever decides it tells
+    users: dict[str, float] = field(default_factory=lambda: {"sjc": 1.0, "lax": 0.0})  # the same
+    pings: int = 0
     schedules_all: bool = False  # a scheduler that does not count devices
 
     def __post_init__(self) -> None:
@@ -350,9 +353,15 @@ def bed_target(platform: Platform, can_stop_nodes: bool = True) -> PlainTarget:
                 bed.behaves = json.loads(body or "")["name"]
             return Answer(200, {}, json.dumps({"name": bed.behaves}))
         if path == "/term":
-            return Answer(200, {}, json.dumps({"primary": bed.primary}))
+            return Answer(200, {}, json.dumps({"primary": bed.primary, "users": bed.users}))
+        if path == "/api/ping":
+            bed.pings += 1
+            return Answer(200, {}, json.dumps({"region": served_by(bed.users, bed.pings)}))
         if path == "/switchover":
             bed.primary = json.loads(body or "")["to"]
+        if path == "/users":
+            asked = json.loads(body or "")
+            bed.users = shared_with(bed.users, asked["region"], asked["share"])
         if method == "POST":
             return Answer({"throttled": 429, "failing": 500}.get(bed.behaves, 200), {}, "{}")
         return Answer(200, {}, f"sophia_gpu_present {0 if bed._hands('hide') else 1}\n")

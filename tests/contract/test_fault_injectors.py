@@ -178,7 +178,7 @@ def test_is_undone_by_a_cold_process(case: Case) -> None:
 
 def platform_heals(case: Case) -> bool:
     """Whether the platform may have mended it by itself by now (it restarts what was killed)."""
-    return case.kind in ("process_kill", "switchover")
+    return case.kind in ("process_kill", "switchover", "traffic_shift")
 
 
 def test_a_region_stays_dead_until_it_is_undone(tiny: LocalTarget) -> None:

@@ -23,8 +23,13 @@ from harness.testing.fake_bed import PLUGGED, FakeBed, bed_target
 from harness.testing.plain_target import PlainTarget
 from tests.contract.test_fault_injectors import ON_CLUSTERS, REFERENCE, how_to
 
-ALSO_HERE = ["process_kill", "region_loss", "provider_failure", "switchover"]
-HEALED = ["process_kill", "pod_delete", "switchover"]  # by the platform itself, perhaps before somebody looks
+ALSO_HERE = ["process_kill", "region_loss", "provider_failure", "switchover", "traffic_shift"]
+HEALED = [
+    "process_kill",
+    "pod_delete",
+    "switchover",
+    "traffic_shift",
+]  # by the platform itself, perhaps before somebody looks
 SPEC = load_platform(REFERENCE).value
 
 
@@ -159,7 +164,7 @@ def test_a_protected_namespace_is_refused(kind: str, target: PlainTarget, tmp_pa
 
 
 def test_what_is_nowhere_is_not_selected(kind: str, target: PlainTarget, tmp_path: Path) -> None:
-    if kind == "switchover":
+    if kind in ("switchover", "traffic_shift"):
         pytest.skip("it acts on whoever decides for all regions")
     injector = faults.load(kind)
     parameters = check_parameters(injector, kind, {**how_to(kind, tmp_path)["parameters"], "region": "mars"})

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import TargetError
-from harness.faults import device_loss, process_kill, process_pause, region_loss, switchover
+from harness.faults import _decider, device_loss, process_kill, process_pause, region_loss, switchover
 from harness.model.platform import Platform
 from harness.ports import Instance, Selection
 from harness.spec.platform import load_platform
@@ -222,7 +222,7 @@ class Decider(FakeTarget):
 
 @pytest.fixture
 def decider(target: FakeTarget, monkeypatch: pytest.MonkeyPatch) -> Decider:
-    monkeypatch.setattr(switchover, "AGAIN_S", 0.01)
+    monkeypatch.setattr(_decider, "AGAIN_S", 0.01)
     made = Decider(target.platform)
     made.up("", lambda _: None)
     return made

@@ -18,6 +18,7 @@ from harness.judge.indicators.reactions import (
 from harness.judge.indicators.recovery import recovery_time
 from harness.judge.indicators.requests import requests
 from harness.judge.indicators.scaling import scale_up_time
+from harness.judge.indicators.shifting import traffic_shift
 from harness.judge.question import Question
 from harness.model import slo as model
 from harness.model.judgement import ObjectiveResult
@@ -37,4 +38,5 @@ JUDGES: dict[type, Callable[[Question, Any], ObjectiveResult]] = {
     model.DeploymentTime: deployment_time,
     model.WritablePrimaries: writable_primaries,
     model.ScaleUpTime: scale_up_time,
+    model.TrafficShift: traffic_shift,
 }

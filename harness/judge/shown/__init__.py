@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.judge.shown.base import Rows, Scope
 from harness.judge.shown.prometheus import alert, counter_ratio, gauge, increase_per, reaction
-from harness.judge.shown.record import checks, coverage, deployment, loss, primaries, readiness
+from harness.judge.shown.record import checks, coverage, deployment, loss, primaries, readiness, shares
 from harness.judge.shown.requests import recovery, requests
 from harness.model import slo as model
 
@@ -33,6 +33,7 @@ SHOWN: dict[type, Callable[[Scope, Any], Iterator[Rows]]] = {
     model.DataLossMeasure: loss,
     model.WritablePrimaries: primaries,
     model.ScaleUpTime: readiness,
+    model.TrafficShift: shares,
     model.CheckRatio: checks,
     model.MonitoringCoverage: coverage,
     model.DeploymentTime: deployment,

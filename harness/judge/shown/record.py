@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.judge.loss import fates_of
+from harness.judge.shifting import LOOKS, shares_of
 from harness.judge.shown.base import Rows, Scope
 from harness.model import slo as model
+from harness.model.base import format_duration
 from harness.model.events import CheckDone, Deployed, PhaseDeployed, ReadinessSeen
 
 
@@ -54,6 +56,17 @@ def readiness(scope: Scope, indicator: model.ScaleUpTime) -> Iterator[Rows]:
         if (it.service, it.region) == (indicator.service, indicator.region)
     )
     yield scope.table("where the number of Ready instances changed", ("after s", "before s", "Ready", "not"), rows)
+
+
+def shares(scope: Scope, indicator: model.TrafficShift) -> Iterator[Rows]:
+    rows: list[tuple[object, ...]] = []
+    for span in scope.facts.judged(scope.slo):
+        found = shares_of(scope.facts, span, indicator)
+        if found is not None:
+            told = zip(found.at_ns, found.low, found.high, strict=True)
+            rows += [(scope.seconds(int(at)), float(low), float(high)) for at, low, high in told][:: LOOKS // 4]
+    title = f"the share of users that {indicator.to} answered, in stretches of {format_duration(indicator.over)}"
+    yield scope.table(title, ("from s", "at least", "at most"), rows)
 
 
 def checks(scope: Scope, _indicator: model.CheckRatio) -> Iterator[Rows]:
