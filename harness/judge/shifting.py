@@ -137,5 +137,5 @@ def _touched(gaps: tuple[Ints, Ints], start: Ints, length: int) -> NDArray[np.bo
     if not len(from_ns):
         return np.zeros(len(start), dtype=bool)
     hit = (from_ns[None, :] < (start + length)[:, None]) & (until_ns[None, :] > start[:, None])
-    touched: NDArray[np.bool_] = hit.any(axis=1)
+    touched: NDArray[np.bool_] = np.logical_or.reduce(hit, axis=1)
     return touched

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psycopg
 import pytest
 
@@ -103,6 +104,7 @@ class Databases:
 
     processes: Processes
     agent: int = field(default_factory=free_port)
+    shares: int = field(default_factory=free_port)
     sql: dict[str, int] = field(default_factory=lambda: {"sjc": free_port(), "lax": free_port()})
     http: dict[str, int] = field(default_factory=lambda: {"sjc": free_port(), "lax": free_port()})
     behind_at_most: float = 300.0
@@ -120,7 +122,7 @@ class Databases:
             "sophia.failover_agent",
             **{"SERVICE": "failover-agent", "PORT": self.agent, "REGIONS": "sjc,lax", "TOPOLOGY": topology},
             **{"LEASE_TTL": 3, "CHECK_EVERY": self.check_every, "CHECK_FAILURES": 3, "SNAPSHOT_EVERY": 0},
-            **{"BEHIND_AT_MOST": self.behind_at_most, "BACKUPS": self.processes.root},
+            **{"BEHIND_AT_MOST": self.behind_at_most, "BACKUPS": self.processes.root, "SHARES_PORT": self.shares},
         )
 
     def start_node(self, region: str) -> None:
@@ -230,6 +232,76 @@ def test_a_dead_primary_is_replaced_and_rejoins_as_standby_without_losing_what_w
     assert not databases.writable("lax")
     assert databases.keys("sjc") == ["after", "before"]
     assert databases.processes.end("sjc") == 0
+
+
+def test_users_are_shared_as_told_and_the_edge_is_told_so(databases: Databases) -> None:
+    """The agent check of an edge, by a real HAProxy's word for it: a line, answered by a percentage."""
+    databases.start_agent()
+    url = f"http://127.0.0.1:{databases.agent}/users"
+    wait_for("the agent answers", lambda: bool(databases.term()))
+
+    def share(region: str) -> str:
+        with socket.create_connection(("127.0.0.1", databases.shares), timeout=2) as edge:
+            edge.sendall(f"{region}\n".encode())
+            return edge.makefile().read()
+
+    assert (share("sjc"), share("lax"), share("mars")) == ("100%\n", "0%\n", "0%\n")
+    assert get(url, {"region": "lax", "share": 0.1}) == {"sjc": 0.9, "lax": 0.1}
+    assert (share("sjc"), share("lax")) == ("90%\n", "10%\n")
+    for wrong in ({"region": "lax", "share": 1}, {"region": "lax", "share": True}, {"region": "mars", "share": 0.1}):
+        assert get(url, wrong).get("error"), wrong
+    databases.processes.kill("agent")
+    databases.start_agent()
+    wait_for("the agent answers again", lambda: bool(databases.term()))
+    assert databases.term()["users"] == {"sjc": 0.9, "lax": 0.1}, "who starts again remembers"
+
+
+def test_writes_wait_while_the_primary_is_moved_as_planned(databases: Databases, monkeypatch: Any) -> None:
+    from sophia.memories import Unavailable
+    from sophia.orchestrator import Orchestrator, every
+    from sophia.settings import Identity
+
+    databases.up()
+    told = {"REDIS": "127.0.0.1:1", "WEAVIATE": "127.0.0.1:1", "GPU": "x", "GATEWAY": "x", "EMBEDDER": "x"}
+    told |= {"PEERS": ",".join(f"{name}=127.0.0.1:{port}" for name, port in databases.sql.items()), "DB_HOLD": "5"}
+    told |= {"FAILOVER_AGENT": f"127.0.0.1:{databases.agent}", "HOME_REGION": "sjc"}
+    told["DATABASE"] = f"postgresql://sophia:only-here@127.0.0.1:{databases.sql['lax']}/sophia?connect_timeout=2"
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    url = f"http://127.0.0.1:{databases.agent}"
+    get(f"{url}/users", {"region": "lax", "share": 0.5})
+
+    async def story() -> tuple[int, list[str]]:
+        """A region that serves half of the users, with the other one's database, writes on and on."""
+        api, written, failed = Orchestrator(Identity("unified-api", "lax-0", "lax", "1", 1)), 0, []
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+            api.connect(session)
+            tasks = [
+                asyncio.create_task(every(0.1, work))
+                for work in (api.probe_database, api.probe_primary, api.follow_term)
+            ]
+            while not api.serves():
+                await asyncio.sleep(0.1)
+            await asyncio.to_thread(get, f"{url}/switchover", {"to": "lax"})
+            end = time.monotonic() + 6
+            while time.monotonic() < end:
+                try:
+                    await api.on_primary(lambda its, key=f"k{written}": its.write(key, "text"))
+                    written += 1
+                except Unavailable as problem:
+                    failed.append(str(problem))
+                assert api.serves(), "the edge keeps its users"
+                await asyncio.sleep(0.02)
+            for task in tasks:
+                task.cancel()
+            for memories in api.databases.values():
+                await memories.close()
+        return written, failed
+
+    written, failed = asyncio.run(story())
+    assert databases.term()["primary"] == "lax"
+    assert (failed, written > 50) == ([], True)
+    assert len(databases.keys("lax")) == written, "nothing that was acknowledged is lost"
 
 
 def test_a_primary_that_cannot_renew_its_lease_stops_before_anybody_may_take_over(databases: Databases) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from harness.errors import TargetError
-from harness.faults import _decider, device_loss, process_kill, process_pause, region_loss, switchover
+from harness.errors import BadInput, TargetError
+from harness.faults import _decider, device_loss, process_kill, process_pause, region_loss, switchover, traffic_shift
 from harness.model.platform import Platform
 from harness.ports import Instance, Selection
 from harness.spec.platform import load_platform
 from harness.testing.fake_target import FakeTarget
 from harness.testing.folder_target import FolderTarget
+from harness.testing.tiny_service import served_by, shared_with
 
 ROOT = Path(__file__).parents[2]
 PLATFORMS = [ROOT / "tests" / "fixtures" / "tiny" / "platform.yaml", ROOT / "deploy" / "platform.yaml"]
@@ -218,6 +219,84 @@ class Decider(FakeTarget):
         if self.heir and self.looks == 0:
             self.primary, self.heir = self.heir, ""
         return 200, json.dumps({"primary": self.primary, "heir": self.heir})
+
+
+class Shifter(FakeTarget):
+    """Whoever decides, and an edge where it is seen; `shown` is what the edge does, once it is not as told."""
+
+    primary, shown = "lax", None
+
+    def __init__(self, platform: Platform) -> None:
+        super().__init__(platform)
+        self.users, self.pings = {"sjc": 0.0, "lax": 1.0}, 0
+
+    def call(
+        self, instance: Instance, port: str, method: str, path: str, body: str | None, timeout_s: float
+    ) -> tuple[int, str]:
+        if path == "/api/ping":
+            self.pings += 1
+            return 200, json.dumps({"region": served_by(self.shown or self.users, self.pings)})
+        if method == "POST":
+            asked = json.loads(body or "")
+            self.users = shared_with(self.users, asked["region"], asked["share"])
+        return 200, json.dumps({"primary": self.primary, "users": self.users})
+
+
+@pytest.fixture
+def shifter(target: FakeTarget) -> Shifter:
+    made = Shifter(load_platform(PLATFORMS[0]).value)
+    made.up("", lambda _: None)
+    return made
+
+
+def shifted(shifter: Shifter, share: float) -> tuple[Selection, traffic_shift.Parameters]:
+    parameters = traffic_shift.Parameters(service="failover-agent", to="sjc", share=share, edge="edge")
+    selection = traffic_shift.select(shifter, parameters)
+    traffic_shift.inject(shifter, selection, parameters)
+    return selection, parameters
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_a_step_is_what_users_are_answered_by_not_what_was_told(shifter: Shifter, share: float) -> None:
+    shifter.shown = {"sjc": 0.0, "lax": 1.0}
+    selection, parameters = shifted(shifter, share)
+    seen = traffic_shift.landed(shifter, selection, parameters)
+    assert (seen.seen, seen.detail) == (False, f"sjc answered 0 of 60, {share:.0%} wanted")
+    assert not traffic_shift.gone(shifter, selection, parameters).seen
+    shifter.shown = None
+    assert traffic_shift.landed(shifter, selection, parameters).seen
+    assert traffic_shift.gone(shifter, selection, parameters).seen
+
+
+def test_all_users_are_all(shifter: Shifter) -> None:
+    selection, parameters = shifted(shifter, 1.0)
+    shifter.shown = {"sjc": 0.97, "lax": 0.03}
+    assert not traffic_shift.landed(shifter, selection, parameters).seen
+
+
+def test_steps_are_taken_back_one_after_another(shifter: Shifter) -> None:
+    first, second = shifted(shifter, 0.1), shifted(shifter, 0.5)
+    traffic_shift.recover(shifter, *second)
+    assert shifter.users["sjc"] == 0.1
+    traffic_shift.recover(shifter, *first)
+    assert shifter.users["sjc"] == 0.0
+    assert traffic_shift.gone(shifter, *first).seen
+
+
+def test_users_stay_where_another_change_of_primary_left_them(shifter: Shifter) -> None:
+    step = shifted(shifter, 0.5)
+    shifter.primary, shifter.users = "sjc", {"sjc": 1.0, "lax": 0.0}  # lax was lost meanwhile
+    traffic_shift.recover(shifter, *step)
+    assert shifter.users == {"sjc": 1.0, "lax": 0.0}
+    assert traffic_shift.gone(shifter, *step).seen
+
+
+def test_a_share_that_a_region_has_already_and_a_region_that_nobody_knows_are_refused(shifter: Shifter) -> None:
+    with pytest.raises(BadInput, match="serves 0% of the users already"):
+        shifted(shifter, 0.0)
+    parameters = traffic_shift.Parameters(service="failover-agent", to="mars", share=0.1, edge="edge")
+    with pytest.raises(BadInput, match="tells no users of mars"):
+        traffic_shift.select(shifter, parameters)
 
 
 @pytest.fixture

@@ -331,6 +331,7 @@ RECOVERY = "{type: Recovery, spec: {until: full-service}}"
         ("{type: Ledger, spec: {measure: seconds, regions: [a]}}", model.DataLossMeasure(measure="seconds", regions=("a",))),
         ("{type: Deployment}", model.DeploymentTime()),
         ("{type: ScaleUp, spec: {service: api, region: a}}", model.ScaleUpTime(service="api", region="a")),
+        ("{type: Shift, spec: {to: a, over: 2s}}", model.TrafficShift(to="a", over=2.0)),
         ("{type: Primaries, spec: {regions: [a, b]}}", model.WritablePrimaries(regions=("a", "b"))),
         (
             "{type: Alert, spec: {name: Down, severity: P1, labels: {region: a}}}",

@@ -159,3 +159,57 @@ def test_an_agent_that_does_not_wait_is_caught() -> None:
     events = [("ask", 0), ("decide", 0), ("hear", 0), ("depose", 1), ("ask", 1), ("decide", 1), ("hear", 1)]
     assert both_writable(events, hasty)
     assert not both_writable(events, Leases.crown)
+
+
+def test_users_follow_the_primary_unless_they_were_shared_with_the_heir() -> None:
+    alone = Leases.at_start(FIRST, 0.0, TTL).depose("lax", planned=True).crown(10.0).term
+    assert (alone.share("lax"), alone.share("sjc")) == (1.0, 0.0)
+    shared = replace(FIRST, guest="lax", guest_share=0.3)
+    moved = Leases.at_start(shared, 0.0, TTL).depose("lax", planned=True)
+    assert (moved.term.share("lax"), moved.term.share("sjc")) == (0.3, 0.7)
+    assert (moved.crown(10.0).term.guest, moved.crown(10.0).term.guest_share) == ("sjc", 0.7)
+
+
+def test_of_a_region_that_is_lost_no_user_stays() -> None:
+    shared = replace(FIRST, guest="lax", guest_share=0.3)
+    lost = Leases.at_start(shared, 0.0, TTL).depose("lax")
+    assert lost.term.guest == ""
+    assert (lost.crown(10.0).term.share("lax"), lost.crown(10.0).term.share("sjc")) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("region", "share", "others", "shares"),
+    [
+        ("lax", 0.1, "sjc", {"sjc": 0.9, "lax": 0.1}),
+        ("sjc", 0.9, "lax", {"sjc": 0.9, "lax": 0.1}),
+        ("lax", 0.0, "sjc", {"sjc": 1.0, "lax": 0.0}),
+        ("sjc", 1.0, "lax", {"sjc": 1.0, "lax": 0.0}),
+        ("lax", 1.0, "sjc", None),
+        ("sjc", 0.0, "lax", None),
+        ("lax", 0.5, "fra", None),
+        ("lax", 1.5, "sjc", None),
+    ],
+)
+def test_the_primary_keeps_some_users(region: str, share: float, others: str, shares: dict[str, float] | None) -> None:
+    term = FIRST.with_users(region, share, others)
+    assert (term and {each: term.share(each) for each in ("sjc", "lax")}) == shares
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["sjc", "lax"]), st.sampled_from(["users", "plan", "lose", "crown"])), max_size=12
+    )
+)
+def test_the_primary_always_serves_somebody_and_every_user_is_served(events: list[tuple[str, str]]) -> None:
+    leases, now = Leases.at_start(FIRST, 0.0, TTL), 0.0
+    for region, what in events:
+        now += 6.0
+        term = leases.term
+        if what == "users":
+            others = "lax" if region == "sjc" else "sjc"
+            leases = replace(leases, term=term.with_users(region, 0.25 * (now % 5), others) or term)
+        else:
+            leases = leases.crown(now) if what == "crown" else leases.depose(region, planned=what == "plan")
+        shares = [leases.term.share(each) for each in ("sjc", "lax")]
+        assert sum(shares) == pytest.approx(1.0)
+        assert leases.term.share(leases.term.primary) > 0
