@@ -18,6 +18,8 @@ from tests.e2e.kind.small import experiment
 from tests.e2e.local.support import Harness
 
 AWAY_S = 10.0
+SPREADS_S = 1.0  # until every node's proxy knows that the pods are gone
+HOLDS = "6s"  # longer than it takes until the control plane is away, so that nothing is undone before
 AWAY = {"service": "app", "region": "west"}
 pytestmark = pytest.mark.usefixtures("controls_leave_nothing")
 
@@ -28,9 +30,10 @@ def called(*words: str) -> None:
 
 @pytest.mark.parametrize(("away", "back"), [("stop", "start"), ("freeze", "thaw")])
 def test_a_fault_is_undone_when_the_api_server_is_back(harness: Harness, tmp_path: Path, away: str, back: str) -> None:
-    fault = experiment(tmp_path, "scale_to_zero", AWAY, "2s", look=False)
+    fault = experiment(tmp_path, "scale_to_zero", AWAY, HOLDS, look=False)
     run = harness("run", scenario(tmp_path, [fault]))
     run.wait_for("fault.landed", within=180, landed=True)
+    time.sleep(SPREADS_S)
     called("api", away)
     try:
         time.sleep(AWAY_S)
