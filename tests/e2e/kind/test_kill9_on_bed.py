@@ -6,6 +6,7 @@ Some of the points by default; all ten by KILL9_POINTS=all.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -88,3 +89,16 @@ def test_killed_there_it_leaves_nothing_and_is_no_pass(point: Point, harness: Ha
     if point.event != "run.closed":  # that one had come to its end
         judged = harness("judge", str(run.folder)).finish(60)
         assert judged.code in (10, 11), judged.output
+
+
+def test_a_machine_that_restarts_without_its_state_folder_gives_the_node_back(harness: Harness, tmp_path: Path) -> None:
+    fault = experiment(tmp_path, "node_drain", {**AWAY, "evict": False}, "2s")
+    run = harness("run", scenario(tmp_path, [fault]))
+    run.wait_for("fault.landed", within=180, landed=True)
+    kill(run, alone=False)
+    run.finish(30)
+    shutil.rmtree(tmp_path / "state")
+    assert any(name.endswith(" is cordoned") for name in left())
+    recovered = harness("recover", str(run.folder)).finish(240)
+    assert recovered.code == 0, recovered.errors
+    assert left() == []
