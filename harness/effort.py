@@ -16,7 +16,6 @@ UNDER_LOAD = "under load"  # the stage that is told per minute
 _lock = threading.Lock()
 _calls: Counter[str] = Counter()
 _programs: Counter[str] = Counter()
-_longest_s = 0.0
 
 
 def called(method: str) -> None:
@@ -29,21 +28,6 @@ def ran(program: str) -> None:
     """A program is being run, which may ask the API server itself; that is not seen here."""
     with _lock:
         _programs[program] += 1
-
-
-def waited(seconds: float) -> None:
-    """The API server was asked for an object, and so long passed until it answered, or was given up."""
-    global _longest_s
-    with _lock:
-        _longest_s = max(_longest_s, seconds)
-
-
-def longest_wait() -> float:
-    """Of this process, since the last reading: seconds."""
-    global _longest_s
-    with _lock:
-        found, _longest_s = _longest_s, 0.0
-    return found
 
 
 class Meter:

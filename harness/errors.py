@@ -52,7 +52,6 @@ class TargetError(HarnessError):
     """The platform, a child process or a service did not do what it was asked to."""
 
     exit_code = EXIT_HARNESS_ERROR
-    away = False  # nobody answered at all
 
     @property
     def passing(self) -> bool:

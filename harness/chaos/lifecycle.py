@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue, ValidationError
 
-from harness import effort, faults
+from harness import faults
 from harness.chaos import undo
 from harness.chaos.undo import UndoToken
 from harness.errors import BadInput, TargetError
@@ -24,8 +24,6 @@ from harness.ports import FaultInjector, Kept, Observation, Selection, Spread, T
 
 LOOK_EVERY_S = 0.05
 LOOK_AT_LEAST_EVERY_S = 0.5
-SILENT = "the API server took {:.1f} s to answer"
-SILENT_S = 5.0  # a control plane that says nothing for longer than this is told, whether or not it then answers
 
 
 class NotSeen(TargetError):
@@ -115,7 +113,7 @@ def await_landed(session: Session, name: str, within_s: float) -> Observation:
     if done:
         raise NotSeen(f"{token.fault} was undone before it was seen to land")
     injector, parameters, target = _resolve(session, token)
-    seen = _poll(session, token.fault, within_s, lambda: injector.landed(target, token.selected, parameters))
+    seen = _poll(session.clock, within_s, lambda: injector.landed(target, token.selected, parameters))
     session.record(
         FaultLanded(
             experiment=session.experiment,
@@ -184,10 +182,7 @@ def lift(session: Session, token: UndoToken, within_s: float = 0.0) -> None:
     while True:
         try:
             injector, parameters, target = _resolve(session, token)
-            effort.longest_wait()
             injector.recover(target, token.selected, parameters)
-            if (silent_s := effort.longest_wait()) > SILENT_S:
-                away = away or SILENT.format(silent_s)
             break
         except TargetError as error:
             if not error.passing or session.clock.mono_ns() >= began + int(within_s * 1e9):
@@ -202,7 +197,7 @@ def lift(session: Session, token: UndoToken, within_s: float = 0.0) -> None:
 def see_gone(session: Session, token: UndoToken, within_s: float, by: str) -> Observation:
     """Waits until a token's fault is seen gone, records it and marks the token done; NotSeen after `within_s`."""
     injector, parameters, target = _resolve(session, token)
-    seen = _poll(session, token.fault, within_s, lambda: injector.gone(target, token.selected, parameters))
+    seen = _poll(session.clock, within_s, lambda: injector.gone(target, token.selected, parameters))
     session.record(
         FaultGone(
             experiment=token.experiment,
@@ -281,36 +276,18 @@ def _resolve(session: Session, token: UndoToken) -> tuple[FaultInjector, object,
     return injector, check_parameters(injector, token.kind, token.parameters), session.attach(token.target)
 
 
-def _poll(session: Session, fault: str, within_s: float, look: Callable[[], Observation]) -> Observation:
+def _poll(clock: Clock, within_s: float, look: Callable[[], Observation]) -> Observation:
     """Looks until it is seen or the time is over: often at first, then ever less, because each look costs. A look that
-    got no answer saw nothing; where nobody answered for a while, that is recorded."""
-    clock = session.clock
+    got no answer saw nothing."""
     end, pause_s = clock.mono_ns() + int(within_s * 1e9), LOOK_EVERY_S
-    silent_ns, why = 0, ""  # since when nobody answers
     while True:
-        asked = clock.mono_ns()
-        effort.longest_wait()
         try:
             seen = look()
-            slow_s = effort.longest_wait()
         except TargetError as error:
             if not error.passing:
                 raise
-            seen, slow_s = Observation(False, "nobody", str(error).splitlines()[0]), 0.0
-            if error.away and not why:
-                silent_ns, why = asked, seen.detail
-        over = seen.seen or clock.mono_ns() >= end
-        if why and (over or seen.observer != "nobody"):
-            _tell_silence(session, fault, (clock.mono_ns() - silent_ns) / 1e9, why)
-            why = ""
-        else:
-            _tell_silence(session, fault, slow_s, SILENT.format(slow_s))
-        if over:
+            seen = Observation(False, "nobody", str(error).splitlines()[0])
+        if seen.seen or clock.mono_ns() >= end:
             return seen
         clock.sleep(pause_s)
         pause_s = min(pause_s * 1.2, LOOK_AT_LEAST_EVERY_S)
-
-
-def _tell_silence(session: Session, fault: str, seconds: float, why: str) -> None:
-    if seconds > SILENT_S:
-        session.record(Problem(where=fault, text=f"nobody who looked at it was answered for {seconds:.1f} s: {why}"))

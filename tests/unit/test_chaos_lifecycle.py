@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from harness import effort
 from harness.chaos import actions, context, lifecycle, probes, undo
 from harness.chaos.attach import attach
 from harness.chaos.lifecycle import NotSeen, Session
@@ -316,7 +315,7 @@ def test_without_an_edge_the_target_is_asked_and_then_the_user(
 class Away(TargetError):
     """What a control plane's client says while that is away."""
 
-    passing = away = True
+    passing = True
 
 
 def told(session: Session) -> list[str]:
@@ -389,53 +388,6 @@ def test_what_has_not_come_yet_is_asked_for_again(session: Session, monkeypatch:
     assert told(session) == ["could not be undone at once, but after 0.5 s: agent x is still there"]
 
 
-@pytest.mark.parametrize(("seconds", "problems"), [(2.0, 0), (9.0, 1)])
-def test_that_it_took_long_to_be_answered_is_told_though_it_was_undone(
-    session: Session, monkeypatch: pytest.MonkeyPatch, seconds: float, problems: int
-) -> None:
-    """As of an API server that hangs, and goes on before the call's own deadline."""
-    mend = fake_fault.recover
-
-    def slow(*told: Any) -> None:
-        effort.waited(seconds)
-        mend(*told)
-
-    inject(session)
-    monkeypatch.setattr(fake_fault, "recover", slow)
-    assert lifecycle.recover(session, "f", 10).seen
-    words = "could not be undone at once, but after 0.0 s: the API server took 9.0 s to answer"
-    assert told(session) == [words] * problems
-
-
-def test_a_look_that_took_long_to_be_answered_is_told(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = fake_fault.gone
-
-    def slow(*told: Any) -> Observation:
-        effort.waited(9)
-        return gone(*told)
-
-    inject(session)
-    monkeypatch.setattr(fake_fault, "gone", slow)
-    assert lifecycle.recover(session, "f", 10).seen
-    assert told(session) == ["nobody who looked at it was answered for 9.0 s: the API server took 9.0 s to answer"]
-
-
-@pytest.mark.parametrize(("silent", "problems"), [(1, 0), (30, 1)])
-def test_that_nobody_answered_who_looked_is_told_unless_it_was_a_moment(
-    session: Session, silent: int, problems: int
-) -> None:
-    answers = iter([*[Observation(False, "o", "not yet")] * 3, *[Away("away")] * silent, Observation(True, "o", "d")])
-
-    def look() -> Observation:
-        if isinstance(answer := next(answers), Away):
-            raise answer
-        return answer
-
-    assert lifecycle._poll(session, "x#1/f", 60, look).seen
-    assert len(told(session)) == problems
-    assert all(text.startswith("nobody who looked at it was answered for ") for text in told(session))
-
-
 def test_a_look_that_got_no_answer_saw_nothing(session: Session) -> None:
     answers = iter([Away("away"), Away("away"), None])
 
@@ -444,8 +396,8 @@ def test_a_look_that_got_no_answer_saw_nothing(session: Session) -> None:
             raise answer
         return Observation(True, "o", "d")
 
-    assert lifecycle._poll(session, "x#1/f", 5, look).seen
-    seen = lifecycle._poll(session, "x#1/f", 0, look_away)
+    assert lifecycle._poll(session.clock, 5, look).seen
+    seen = lifecycle._poll(session.clock, 0, look_away)
     assert (seen.seen, seen.observer, seen.detail) == (False, "nobody", "away")
 
 

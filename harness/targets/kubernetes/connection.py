@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import ssl
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -23,14 +22,11 @@ Manifest = dict[str, Any]
 
 
 class ApiError(TargetError):
-    """The API server refused (`status` is HTTP's), or it was not reached (0; `away`: it did not answer). `causes` are
-    its own words, if any."""
+    """The API server refused (`status` is HTTP's), or it was not reached (0). `causes` are its own words, if any."""
 
-    def __init__(
-        self, text: str, status: int = 0, reason: str = "", causes: Sequence[str] = (), away: bool = False
-    ) -> None:
+    def __init__(self, text: str, status: int = 0, reason: str = "", causes: Sequence[str] = ()) -> None:
         super().__init__(text)
-        self.status, self.reason, self.causes, self.away = status, reason, tuple(causes), away
+        self.status, self.reason, self.causes = status, reason, tuple(causes)
 
     @property
     def passing(self) -> bool:
@@ -67,11 +63,7 @@ class Connection:
         whole = f"{path}?{urlencode(query)}" if query else path
         data = None if body is None else json.dumps(body)
         headers = {"Accept": JSON, **({"Content-Type": content_type} if data else {})}
-        asked = time.monotonic()
-        try:
-            answer = self.send(method, whole, data, headers, TIMEOUT_S, again=method == "GET")
-        finally:
-            effort.waited(time.monotonic() - asked)
+        answer = self.send(method, whole, data, headers, TIMEOUT_S, again=method == "GET")
         if not 200 <= answer.status < 300:
             raise self.refusal(method, path, answer)
         try:
@@ -98,8 +90,7 @@ class Connection:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiError(
                 f"{self.server} of context {self.context!r} does not answer {method} {path.split('?')[0]}: {error}\n"
-                "  fix: see whether the cluster runs and can be reached from here",
-                away=True,
+                "  fix: see whether the cluster runs and can be reached from here"
             ) from None
         seen = {name.lower(): value for name, value in answer.headers.items()}
         return Answer(answer.status, seen, answer.data.decode(errors="replace"))
@@ -129,8 +120,7 @@ class Connection:
             answer = Answer(error.status_code, {"content-type": JSON}, body)
             raise self.refusal("GET", path, answer) from None
         except (websocket.WebSocketException, OSError) as error:
-            text = f"{self.server} of context {self.context!r}: {path.split('?')[0]}: {error}"
-            raise ApiError(text, away=True) from None
+            raise ApiError(f"{self.server} of context {self.context!r}: {path.split('?')[0]}: {error}") from None
         return made
 
     def authorization(self) -> dict[str, str]:
