@@ -28,7 +28,7 @@ def sentence(verdict: Verdict, objectives: Sequence[ObjectiveResult], findings: 
         return f"FAIL: {len(bad)} of {total} objectives missed; worst: {first.title}: {first.reason}{also}."
     if caps:
         open_ = f"; {len(bad)} of {total} objectives could not be decided" if bad else ""
-        more = f" (and {len(caps) - 1} more such findings)" if len(caps) > 1 else ""
+        more = f" (and {len(caps) - 1} more reason{'s' * (len(caps) > 2)})" if len(caps) > 1 else ""
         return f"{verdict}: {caps[0].reason}{more}{open_}."
     if bad:
         return (

@@ -118,7 +118,7 @@ def test_no_reason_hides_another():
     told = [one.reason for one in judgement.findings if one.cap is Verdict.INCONCLUSIVE]
     for reason in ("x#1/kill: away", "load: late (and 1 more)", "ledger.parquet is missing", "port 8080"):
         assert any(reason in one for one in told), (reason, told)
-    assert judgement.sentence.endswith("(and 3 more such findings).")
+    assert judgement.sentence.endswith("(and 3 more reasons).")
 
 
 def test_a_cap_never_softens_a_fail():
