@@ -238,9 +238,9 @@ class Standstill(Protocol):
     def look(self) -> bool:
         """Whether nothing of it runs now; False when it may, or nobody can tell. Never raises for what is not seen."""
 
-    def logged(self, since_s: float) -> str | None:
-        """All that has been logged by whatever of it ran since a `look` that held (monotonic seconds, at its end); None
-        where something may be missing. May hold older lines too. Never raises for what is not seen."""
+    def logged(self, since_s: Sequence[float]) -> Sequence[str | None]:
+        """All that has been logged by whatever of it ran since each of these looks that held (monotonic seconds, at its
+        end); None where something may be missing. May hold older lines too. Never raises for what is not seen."""
 
 
 @runtime_checkable

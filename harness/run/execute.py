@@ -178,6 +178,7 @@ def _under_load(context: RunContext, plan: Plan, parts: Parts) -> None:
         _census(context, parts)
         _end_load(context, plan, parts)
         _read_back(context, parts, "end", time.monotonic_ns())
+        context.watches.clear()  # they would miss the load, which has ended
         context.wait_for(primaries.settled, LOG_WITHIN_S)
     finally:
         context.watches.clear()

@@ -125,12 +125,13 @@ class Absence:
         if now_ns < self._next_ns:
             return None
         self._next_ns = now_ns + int(LOG_EVERY_S * 1e9)
-        found = {since: self.standstill.logged(since / 1e9) for since in self._since_ns}
-        if any(text is not None for text in found.values()) or now_ns - self._first_ns > LOG_WITHIN_S * 1e9:
+        texts = self.standstill.logged([since / 1e9 for since in self._since_ns])
+        found = zip(self._since_ns, texts, strict=True)
+        since = next((at for at, text in found if text and TAKES_READS in text and TAKES_WRITES not in text), None)
+        if any(text is not None for text in texts) or now_ns - self._first_ns > LOG_WITHIN_S * 1e9:
             self.told = True
             self._since_ns.clear()
-        texts = ((since, text or "") for since, text in found.items())
-        return next((since for since, text in texts if TAKES_READS in text and TAKES_WRITES not in text), None)
+        return since
 
 
 class _Database:

@@ -39,6 +39,7 @@ from harness.model.platform import Platform
 from harness.model.scenario import Beacon, Guard, Load, ScenarioSpec, TargetRef
 from harness.run.context import RunContext, new_run_folder
 from harness.run.execute import Parts, execute
+from harness.run.observe import PrimaryWatch
 from harness.run.wire import _signals
 from harness.testing.fake_load import Answer, FakeLoad, fake_beacon
 from harness.testing.fake_target import FakeTarget
@@ -357,3 +358,15 @@ def test_what_runs_is_held_against_the_certificate_before_any_load(tmp_path: Pat
     assert [set(digests) for digests in asked] == [{"package x"}]
     assert line.recoveries == ["finally"]
     assert line.of(RunClosed)[0].clean
+
+
+def test_what_a_log_has_yet_to_tell_is_waited_for_when_the_load_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([False, False])
+    monkeypatch.setattr(PrimaryWatch, "settled", lambda _: next(looks, True))
+    line = Line(tmp_path, spec())
+    line.run()
+    assert next(looks, None) is None
+    (closed,) = line.of(RunClosed)
+    assert (closed.reason, closed.clean) == ("completed", True)

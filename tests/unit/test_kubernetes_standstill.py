@@ -273,17 +273,41 @@ def back_again(bed: Bed, restarts: int = 1) -> None:
 
 def heard_of(bed: Bed, since_s: float) -> str | None:
     """The kubelet has its time, and is heard of."""
-    assert bed.eye.logged(since_s) is None, "what the API server has may be old"
+    assert bed.eye.logged([since_s]) == [None], "what the API server has may be old"
     bed.time += TOLD_S
-    assert bed.eye.logged(since_s) is None, "its kubelet may be cut off"
+    assert bed.eye.logged([since_s]) == [None], "its kubelet may be cut off"
     bed.beat(99)
-    return bed.eye.logged(since_s)
+    (told,) = bed.eye.logged([since_s])
+    return told
 
 
 @pytest.mark.parametrize(("restarts", "text"), [(0, "now"), (1, "now"), (2, "before\nnow"), (3, None)])
 def test_the_logs_of_all_that_ran_since_it_stood_still(bed: Bed, restarts: int, text: str | None) -> None:
     back_again(bed, restarts)
     assert heard_of(bed, 0.0) == text
+
+
+def test_one_that_ran_and_did_not_listen_yet_has_still_to_show_what_it_is(bed: Bed) -> None:
+    """It starts its server out of sight, dies, and comes back as something else."""
+    bed.cluster.closed.add(("db-0", PORT))
+    bed.change(status={"containerStatuses": [{**RUNS, "restartCount": 0}]})
+    assert bed.eye.look()
+    bed.change(status={"containerStatuses": [{**RUNS, "restartCount": 1, "lastState": {"terminated": {}}}]})
+    bed.cluster.written = {("db-0", False): "now", ("db-0", True): "before"}
+    assert heard_of(bed, 0.0) == "before\nnow"
+
+
+def test_a_beat_that_could_not_be_read_is_none_to_compare_with(bed: Bed) -> None:
+    back_again(bed)
+    bed.cluster.forbidden.add(("get", "leases"))
+    assert bed.eye.logged([0.0]) == [None]
+    bed.cluster.forbidden.clear()
+    bed.time += TOLD_S
+    assert bed.eye.logged([0.0]) == [None], "it may be as old as the absence"
+    bed.beat(99)
+    assert bed.eye.logged([0.0]) == [None]
+    bed.time += TOLD_S
+    assert bed.eye.logged([0.0]) == ["now"]
 
 
 def test_a_log_too_long_to_be_read_whole_tells_nothing(bed: Bed) -> None:

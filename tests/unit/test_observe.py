@@ -107,8 +107,8 @@ class Told:
     def look(self) -> bool:
         return self.still
 
-    def logged(self, since_s: float) -> str | None:
-        return self.log.pop(0) if self.log else None
+    def logged(self, since_s: Sequence[float]) -> Sequence[str | None]:
+        return [self.log.pop(0) if self.log else None for _ in since_s]
 
 
 def rows_of(file: Path) -> list[dict[str, Any]]:

@@ -122,7 +122,8 @@ def _rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: boo
 
 def all_rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: bool) -> list[Right]:
     """What the run, its faults and its actuator need, and what the Roles that it applies give."""
-    asked = rights.needed(served.values(), gate_methods(intent.spec), makes_namespace)
+    watched = bool(intent.spec.endpoints.databases)
+    asked = rights.needed(served.values(), gate_methods(intent.spec), makes_namespace, watched)
     return sorted({*asked, *rights.granted(intent.manifests), *intent.needs})
 
 

@@ -14,9 +14,11 @@ THREADS = 8
 PROXY_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "OPTIONS": ""}
 
 
-def needed(kinds: Iterable[Resource], methods: Iterable[str], makes_namespace: bool) -> list[Right]:
+def needed(
+    kinds: Iterable[Resource], methods: Iterable[str], makes_namespace: bool, watches_databases: bool = False
+) -> list[Right]:
     """What bringing up, checking and taking down needs: `kinds` are what is applied, `methods` the HTTP methods by
-    which gates ask pods."""
+    which gates ask pods. Whether a database that is out of sight stands still takes kubelets' signs of life."""
     kinds = list(kinds)
     found = {
         Right(each.group, each.plural, verb, namespaced=each.namespaced)
@@ -41,6 +43,8 @@ def needed(kinds: Iterable[Resource], methods: Iterable[str], makes_namespace: b
         found |= {Right("", "namespaces", verb, namespaced=False) for verb in ("create", "delete")}
     found |= {Right("", plural, "list", namespaced=False, needed=False) for plural in ("nodes", "pods")}
     found.add(Right("", "persistentvolumes", "list", namespaced=False, needed=False))
+    if watches_databases:
+        found.add(Right("coordination.k8s.io", "leases", "get", namespaced=False, needed=False))
     found.add(Right("storage.k8s.io", "storageclasses", "list", namespaced=False, needed=False))
     found |= {Right("", plural, "get") for plural in ("secrets", "configmaps")}
     return sorted(found)

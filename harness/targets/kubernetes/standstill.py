@@ -12,7 +12,7 @@ runs of a container, and nothing that a kubelet has rotated away (10 MiB by defa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -68,46 +68,59 @@ class Standstill:
                 if told_to_end and uid not in self._over and self._is_off(pod):
                     self._over.add(uid)  # when its machine is on again, its kubelet hears that it is to be no more
             gone = [self._has_ended(uid, pod) for uid, pod in self._seen.items() if uid not in pods]
-            there = (uid in self._over or self._stands_still(uid, pod) for uid, pod in pods.items())
-            holds = bool(self._seen) and all(gone) and all(there)
+            may_run = {
+                uid for uid, pod in pods.items() if uid not in self._over and not self._surely_runs_nothing(uid, pod)
+            }
+            holds = bool(self._seen) and all(gone) and all(self._refuses(pods[uid]) for uid in may_run)
         except HarnessError:
             return False
         if holds:
-            held = (frozenset(self._over & self._seen.keys()), _starts(pods))
+            # What runs and does not listen yet has still to show what it is.
+            started = {key: number - (key[0] in may_run) for key, number in _starts(pods).items()}
+            held = (frozenset(self._over & self._seen.keys()), started)
             if not self._held or self._held[-1][1:] != held:
                 self._held.append((began, *held))
         return holds
 
-    def logged(self, since_s: float) -> str | None:
+    def logged(self, since_s: Sequence[float]) -> Sequence[str | None]:
         """As the protocol says. What the API server has of a pod may be old: so its kubelet must have had the time to
         tell since this was asked first, and have been heard of."""
-        held = next((each for each in reversed(self._held) if each[0] <= since_s), None)
-        if held is None:
-            return None
-        _, over, started = held
         try:
             pods = self._pods()
-            beats = {_node(pod): self._beat(_node(pod)) for pod in pods.values() if _node(pod)}
-            if self._heard is None or self._heard[1].keys() != beats.keys():
-                self._heard = (self.now(), beats)
-            since, before = self._heard
-            if self.now() - since < TOLD_S or any(not beats[node] or beats[node] == before[node] for node in beats):
-                return None
-            if any(uid not in pods and uid not in over for uid in self._seen):
-                return None  # one is gone, and with it what it logged
-            return self._logs(pods, started)
+            if not self._are_heard_of({_node(pod) for pod in pods.values()} - {""}):
+                return [None] * len(since_s)
+            helds = [next((each for each in reversed(self._held) if each[0] <= since), None) for since in since_s]
+            read: dict[tuple[str, str, bool], str] = {}
+            return [held and self._logs(pods, *held[1:], read) for held in helds]
         except HarnessError:
-            return None
+            return [None] * len(since_s)
 
-    def _logs(self, pods: dict[str, Manifest], before: Starts) -> str | None:
+    def _are_heard_of(self, nodes: set[str]) -> bool:
+        beats = {node: self._beat(node) for node in nodes}
+        if self._heard is None or self._heard[1].keys() != nodes or "" in self._heard[1].values():
+            self._heard = (self.now(), beats)
+        since, before = self._heard
+        return self.now() - since >= TOLD_S and all(beats[node] not in ("", before[node]) for node in nodes)
+
+    def _logs(
+        self,
+        pods: dict[str, Manifest],
+        over: frozenset[str],
+        before: Starts,
+        read: dict[tuple[str, str, bool], str],
+    ) -> str | None:
+        if any(uid not in pods and uid not in over for uid in self._seen):
+            return None  # one is gone, and with it what it logged
         texts = []
         for (uid, container), number in _starts(pods).items():
             since = number - before.get((uid, container), 0)
             if since > 2:
                 return None  # no more than two runs of a container are kept
             for previous in (True, False) if since == 2 else (False,):
-                name = str(pods[uid]["metadata"]["name"])
-                texts.append(self.cluster.logs(self.namespace, name, container, previous, LOG_BYTES, ASK_S))
+                name, key = str(pods[uid]["metadata"]["name"]), (uid, container, previous)
+                if key not in read:
+                    read[key] = self.cluster.logs(self.namespace, name, container, previous, LOG_BYTES, ASK_S)
+                texts.append(read[key])
         return None if any(len(text.encode()) >= LOG_BYTES for text in texts) else "\n".join(texts)
 
     def _pods(self) -> dict[str, Manifest]:
@@ -120,8 +133,8 @@ class Standstill:
     def _is_off(self, pod: Manifest) -> bool:
         return bool(_node(pod)) and self.is_off(_node(pod))
 
-    def _stands_still(self, uid: str, pod: Manifest) -> bool:
-        return not _node(pod) or self._is_off(pod) or self._runs(uid, pod) is False or self._refuses(pod)
+    def _surely_runs_nothing(self, uid: str, pod: Manifest) -> bool:
+        return not _node(pod) or self._is_off(pod) or self._runs(uid, pod) is False
 
     def _runs(self, uid: str, pod: Manifest) -> bool | None:
         """By the word of its kubelet, asked for what really runs on its node; None where it is not to be asked."""
