@@ -68,6 +68,7 @@ SPECS: dict[str, type[Frozen]] = {
     "Shift": model.TrafficShift,
     "Across": _Across,
 }
+SAME_WORD = 0.75  # a word as like one of these is a slip of the pen; less like, as Redshift to Shift, another source
 RATIO_SOURCES = ("RequestRecord", "Beacon", "Prometheus", "Check", "Coverage")
 COUNTS_OF_RUNS = ("changes", "failed-changes")
 RATIOS = (model.RequestRatio, model.CounterRatio, model.ComputedRatio, model.CheckRatio, model.MonitoringCoverage)
@@ -119,7 +120,7 @@ def _source(owner: Located[Any], path: Path_, source: openslo.MetricSource, need
             raise owner.error((*path, "type"), f"{kind}, but the DataSource is {found.value.spec.type}", "remove type")
         kind = found.value.spec.type
     if kind not in SPECS:
-        close = difflib.get_close_matches(kind, SPECS, n=1)
+        close = difflib.get_close_matches(kind, SPECS, n=1, cutoff=SAME_WORD)
         fix = f"did you mean {close[0]}?" if close else f"one of: {', '.join(SPECS)}"
         mistake = owner.error if close else partial(not_executed, owner)
         raise mistake((*path, "type"), f"a source of type {kind!r} is not executed here", fix)

@@ -54,11 +54,14 @@ def line_of(text: str, needle: str) -> int:
     return next(number for number, line in enumerate(text.splitlines(), 1) if needle in line)
 
 
+IN_STEPS = {"fail-back": 4}  # of which each is undone by itself; any other one makes one fault
+
+
 @pytest.mark.parametrize("shipped", SHIPPED, ids=lambda path: path.stem)
 def test_the_shipped_experiments_are_right(shipped: Path) -> None:
     experiment = load_experiment(shipped, environ={})
     assert experiment.title
-    assert len(experiment.faults) == 1
+    assert len(experiment.faults) == IN_STEPS.get(shipped.stem, 1)
 
 
 def test_there_are_the_three_of_the_contract() -> None:
