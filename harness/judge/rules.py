@@ -81,6 +81,7 @@ RULES = (
             "what users and the platform both count must agree; alerts that nobody declared are told",
             "what the harness could not observe is told by place, so that none hides another; an API server that was "
             "silent for longer than declared is told",
+            "an API server that did not answer from the start was silent too",
         ),
     ),
     Rule("rollout", "how bakes and the gate's decisions are judged"),

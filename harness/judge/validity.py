@@ -191,12 +191,14 @@ def _control_plane(facts: Facts) -> Iterator[Finding]:
     watched: list[ReadinessWatched] = facts.of(ReadinessWatched)
     for watch in watched:
         since = watch.until_ns or min((span.start_ns for span in facts.spans), default=watch.mono_ns)
-        silent = max(watch.longest_s, (watch.mono_ns - since) / 1e9 if watch.looks else 0.0)
+        silent = max(watch.longest_s, (watch.mono_ns - since) / 1e9)
         if silent > allowed:
             yield _doubt(
                 "control plane silent",
                 f"the cluster's API server did not answer for {silent:.1f} s; {allowed:g} s are allowed",
-                f"{watch.failed} of {count(watch.looks, 'look')} were not answered",
+                f"{watch.failed} of {count(watch.looks, 'look')} were not answered"
+                if watch.looks
+                else "the first look got no answer until the end",
             )
 
 

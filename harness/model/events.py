@@ -130,7 +130,7 @@ class ReadinessSeen(Event):
 
 class ReadinessWatched(Event):
     """All looks of the watch that recorded `readiness`, of which `failed` had no answer. Between two answers passed at
-    most `longest_s`."""
+    most `longest_s`, and until the first one; all the time that it lasted when there was none."""
 
     event: Literal["readiness.watched"] = "readiness.watched"
     from_ns: int

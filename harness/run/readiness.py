@@ -25,6 +25,7 @@ class ReadinessWatch:
         self._look, self._record, self._every_s = look, record, every_s
         self._known: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._from_ns = self._asked_ns = self._until_ns = 0
+        self._begun_ns = time.monotonic_ns()
         self._looks = self._failed = self._longest_ns = 0
         self._ended = threading.Event()
         self._lock = threading.Lock()  # once it is stopped, nothing more is recorded
@@ -36,6 +37,8 @@ class ReadinessWatch:
         with self._lock:
             if not self._ended.is_set():
                 self._ended.set()
+                if not self._asked_ns:  # nobody ever answered
+                    self._longest_ns = time.monotonic_ns() - self._begun_ns
                 self._record(
                     ReadinessWatched(
                         from_ns=self._from_ns,
@@ -85,6 +88,6 @@ class ReadinessWatch:
                 )
             )
         self._looks += 1
-        self._longest_ns = max(self._longest_ns, now - self._asked_ns if self._asked_ns else 0)
+        self._longest_ns = max(self._longest_ns, now - (self._asked_ns or self._begun_ns))
         self._from_ns = self._from_ns or asked
         self._asked_ns, self._until_ns = asked, now

@@ -91,6 +91,7 @@ FAULT = {"experiment": EXPERIMENT, "fault": "kill"}
         ("control plane silent", {"events": happened(watched(longest_s=8.5))}),
         ("control plane silent", {"events": happened(watched(until_s=10.0))}),
         ("control plane silent", {"events": happened(watched(looks=90, failed=90, until_s=None))}),
+        ("control plane silent", {"events": happened(watched(looks=0, longest_s=0.0, until_s=None))}),
         ("clock step", {"events": happened(e.ClockRead(clock="wall", offset_ns=WALL_NS + 10**9, error_ns=1000))}),
     ],
 )  # fmt: skip

@@ -61,6 +61,19 @@ def test_looks_without_an_answer_widen_the_bounds() -> None:
     assert whole.longest_s >= 0.06
 
 
+def test_silence_before_the_first_answer_is_silence() -> None:
+    first, whole = watched(None, None, None, None, {API: (["a"], [])})
+    assert first.since_ns == 0, "nothing is known of before"
+    assert whole.failed == 4
+    assert whole.longest_s >= 0.07
+
+
+def test_where_nobody_ever_answered_all_of_it_is_silence() -> None:
+    (whole,) = watched(None, seconds=0.2)
+    assert (whole.looks, whole.until_ns) == (whole.failed, 0)
+    assert whole.longest_s >= 0.2
+
+
 def test_a_place_that_is_gone_has_nobody() -> None:
     _, second, _ = watched({API: (["a"], [])}, {})
     assert (second.service, second.ready, second.unready) == ("api", (), ())
@@ -79,3 +92,4 @@ def test_nothing_is_told_after_the_end() -> None:
     time.sleep(0.3)
     assert [each.event for each in events] == ["readiness.watched"]
     assert events[0].looks == 0
+    assert events[0].longest_s >= 0.05, "its one look hung until the end"
