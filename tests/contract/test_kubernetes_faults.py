@@ -21,7 +21,7 @@ from harness.ports import FaultInjector, Selection
 from harness.spec.platform import load_platform
 from harness.testing.fake_bed import PLUGGED, FakeBed, bed_target
 from harness.testing.plain_target import PlainTarget
-from tests.contract.test_fault_injectors import ON_CLUSTERS, REFERENCE, how_to
+from tests.contract.test_fault_injectors import KINDS, ON_CLUSTERS, REFERENCE, how_to
 
 ALSO_HERE = ["process_kill", "region_loss", "provider_failure", "switchover", "traffic_shift"]
 HEALED = [
@@ -30,6 +30,7 @@ HEALED = [
     "switchover",
     "traffic_shift",
 ]  # by the platform itself, perhaps before somebody looks
+OUTLIVING = [kind for kind in KINDS if getattr(faults.load(kind), "OUTLIVES_PLATFORM", False)]
 SPEC = load_platform(REFERENCE).value
 
 
@@ -143,12 +144,16 @@ def test_what_a_kind_does_is_what_it_says_it_needs(
     assert bed.used <= declared | looking
 
 
+def test_what_hits_nodes_outlives_the_platform_and_nothing_else_is_undone_by_hand() -> None:
+    assert {"node_drain", "node_loss", "device_plugin_loss"} <= set(OUTLIVING)
+    assert [kind for kind in KINDS if hasattr(faults.load(kind), "by_hand")] == OUTLIVING
+
+
+@pytest.mark.parametrize("kind", OUTLIVING)
 def test_what_outlives_the_platform_says_how_it_is_undone_by_hand(
     kind: str, target: PlainTarget, tmp_path: Path
 ) -> None:
     injector, parameters = parts(kind, tmp_path)
-    if not getattr(injector, "OUTLIVES_PLATFORM", False):
-        return
     selection = injector.select(target, parameters)
     held = set(json.loads(selection.before["labels"])) if "labels" in selection.before else {selection.before["node"]}
     told = injector.by_hand(through_a_token(selection, parameters), parameters)  # type: ignore[attr-defined]

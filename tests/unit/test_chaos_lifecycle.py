@@ -224,17 +224,20 @@ def test_one_who_reads_while_another_writes_and_marks_sees_whole_tokens_or_none(
     token, over = inject(session), threading.Event()
 
     def write_and_mark() -> None:
-        for _ in range(300):
-            undo.write(session.folder, token)
-            undo.mark_done(session.folder, token)
-        over.set()
+        try:
+            for _ in range(300):
+                undo.write(session.folder, token)
+                undo.mark_done(session.folder, token)
+        finally:
+            over.set()
 
     with ThreadPoolExecutor(1) as other:
-        other.submit(write_and_mark)
+        writing = other.submit(write_and_mark)
         looks = 0
         while not over.is_set():
             assert undo.pending(session.folder) in ((), (token,))
             looks += 1
+        writing.result()
     assert looks > 10
 
 
