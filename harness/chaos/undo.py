@@ -21,14 +21,15 @@ DONE = ".done"
 
 class UndoToken(Frozen):
     """One injected fault. Times are wall nanoseconds; after `deadline_wall_ns` it is overdue. `platform`: the whole
-    that the target is a part of, "" when it is the whole. `outlives`: it stays when that has gone down."""
+    that the target is a part of, "" when it is the whole. `outlives`: it stays when that has gone down; None:
+    its version did not say."""
 
     fault: str
     kind: str
     experiment: str
     target: str
     platform: str = ""
-    outlives: bool = False
+    outlives: bool | None = None
     selection: tuple[str, ...]
     before: dict[str, str] = {}
     parameters: dict[str, JsonValue]

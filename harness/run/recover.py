@@ -145,16 +145,17 @@ class _Recovery:
                 target.put_back(self.folder.kept)
 
     def _tokens(self) -> list[UndoToken]:
-        """The newest first: what was broken last is mended first."""
+        """The newest first: what was broken last is mended first. Each says whether it outlives its platform."""
         tokens = []
         for file in undo.files(self.folder):
             with self._doubting(file.name):
                 if token := undo.read_unless_done(file):
-                    tokens.append(token)
+                    tokens.append(token.model_copy(update={"outlives": _outlives(token)}))
         return sorted(tokens, key=lambda token: -token.created_wall_ns)
 
     def _settle(self, on: OnTarget) -> None:
         """A platform of the run's own goes down; one that was up before must become ready."""
+        taken_along = [token for token in self._tokens() if token.acts_on(on.target)] if on.owned else []
         try:
             target = attach(on.target)
             if on.owned:
@@ -166,9 +167,8 @@ class _Recovery:
         except PlatformAbsent:  # down already
             pass
         if on.owned:
-            for token in self._tokens():
-                if token.acts_on(on.target):
-                    self._gone_with_platform(token)
+            for token in taken_along:
+                self._gone_with_platform(token)
             target_file(self.folder).replace(target_file(self.folder).with_suffix(".down"))
             self.undone.append(f"platform {on.target}")
 
@@ -208,6 +208,18 @@ def _refuse_while_it_runs(folder: RunFolder) -> None:
                     f"run {folder.run_id} is still carried out by process {event.pid}",
                     fix="stop it with Ctrl-C: it cleans up by itself",
                 )
+
+
+def _outlives(token: UndoToken) -> bool:
+    """Where the token does not say it, its kind and its platform do; one that nobody can ask may outlive it."""
+    if token.outlives is not None:
+        return token.outlives
+    try:
+        if not getattr(faults.load(token.kind), "OUTLIVES_PLATFORM", False):
+            return False
+        return not getattr(attach(token.target), "goes_with_cluster", False)
+    except HarnessError:
+        return True
 
 
 def _by_hand(folder: RunFolder, token: UndoToken) -> str:

@@ -187,6 +187,50 @@ def test_a_fault_that_outlives_its_platform_keeps_it_up_until_it_is_lifted(
     assert (target.folder / "down").exists()
 
 
+def as_before(folder: RunFolder) -> None:
+    """The one token, as versions wrote it that did not keep whether its fault outlives the platform."""
+    (file,) = undo.files(folder)
+    token = json.loads(file.read_text())
+    del token["outlives"]
+    file.write_text(json.dumps(token))
+
+
+def test_a_token_that_does_not_say_whether_it_outlives_its_platform_is_asked_anew(
+    folder: RunFolder, target: FolderTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_store(folder, target)
+    as_before(folder)
+    note_target(folder, target.reference, owned=True)
+    monkeypatch.setattr(fake_fault, "OUTLIVES_PLATFORM", True, raising=False)
+    with monkeypatch.context() as broken:
+        broken.setattr(fake_fault, "recover", lambda *_: 1 / 0)
+        with pytest.raises(CleanUpNotProven, match="division by zero"):
+            recover(folder, by="test")
+        assert not (target.folder / "down").exists()
+        broken.setattr(FolderTarget, "goes_with_cluster", True, raising=False)
+        assert recover(folder, by="again").clean
+    (gone,) = [event for event in log.read(folder.journal) if isinstance(event, FaultGone)]
+    assert gone.observer == "the platform is down"
+    assert (target.folder / "down").exists()
+
+
+@pytest.mark.parametrize("outlives", [True, False])
+def test_of_a_platform_that_is_gone_such_a_token_is_a_doubt_unless_its_kind_goes_along(
+    folder: RunFolder, target: FolderTarget, monkeypatch: pytest.MonkeyPatch, outlives: bool
+) -> None:
+    break_store(folder, target)
+    as_before(folder)
+    note_target(folder, target.reference, owned=True)
+    target.folder.rename(target.folder.with_name("elsewhere"))
+    monkeypatch.setattr(fake_fault, "OUTLIVES_PLATFORM", outlives, raising=False)
+    if outlives:
+        with pytest.raises(CleanUpNotProven, match="not undone"):
+            recover(folder, by="test")
+    else:
+        assert recover(folder, by="test").clean
+    assert len(undo.pending(folder)) == outlives
+
+
 def test_a_platform_that_was_up_stays_up_and_must_be_ready(folder: RunFolder, target: FolderTarget) -> None:
     note_target(folder, target.reference, owned=False)
     assert recover(folder, by="test").clean
