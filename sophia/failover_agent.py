@@ -58,7 +58,7 @@ def save_term(file: Path, term: Term) -> None:
     """Durable when it returns."""
     fresh = file.with_suffix(".new")
     with fresh.open("w") as writer:
-        json.dump(term.as_dict(), writer)
+        json.dump(term.on_disk(), writer)
         writer.flush()
         os.fsync(writer.fileno())
     fresh.rename(file)

@@ -51,6 +51,10 @@ class Term:
         """For JSON."""
         return asdict(self)
 
+    def on_disk(self) -> dict[str, Any]:
+        """As it is kept. A guest is left out where there is none: a release that knows of none can be put back."""
+        return {name: value for name, value in asdict(self).items() if self.guest or not name.startswith("guest")}
+
 
 @dataclass(frozen=True, slots=True)
 class Leases:

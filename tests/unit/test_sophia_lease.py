@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sophia.failover_agent import load_term, save_term
 from sophia.lease import Failures, Holding, Leases, Standby, Term
 
 TTL, MARGIN = 10.0, 2.0
@@ -213,3 +216,30 @@ def test_the_primary_always_serves_somebody_and_every_user_is_served(events: lis
         shares = [leases.term.share(each) for each in ("sjc", "lax")]
         assert sum(shares) == pytest.approx(1.0)
         assert leases.term.share(leases.term.primary) > 0
+
+
+@dataclass
+class TermOfEarlier:
+    """As the release had it that shared no users: what it does not know ends it."""
+
+    primary: str
+    epoch: int = 1
+    heir: str = ""
+    initialised: bool = False
+    armed: bool = False
+
+
+def test_a_term_is_read_as_it_was_written_and_by_an_earlier_release_where_no_users_are_shared(tmp_path: Path) -> None:
+    file = tmp_path / "term.json"
+    shared = replace(FIRST, epoch=7, heir="lax", armed=True, guest="lax", guest_share=0.3)
+    for term in (FIRST, shared, replace(shared, guest="", guest_share=0.0), Term("lax")):
+        save_term(file, term)
+        assert load_term(file, "sjc") == term
+        told = json.loads(file.read_text())
+        if term.guest:  # it would not keep them where they are
+            with pytest.raises(TypeError, match="guest"):
+                TermOfEarlier(**told)
+        else:
+            earlier = TermOfEarlier(**told)
+            assert (earlier.primary, earlier.epoch, earlier.heir) == (term.primary, term.epoch, term.heir)
+            assert (earlier.initialised, earlier.armed) == (term.initialised, term.armed)
