@@ -12,25 +12,18 @@ import os
 import shutil
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from testbed import cgroups, machine, process
+from testbed import cgroups, expose, machine, nameserver, process
 from testbed.machine import Before
 from testbed.state import HERE, TestbedError, Word, link, root, run, say, until
 
 NETNS = "testbed-docker"
 NODE = "docker"
-DNS = "10.211.255.53"
-# The machine's own name server cannot be reached from here, and whoever asks for a name that docker does not know would
-# wait 20 s for it: a pull of an image that does not exist took 50.
-COREFILE = f""". {{
-  bind {DNS}
-  template ANY ANY {{
-    rcode NXDOMAIN
-  }}
-}}
-"""
+NAME_SERVER = "coredns"
+ANSWERS_WITHIN_S = 10.0
 PACKAGES = ("docker.io", "containerd", "tini")
 SYSCTLS = (*machine.SYSCTLS, "net.ipv4.ip_forward", "net.ipv4.conf.all.route_localnet")
 # fixed paths, mounted over in the daemon's own mount namespace; the last is what kind.yaml mounts into every node
@@ -108,12 +101,30 @@ def up() -> None:
     machine.make_folders(before)
     run("ip", "netns", "add", NETNS)
     run("ip", "-n", NETNS, "link", "set", "lo", "up")
-    run("ip", "-n", NETNS, "address", "add", f"{DNS}/32", "dev", "lo")
+    run("ip", "-n", NETNS, "address", "add", f"{nameserver.ADDRESS}/32", "dev", "lo")
+    _start_name_server()
     _start_daemons()
     cgroups.make("docker")
     cgroups.give_way("docker")
     until(is_up, "dockerd answers", 20, f"read {folder() / 'log'}")
     say(f"dockerd is up; DOCKER_HOST={host()}")
+
+
+def _start_name_server() -> None:
+    """Raises TestbedError, with the end of its log, when it does not answer: without one Docker works, and slowly."""
+    corefile = folder() / "Corefile"
+    corefile.write_text(nameserver.COREFILE)
+    process.start(folder(), NODE, NAME_SERVER, [root() / "bin/coredns", "-conf", corefile], netns=NETNS)
+
+    def answers() -> bool:
+        answered = inside.submit(nameserver.answers).result()
+        if not answered:
+            process.daemon(folder(), NODE, NAME_SERVER)  # raises when it has ended: no need to wait
+        return answered
+
+    with ThreadPoolExecutor(1, initializer=expose.enter, initargs=(NETNS,)) as inside:
+        log = process.log_of(folder(), NODE, NAME_SERVER)
+        until(answers, f"{NAME_SERVER} answers at {nameserver.ADDRESS}", ANSWERS_WITHIN_S, f"read {log}")
 
 
 def _start_daemons() -> None:
@@ -141,9 +152,6 @@ def _start_daemons() -> None:
         f'[grpc]\n  address = "{folder()}/containerd.sock"\n'
     )
     (folder() / "daemon.json").write_text(json.dumps(_daemon(), indent=1))
-    (folder() / "Corefile").write_text(COREFILE)
-    coredns: list[Word] = [root() / "bin/coredns", "-conf", folder() / "Corefile"]
-    process.start(folder(), NODE, "coredns", coredns, netns=NETNS)
     binaries = programs() / "usr"
     path = {"PATH": f"{binaries}/bin:{process.PATH}"}
     holder = process.daemon(folder(), NODE, "holder").pid
@@ -173,7 +181,7 @@ def _daemon() -> dict[str, object]:
         "shutdown-timeout": 5,
         "default-runtime": "nosysres",
         "runtimes": {"nosysres": {"path": str(HERE / "node/runc-nosysres")}},
-        "dns": [DNS],
+        "dns": [nameserver.ADDRESS],
         "default-address-pools": [{"base": "10.211.0.0/16", "size": 24}],
         "features": {"buildkit": False},
     }

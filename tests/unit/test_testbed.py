@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,12 @@ def test_kind_publishes_the_same_ports_as_the_bare_bed_and_asks_for_the_images_t
     assert patch["etcd"]["local"]["imageTag"] == images.named("etcd").tag
     mounts = {each["extraMounts"][0]["hostPath"] for each in config["nodes"]}
     assert mounts == {layout.SHARED} and layout.SHARED in dockerd.OWN
+
+
+def test_dockers_name_server_is_in_nobodys_network() -> None:
+    networks = [pool["base"] for pool in dockerd._daemon()["default-address-pools"]]  # type: ignore[attr-defined]
+    for network in (*networks, layout.SERVICES, layout.PODS, "10.210.0.0/16"):
+        assert ip_address(dockerd._daemon()["dns"][0]) not in ip_network(network)  # type: ignore[index]
 
 
 def test_the_key_of_a_part_changes_with_what_goes_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
