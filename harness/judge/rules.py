@@ -48,7 +48,11 @@ RULES = (
         ),
     ),
     Rule("scaling", "how long the platform took to add instances after a load step", since="0.2.0"),
-    Rule("shifting", "how users were shifted from one region to another", since="0.2.0"),
+    Rule(
+        "shifting",
+        "how users, not probes, were shifted from one region to another; a jump that was seen counts however it ended",
+        since="0.2.0",
+    ),
     Rule("deployment", "deployment time, checks and monitoring"),
     Rule(
         "recovery",

@@ -1,9 +1,9 @@
 """How users came to a region: little by little, or all at once; told by the region that answered each of them.
 
-Users' requests and the beacon's probes are looked at together, in two stretches of `over` on both sides of a moment,
-and that for many moments of the window. Nothing is inferred from them: what is not known of a request (it was not
-answered, has no record, or names no region) counts for both sides, and a stretch with fewer than `least` answers, or a
-pause in them, says nothing.
+Users' requests are looked at in two stretches of `over` on both sides of a moment, and that for many moments of the
+window. The beacon's probes are not: where each opens a connection, they may move when users do not. Nothing is
+inferred: what is not known of a request (it was not answered, has no record, or names no region) counts for both sides,
+and a stretch with fewer than `least` answers, or a pause in them, says nothing.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ def shift(facts: Facts, span: Span, wanted: TrafficShift) -> Value:
     there, maybe = shares.low[-1] >= wanted.all, shares.high[-1] >= wanted.all
     if wanted.measure == "seconds":
         return _seconds(shares, span, wanted)
-    if not there:
-        told = "it is not known" if maybe else "not so"
-        return Value(Interval(), f"at the end of {span.experiment} {wanted.to} was to answer all users: {told}")
     low, high = shares.low - shares.before_high, shares.high - shares.before_low
     top = int(np.argmax(low))
     least, most = max(0.0, float(low[top])), max(0.0, float(high.max()))
     at = (shares.at_ns[top] - span.start_ns) / 1e9
-    text = (
-        f"{wanted.to} got at most {least * 100:.0f} points more of the users at once, {at:.1f} s into {span.experiment}"
-    )
+    step = f"{least * 100:.0f} points more of the users at once, {at:.1f} s into {span.experiment}"
+    if not there:
+        told = "it is not known" if maybe else "not so"
+        end = f"at the end of {span.experiment} {wanted.to} was to answer all users: {told}"
+        return Value(Interval(low=least), f"{end}; it got {step}" if least else end)
+    text = f"{wanted.to} got at most {step}"
     if most > least + 0.005:
         text += f"; with what is not known perhaps {most * 100:.0f}"
     return Value(Interval(low=least, high=most), text)
@@ -89,13 +89,12 @@ def _stays(good: NDArray[np.bool_]) -> int | None:
 
 def shares_of(facts: Facts, span: Span, wanted: TrafficShift) -> Shares | None:
     """None without a record of requests."""
-    records = [record for record in (facts.requests, facts.beacon) if record is not None and len(record)]
     if facts.requests is None or not len(facts.requests):
         return None
     over = round(wanted.over * 1e9)
     at = np.arange(span.start_ns, span.end_ns - over + 1, max(1, over // LOOKS), dtype=np.int64)
-    events = [_events(record, span.start_ns - over, span.end_ns, wanted.to) for record in records]
-    there, others, unknown = (np.sort(np.concatenate([one[kind] for one in events])) for kind in range(3))
+    events = _events(facts.requests, span.start_ns - over, span.end_ns, wanted.to)
+    there, others, unknown = (np.sort(times) for times in events)
     told = np.concatenate([[span.start_ns - over], np.sort(np.concatenate([there, others])), [span.end_ns]])
     gaps = _gaps(told, round(wanted.longest_gap * 1e9))
 

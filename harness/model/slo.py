@@ -175,7 +175,7 @@ class TrafficShift(Frozen):
     half of all users at once), or the `seconds` until its share stayed at `all` or more.
 
     At once means from one stretch of `over` to the next. A stretch with fewer answers than `least`, or without any for
-    longer than `longest_gap`, says nothing.
+    longer than `longest_gap`, says nothing. Probes are no users.
     """
 
     to: str

@@ -34,10 +34,14 @@ def shifted(steps: Mapping[float, float], but: Change = lambda *_: None) -> Chan
 
 
 def judged(
-    change: Change, objective: object = GRADUAL, keep: Callable[[Row], bool] = lambda _: True, beacon: bool = True
+    change: Change,
+    objective: object = GRADUAL,
+    keep: Callable[[Row], bool] = lambda _: True,
+    beacon: Change | None = None,
 ) -> ObjectiveResult:
+    """`beacon`: how its probes were answered, where unlike users."""
     requests = [row for row in steadily(change=change) if keep(row)]
-    told = evidence(requests=requests, beacon=[row for row in probes(change=change) if keep(row)] if beacon else [])
+    told = evidence(requests=requests, beacon=[row for row in probes(change=beacon or change) if keep(row)])
     return judge(told, [objective]).objectives[0]
 
 
@@ -62,6 +66,28 @@ def test_users_who_jump_are_no_gradual_shift(steps: Mapping[float, float], point
     result = judged(shifted(steps))
     assert result.verdict is Verdict.FAIL
     assert result.interval.low == pytest.approx(points, abs=0.02)
+
+
+@pytest.mark.parametrize("moved", [48.0, 37.0, 52.0])
+def test_users_who_jump_beside_probes_that_follow_the_steps(moved: float):
+    """As where connections are balanced: probes open new ones, users keep theirs."""
+    result = judged(shifted({moved: 1.0}), beacon=shifted(STEPS))
+    assert (result.verdict, result.interval.low) == (Verdict.FAIL, pytest.approx(1.0, abs=0.02))
+
+
+def test_probes_are_no_users():
+    result = judged(shifted(STEPS), beacon=shifted({45.0: 1.0}))
+    assert (result.verdict, result.interval.high) == (Verdict.PASS, pytest.approx(0.5, abs=0.02))
+    in_time = judged(shifted(STEPS), IN_TIME, beacon=shifted({}))
+    assert in_time.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("end", [{52.0: 0.5}, {46.0: 0.0}])
+def test_a_jump_that_was_seen_is_one_whatever_came_after_it(end: Mapping[float, float]):
+    result = judged(shifted({38.0: 1.0, **end}))
+    assert (result.verdict, result.interval.low) == (Verdict.FAIL, pytest.approx(1.0, abs=0.02))
+    assert result.interval.high is None
+    assert "got 100 points more of the users at once" in result.reason
 
 
 def test_steps_that_follow_at_once_are_one():
@@ -104,6 +130,7 @@ def test_a_shift_that_did_not_come_to_its_end_is_not_gradual(steps: Mapping[floa
     result = judged(shifted(steps))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "was to answer all users: not so" in result.reason
+    assert result.interval.high is None
     assert judged(shifted(steps), IN_TIME).verdict is Verdict.FAIL
 
 
