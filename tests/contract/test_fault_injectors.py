@@ -37,6 +37,7 @@ KINDS = faults.kinds()
 ON_CLUSTERS = [
     kind for kind in KINDS if Kubernetes in faults.load(kind).REQUIRES
 ]  # test_kubernetes_faults.py makes them
+TOLD = ("switchover", "traffic_shift")  # gone once it is as told, whatever that is: undone when it is not as injected
 LOCAL = [kind for kind in KINDS if kind not in ON_CLUSTERS]
 
 
@@ -159,6 +160,7 @@ def test_is_made_seen_undone_and_seen_gone(case: Case) -> None:
     gone = wait_for(lambda: injector.gone(target, selection, parameters))
     assert gone.seen, gone
     assert target.ready() == []
+    assert case.kind not in TOLD or not injector.landed(target, selection, parameters).seen
     injector.recover(target, selection, parameters)
     assert injector.gone(target, selection, parameters).seen, "undoing twice harms nothing"
     assert seen.observer
@@ -174,11 +176,12 @@ def test_is_undone_by_a_cold_process(case: Case) -> None:
     injector.recover(cold, selection, parameters)
     assert wait_for(lambda: injector.gone(cold, selection, parameters)).seen
     assert cold.ready() == []
+    assert case.kind not in TOLD or not injector.landed(cold, selection, parameters).seen
 
 
 def platform_heals(case: Case) -> bool:
     """Whether the platform may have mended it by itself by now (it restarts what was killed)."""
-    return case.kind in ("process_kill", "switchover", "traffic_shift")
+    return case.kind in ("process_kill", *TOLD)
 
 
 def test_a_region_stays_dead_until_it_is_undone(tiny: LocalTarget) -> None:

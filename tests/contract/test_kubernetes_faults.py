@@ -21,14 +21,13 @@ from harness.ports import FaultInjector, Selection
 from harness.spec.platform import load_platform
 from harness.testing.fake_bed import PLUGGED, FakeBed, bed_target
 from harness.testing.plain_target import PlainTarget
-from tests.contract.test_fault_injectors import KINDS, ON_CLUSTERS, REFERENCE, how_to
+from tests.contract.test_fault_injectors import KINDS, ON_CLUSTERS, REFERENCE, TOLD, how_to
 
-ALSO_HERE = ["process_kill", "region_loss", "provider_failure", "switchover", "traffic_shift"]
+ALSO_HERE = ["process_kill", "region_loss", "provider_failure", *TOLD]
 HEALED = [
     "process_kill",
     "pod_delete",
-    "switchover",
-    "traffic_shift",
+    *TOLD,
 ]  # by the platform itself, perhaps before somebody looks
 OUTLIVING = [kind for kind in KINDS if getattr(faults.load(kind), "OUTLIVES_PLATFORM", False)]
 SPEC = load_platform(REFERENCE).value
@@ -105,6 +104,7 @@ def test_is_made_seen_undone_from_cold_and_leaves_nothing(kind: str, target: Pla
         injector.recover(target, selection, parameters)
         looks = [injector.gone(target, selection, parameters) for _ in range(3)]
         assert looks[-1].seen, looks  # the first look may find, and remove, what is left of a rollout
+        assert kind not in TOLD or not injector.landed(target, selection, parameters).seen
     assert target.ready() == []
     assert len(target.instances()) == count
     assert target.left() == []
@@ -169,7 +169,7 @@ def test_a_protected_namespace_is_refused(kind: str, target: PlainTarget, tmp_pa
 
 
 def test_what_is_nowhere_is_not_selected(kind: str, target: PlainTarget, tmp_path: Path) -> None:
-    if kind in ("switchover", "traffic_shift"):
+    if kind in TOLD:
         pytest.skip("it acts on whoever decides for all regions")
     injector = faults.load(kind)
     parameters = check_parameters(injector, kind, {**how_to(kind, tmp_path)["parameters"], "region": "mars"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -222,9 +223,11 @@ class Decider(FakeTarget):
 
 
 class Shifter(FakeTarget):
-    """Whoever decides, and an edge where it is seen; `shown` is what the edge does, once it is not as told."""
+    """Whoever decides, and an edge where it is seen; `shown` is what the edge does, once it is not as told; users are
+    answered in turn, or by `chance`. After so many answers it does as `dead`."""
 
-    primary, shown = "lax", None
+    primary, shown, chance = "lax", None, None
+    dead: tuple[int, Callable[[], tuple[int, str]]] | None = None
 
     def __init__(self, platform: Platform) -> None:
         super().__init__(platform)
@@ -235,7 +238,12 @@ class Shifter(FakeTarget):
     ) -> tuple[int, str]:
         if path == "/api/ping":
             self.pings += 1
-            return 200, json.dumps({"region": served_by(self.shown or self.users, self.pings)})
+            if self.dead and self.pings > self.dead[0]:
+                return self.dead[1]()
+            users = self.shown or self.users
+            if self.chance:
+                return 200, json.dumps({"region": "sjc" if self.chance.random() < users["sjc"] else "lax"})
+            return 200, json.dumps({"region": served_by(users, self.pings)})
         if method == "POST":
             asked = json.loads(body or "")
             self.users = shared_with(self.users, asked["region"], asked["share"])
@@ -261,7 +269,8 @@ def test_a_step_is_what_users_are_answered_by_not_what_was_told(shifter: Shifter
     shifter.shown = {"sjc": 0.0, "lax": 1.0}
     selection, parameters = shifted(shifter, share)
     seen = traffic_shift.landed(shifter, selection, parameters)
-    assert (seen.seen, seen.detail) == (False, f"sjc answered 0 of 60, {share:.0%} wanted")
+    assert not seen.seen
+    assert seen.detail.startswith("sjc answered 0 of ")
     assert not traffic_shift.gone(shifter, selection, parameters).seen
     shifter.shown = None
     assert traffic_shift.landed(shifter, selection, parameters).seen
@@ -272,6 +281,48 @@ def test_all_users_are_all(shifter: Shifter) -> None:
     selection, parameters = shifted(shifter, 1.0)
     shifter.shown = {"sjc": 0.97, "lax": 0.03}
     assert not traffic_shift.landed(shifter, selection, parameters).seen
+
+
+def hangs_up() -> tuple[int, str]:
+    raise TargetError("edge-0 does not answer")
+
+
+@pytest.mark.parametrize("answers", [0, 40])
+@pytest.mark.parametrize("dead", [hangs_up, lambda: (503, ""), lambda: (200, "{}"), lambda: (200, '{"region": ""}')])
+@pytest.mark.parametrize("share", [0.1, 1.0, 0.0])
+def test_an_edge_that_names_no_region_shows_nothing(
+    shifter: Shifter, share: float, dead: Callable[[], tuple[int, str]], answers: int
+) -> None:
+    """Least of all that a region serves nobody any more. It is asked no further, for each ask may take seconds."""
+    selection, parameters = shifted(shifter, 0.5)
+    traffic_shift.inject(shifter, selection, parameters.model_copy(update={"share": share}))
+    shifter.dead = (answers, dead)
+    for look in (traffic_shift.landed, traffic_shift.gone):
+        shifter.pings = 0
+        seen = look(shifter, selection, parameters.model_copy(update={"share": share}))
+        assert (seen.seen, shifter.pings) == (False, answers + 1)
+        assert "names no region" in seen.detail
+
+
+@pytest.mark.parametrize(("told", "true"), [(0.1, 0.25), (0.1, 0.3), (0.1, 0.02), (0.5, 0.7), (0.5, 0.35), (1.0, 0.9)])
+def test_another_share_is_not_seen_however_often_it_is_looked_at(shifter: Shifter, told: float, true: float) -> None:
+    selection, parameters = shifted(shifter, told)
+    shifter.shown, shifter.chance = {"sjc": true, "lax": 1 - true}, random.Random(7)
+    assert not any(traffic_shift.landed(shifter, selection, parameters).seen for _ in range(60))
+
+
+@pytest.mark.parametrize("told", [0.1, 0.5])
+def test_users_who_come_by_chance_are_seen_at_the_first_look(shifter: Shifter, told: float) -> None:
+    selection, parameters = shifted(shifter, told)
+    shifter.chance = random.Random(7)
+    assert all(traffic_shift.landed(shifter, selection, parameters).seen for _ in range(60))
+
+
+def test_a_look_at_a_slow_edge_ends(shifter: Shifter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic_shift, "LOOK_S", 0.0)
+    selection, parameters = shifted(shifter, 1.0)
+    seen = traffic_shift.landed(shifter, selection, parameters)
+    assert (seen.seen, shifter.pings, seen.detail) == (False, 1, "sjc answered 1 of 1, 100% wanted: too few to be sure")
 
 
 def test_steps_are_taken_back_one_after_another(shifter: Shifter) -> None:
