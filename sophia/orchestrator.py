@@ -59,6 +59,7 @@ class Orchestrator:
         self.lingers_until = float("-inf")  # a region that serves nobody any more still answers who is there
         self.told_at = float("-inf")  # when the failover agent last told so
         self.moves = False  # whether the primary is being moved as planned
+        self.took_writes_at = float("-inf")  # when the primary's database last did, or another one became it
         self.reaches: bool | None = None  # as `writable`, of the database of a primary in another region
         self.embeddings: dict[str, Vector] = {}
         self.standings: dict[str, swarm.Standing] = {}
@@ -83,9 +84,18 @@ class Orchestrator:
             degradation.Dependencies(
                 swarm=self.answers["gpu"] and self.answers["gateway"],
                 vectors=self.answers["weaviate"] and self.answers["embedder"] and not self.circuit.impaired,
-                database=self.moves or (self.reaches if self.is_guest else self.writable) is not None,
+                database=self.has_database,
             )
         )
+
+    @property
+    def has_database(self) -> bool:
+        """Whether requests that need it are served. While the primary is moved as planned they wait for one that takes
+        writes, for DB_HOLD and no longer."""
+        answers = self.reaches if self.is_guest else self.writable
+        if self.moves and (self.is_guest or self.primary_region == self.identity.region):
+            return bool(answers) or time.monotonic() - self.took_writes_at <= self.hold
+        return answers is not None
 
     @property
     def is_guest(self) -> bool:
@@ -208,6 +218,8 @@ class Orchestrator:
     async def probe_database(self) -> None:
         """Sees whether the database of this region answers, and whether it is the writable one; asks why if not."""
         before, self.writable = self.writable, await self.memories.look()
+        if self.writable and not self.is_guest:
+            self.took_writes_at = time.monotonic()
         if before and not self.writable:
             await self.follow_term()
 
@@ -215,6 +227,8 @@ class Orchestrator:
         """The same of a primary elsewhere, for a region that serves users with it; others keep no connections there."""
         if self.is_guest:
             before, self.reaches = self.reaches, await self.databases[self.primary_region].look()
+            if self.reaches:
+                self.took_writes_at = time.monotonic()
             if before and not self.reaches:
                 await self.follow_term()
         else:
@@ -224,6 +238,11 @@ class Orchestrator:
             if region not in used:
                 await memories.close()
 
+    def crowned(self, region: str) -> None:
+        """Knows from now on that this region is primary."""
+        if region != self.primary_region:
+            self.primary_region, self.took_writes_at = region, time.monotonic()
+
     async def follow_term(self) -> None:
         """Learns from the failover agent which region is primary, and who serves users; while it is silent, its latest
         word on that holds, and nobody waits for a move."""
@@ -232,7 +251,8 @@ class Orchestrator:
             async with asyncio.timeout(PROBE_WITHIN), self.session.get(url) as response:
                 if response.status == 200:
                     term = await response.json()
-                    self.primary_region, self.moves = term["primary"], term.get("moves", False)
+                    self.crowned(term["primary"])
+                    self.moves = term.get("moves", False)
                     before, self.share = self.share, term.get("users", {}).get(self.identity.region, 0.0)
                     if before and not self.share:
                         self.lingers_until = time.monotonic() + LINGERS

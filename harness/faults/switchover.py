@@ -11,9 +11,10 @@
 
 Nothing is broken: what is asked is whether users notice, and whether an acknowledged write is lost. Whoever decides is
 told by `POST path {"to": region}` until he accepts it, for `within` (a standby that does not follow yet is refused),
-and tells at `GET tell` the `primary` and, while a change goes on, the `heir`. Landed: he says that `to` is primary.
-Gone: no change goes on, and the instances of `serves` in the primary's region answer `ready` with 200. Undone, unless
-it was seen to have gone well, by moving the primary back, after a change that goes on has ended (`within`).
+and tells at `GET tell` the `primary` and, while a change goes on, the `heir`, and that it `moves` until the new primary
+is one. Landed: he says that `to` is primary. Gone: no change goes on, and the instances of `serves` in the primary's
+region answer `ready` with 200. Undone, unless it was seen to have gone well, by moving the primary back, after a change
+that goes on has ended (`within`).
 """
 
 from __future__ import annotations
@@ -100,6 +101,8 @@ def _unfinished(target: Target, parameters: Parameters) -> Iterator[str]:
         term = _term(target, each, parameters)
         if term.get("heir"):
             yield f"{term['heir']} is about to be primary"
+        elif term.get("moves"):
+            yield f"the move to {term['primary']} goes on"
         if term.get("heir") or parameters.serves is None:
             continue
         serving = target.instances(parameters.serves, term["primary"])

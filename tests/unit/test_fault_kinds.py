@@ -206,7 +206,7 @@ def test_of_an_instance_that_is_no_longer_listed_nothing_is_claimed(
 class Decider(FakeTarget):
     """Its agent names an heir for some looks before it is primary, as one does that waits for a lease to end."""
 
-    primary, heir, looks = "sjc", "", 0
+    primary, heir, looks, moves = "sjc", "", 0, False
 
     def call(
         self, instance: Instance, port: str, method: str, path: str, body: str | None, timeout_s: float
@@ -219,7 +219,7 @@ class Decider(FakeTarget):
         self.looks -= 1
         if self.heir and self.looks == 0:
             self.primary, self.heir = self.heir, ""
-        return 200, json.dumps({"primary": self.primary, "heir": self.heir})
+        return 200, json.dumps({"primary": self.primary, "heir": self.heir, "moves": self.moves})
 
 
 class Shifter(FakeTarget):
@@ -365,6 +365,15 @@ def moved(decider: Decider, within: str) -> tuple[Selection, switchover.Paramete
     switchover.inject(decider, selection, parameters)
     assert (decider.primary, decider.heir) == ("sjc", "lax")
     return selection, parameters
+
+
+def test_a_new_primary_that_is_none_yet_is_no_end_of_the_move(decider: Decider) -> None:
+    selection, parameters = moved(decider, "20s")
+    decider.primary, decider.heir, decider.moves = "lax", "", True
+    seen = switchover.gone(decider, selection, parameters)
+    assert (seen.seen, seen.detail) == (False, "the move to lax goes on")
+    decider.moves = False
+    assert switchover.gone(decider, selection, parameters).seen
 
 
 def test_a_move_that_goes_on_is_undone_when_it_has_ended(decider: Decider) -> None:

@@ -77,6 +77,68 @@ def test_whom_the_edge_may_send_users(api: Orchestrator, state: dict[str, Any], 
     assert api.serves() is serves
 
 
+def looks(api: Orchestrator, **found: bool | None) -> None:
+    """What the databases of the regions say of themselves at the next looks; all services answer."""
+    api.answers = dict.fromkeys(api.answers, True)
+    for region, memories in api.databases.items():
+
+        async def look(said: bool | None = found.get(region)) -> bool | None:
+            return said
+
+        memories.look = look  # type: ignore[method-assign]
+
+
+async def probed(api: Orchestrator) -> int:
+    await api.probe_database()
+    await api.probe_primary()
+    return api.level()
+
+
+@pytest.mark.parametrize("region", ["sjc", "lax"])
+def test_a_move_hides_that_the_database_is_away_only_while_requests_wait_for_it(api: Orchestrator, region: str) -> None:
+    """sjc moves away and serves with lax's database by then, or moves home; the new one never takes writes."""
+    api.share, api.primary_region = 0.5, region
+
+    async def story() -> list[int]:
+        told(api, {"moves": True})
+        looks(api, **{region: True})
+        levels = [await probed(api)]
+        await api.follow_term()
+        looks(api)  # shut down
+        levels.append(await probed(api))
+        api.crowned("lax" if region == "sjc" else "sjc")
+        looks(api, sjc=False, lax=False)  # crowned, and never more than a standby
+        levels.append(await probed(api))
+        await asyncio.sleep(0.6)
+        return [*levels, await probed(api)]
+
+    assert asyncio.run(story()) == [1, 1, 1, 4]
+
+
+def test_a_move_that_comes_to_its_end_is_not_told(api: Orchestrator) -> None:
+    async def story() -> list[int]:
+        api.share, api.moves = 0.0, True
+        api.primary_region = "lax"
+        looks(api, sjc=False, lax=True)
+        levels = [await probed(api)]  # a standby that serves nobody
+        api.crowned("sjc")
+        levels.append(await probed(api))
+        looks(api, sjc=True)
+        levels.append(await probed(api))
+        await asyncio.sleep(0.6)
+        return [*levels, await probed(api)]
+
+    assert asyncio.run(story()) == [1, 1, 1, 1]
+
+
+def test_a_database_that_is_lost_is_told_at_once(api: Orchestrator) -> None:
+    told(api, {"moves": False})
+    looks(api, sjc=True)
+    assert asyncio.run(probed(api)) == 1
+    looks(api)
+    assert asyncio.run(probed(api)) == 4
+
+
 def test_a_request_waits_while_the_primary_is_moved(api: Orchestrator) -> None:
     api.share = 0.5
     told(api, {"moves": True}, {"moves": False, "primary_region": "lax"})
