@@ -23,14 +23,6 @@ def make(name: str) -> None:
                 (made / file).write_text((hierarchy / file).read_text())
 
 
-def give_way(name: str) -> None:
-    """A quarter of what others get when the machine is busy: whoever measures the platform is on the same machine."""
-    for hierarchy in hierarchies():
-        for file, weight in (("cpu.shares", 256), ("cpu.weight", 25)):  # of 1024 on cgroup v1, of 100 on v2
-            if (hierarchy / name / file).exists():
-                (hierarchy / name / file).write_text(str(weight))
-
-
 def processes(name: str) -> list[int]:
     """Every process in the cgroup and below it."""
     pids: set[int] = set()

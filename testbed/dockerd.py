@@ -104,8 +104,6 @@ def up() -> None:
     run("ip", "-n", NETNS, "address", "add", f"{nameserver.ADDRESS}/32", "dev", "lo")
     _start_name_server()
     _start_daemons()
-    cgroups.make("docker")
-    cgroups.give_way("docker")
     until(is_up, "dockerd answers", 20, f"read {folder() / 'log'}")
     say(f"dockerd is up; DOCKER_HOST={host()}")
 

@@ -23,7 +23,6 @@ def switch_on(record: Record, node: Node) -> None:
     folder = layout.of(node)
     folder.mkdir(exist_ok=True)
     cgroups.make(node.cgroup)
-    cgroups.give_way(node.cgroup)
     mounted = folder / "mounted"
     mounted.unlink(missing_ok=True)
     paths = [str(folder), str(layout.folder() / "shared"), layout.SHARED, *layout.OWN]

@@ -31,7 +31,15 @@ from harness.model.records import Outcome
 from harness.model.scenario import Guard
 from harness.ports import Artifacts, Census, Readiness, Releases, Standstills
 from harness.run.context import RunContext, StopEarly
-from harness.run.observe import LOG_WITHIN_S, PrimaryWatch, collect_primaries, every, healed_since, monotonic_to_wall
+from harness.run.observe import (
+    LOG_WITHIN_S,
+    PrimaryWatch,
+    collect_primaries,
+    every,
+    healed_since,
+    monotonic_to_wall,
+    users_healed,
+)
 from harness.run.read_back import read_back, to_table
 from harness.run.readiness import ReadinessWatch
 from harness.run.seal import sha256_of
@@ -43,6 +51,7 @@ if TYPE_CHECKING:
 
 ORIGIN_WITHIN_S = 30.0
 INTERRUPTED = "interrupted; everything was cleaned up"
+USERS_WITHIN_S = 60.0  # a breaker's longest pause; who is served badly for longer is so in the steady state too
 RECORD_WITHIN_S = 1.0  # the load's streams are on disk at the latest so long after the fact
 CLOCK_EVERY_S = 5.0
 UPGRADE_WITHIN_S = 900.0
@@ -237,6 +246,8 @@ def _break_and_heal(context: RunContext, parts: Parts, fault: PlannedFault) -> N
     left = fault.within_s - (time.monotonic_ns() - begun) / 1e9
     if not context.wait_for(lambda: _healed(context, parts, begun), max(left, context.spec.sustained + 1)):
         context.problem(fault.experiment, f"not back at full service within {fault.within_s:g} s")
+    left = fault.within_s - (time.monotonic_ns() - begun) / 1e9
+    context.wait_for(lambda: _users_healed(context, parts), min(left, USERS_WITHIN_S), every=1.0)
     _census(context, parts)
     ended = time.monotonic_ns()
     context.open_window("steady", ended)
@@ -254,6 +265,13 @@ def _census(context: RunContext, parts: Parts) -> None:
 
 def _healed(context: RunContext, parts: Parts, since_ns: int = 0) -> bool:
     return healed_since(parts.beacon_rows(), time.monotonic_ns(), context.spec.sustained, since_ns)
+
+
+def _users_healed(context: RunContext, parts: Parts) -> bool:
+    now_ns, sustained = time.monotonic_ns(), context.spec.sustained
+    return healed_since(parts.beacon_rows(), now_ns, sustained) and users_healed(
+        parts.request_rows(), now_ns, sustained
+    )
 
 
 def _cut_short(context: RunContext, plan: Plan, parts: Parts) -> None:

@@ -25,6 +25,7 @@ ASK_TIMEOUT_S = 2.0
 LOOK_EVERY_S = 0.5  # whoever runs a database may have to start a program for it
 NOTE_EVERY_S = 5.0
 LOG_EVERY_S = 2.0
+HARDLY = 0.01  # of the requests: what a release may fail that is promoted
 LOG_WITHIN_S = 30.0  # what a log does not tell by then it never does
 AWAY = ("unreachable", "stopped")
 # PostgreSQL's own words while it lets nobody in yet; "shutting down" is none of them, since open sessions may go on.
@@ -252,6 +253,20 @@ def healed_since(beacon: pa.Table, now_ns: int, sustained_s: float, since_ns: in
         & (beacon["level"].to_numpy() == 1)
     )
     return bool(inside.any() and np.all(good[inside]))
+
+
+def users_healed(requests: pa.Table, now_ns: int, sustained_s: float, slack_s: float = 0.5) -> bool:
+    """Whether hardly anybody met a failure or a degraded answer within the last `sustained_s`: a platform may call
+    itself well while one of its breakers is still open. True where nobody asked."""
+    end = now_ns - int(slack_s * 1e9)
+    intended = requests["intended_ns"].to_numpy()
+    inside = (intended >= end - int(sustained_s * 1e9)) & (intended < end)
+    bad = (
+        (requests["outcome"].to_numpy() != Outcome.ANSWERED)
+        | (requests["status"].to_numpy() >= 500)
+        | (requests["level"].to_numpy() > 1)
+    )
+    return not inside.any() or float(bad[inside].mean()) <= HARDLY
 
 
 def monotonic_to_wall() -> tuple[int, int]:

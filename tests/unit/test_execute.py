@@ -37,6 +37,7 @@ from harness.model.events import (
 from harness.model.plan import Plan, PlannedFault
 from harness.model.platform import Platform
 from harness.model.scenario import Beacon, Guard, Load, ScenarioSpec, TargetRef
+from harness.run import execute as execute_module
 from harness.run.context import RunContext, new_run_folder
 from harness.run.execute import Parts, execute
 from harness.run.observe import PrimaryWatch
@@ -370,3 +371,19 @@ def test_what_a_log_has_yet_to_tell_is_waited_for_when_the_load_has_ended(
     assert next(looks, None) is None
     (closed,) = line.of(RunClosed)
     assert (closed.reason, closed.clean) == ("completed", True)
+
+
+def test_the_next_window_waits_for_users_too_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A platform that calls itself well while some of its answers are still degraded."""
+    looks = iter([False, False])
+    monkeypatch.setattr(execute_module, "users_healed", lambda *_: next(looks, True))
+    line = Line(tmp_path / "a", spec())
+    line.run(FAULT)
+    assert next(looks, None) is None
+    assert not line.of(Problem)
+    monkeypatch.setattr(execute_module, "users_healed", lambda *_: False)
+    monkeypatch.setattr(execute_module, "USERS_WITHIN_S", 1.0)
+    line = Line(tmp_path / "b", spec())
+    line.run(FAULT)
+    assert not line.of(Problem), "what goes on is judged in the steady state"
+    assert [window.kind for window in line.of(Window)][-1] == "steady"

@@ -21,7 +21,7 @@ from harness.model.scenario import ReadBack
 from harness.run.context import new_run_folder
 from harness.run.execute import error_share
 from harness.run.history import history
-from harness.run.observe import collect_primaries, healed_since
+from harness.run.observe import collect_primaries, healed_since, users_healed
 from harness.run.read_back import read_back, to_table
 from harness.run.seal import seal, sha256_of
 from harness.testing.evidence import table
@@ -59,6 +59,23 @@ def test_an_old_failure_does_not_count_and_no_probe_is_not_healed() -> None:
     assert not healed_since(beacon(rows), 10 * S, sustained_s=2.0, since_ns=8 * S), "the stretch began before the fault"
     assert not healed_since(beacon([]), 10 * S, sustained_s=2.0)
     assert not healed_since(beacon(rows), 20 * S, sustained_s=2.0)
+
+
+@pytest.mark.parametrize(
+    ("bad", "share", "healed"),
+    [
+        (FAILED, 0.0, True),
+        (FAILED, 0.005, True),
+        (FAILED, 0.02, False),
+        (DEGRADED, 0.005, True),
+        (DEGRADED, 0.5, False),
+    ],
+)
+def test_users_are_well_when_hardly_anybody_is_not(bad: tuple[int, int, int], share: float, healed: bool) -> None:
+    rows = [(7.5 + t / 500, *(bad if t < share * 1000 else GOOD)) for t in range(1000)]
+    assert users_healed(beacon(rows), 10 * S, sustained_s=2.0) is healed
+    assert users_healed(beacon(rows), 13 * S, sustained_s=2.0), "it is over"
+    assert users_healed(beacon([]), 10 * S, sustained_s=2.0), "nobody asked"
 
 
 def test_guards_count_failures_of_the_last_seconds() -> None:
