@@ -25,8 +25,8 @@ ASK_TIMEOUT_S = 2.0
 LOOK_EVERY_S = 0.5  # whoever runs a database may have to start a program for it
 NOTE_EVERY_S = 5.0
 LOG_EVERY_S = 2.0
-HARDLY = 0.01  # of the requests: what a release may fail that is promoted
 LOG_WITHIN_S = 30.0  # what a log does not tell by then it never does
+HARDLY = 0.01  # of the requests: what a release may fail that is promoted
 AWAY = ("unreachable", "stopped")
 # PostgreSQL's own words while it lets nobody in yet; "shutting down" is none of them, since open sessions may go on.
 NOT_YET_UP = ("database system is starting up", "not yet accepting connections", "database system is in recovery mode")
