@@ -57,7 +57,7 @@ class StandIn(Event):
 
 
 class Stage(Event):
-    """The run goes into a stage: deploy, checks, warm-up, steady, fault, quiet, read-back, collect, down."""
+    """The run goes into a stage: deploy, checks, warm-up, steady, fault, healing, quiet, read-back, collect, down."""
 
     event: Literal["stage"] = "stage"
     name: str

@@ -246,8 +246,10 @@ def _break_and_heal(context: RunContext, parts: Parts, fault: PlannedFault) -> N
     left = fault.within_s - (time.monotonic_ns() - begun) / 1e9
     if not context.wait_for(lambda: _healed(context, parts, begun), max(left, context.spec.sustained + 1)):
         context.problem(fault.experiment, f"not back at full service within {fault.within_s:g} s")
-    left = fault.within_s - (time.monotonic_ns() - begun) / 1e9
-    context.wait_for(lambda: _users_healed(context, parts), min(left, USERS_WITHIN_S), every=1.0)
+    elif not _users_healed(context, parts):
+        context.stage("healing", "the probes have full service again, some users have not")
+        left = fault.within_s - (time.monotonic_ns() - begun) / 1e9
+        context.wait_for(lambda: _users_healed(context, parts), min(left, USERS_WITHIN_S), every=1.0)
     _census(context, parts)
     ended = time.monotonic_ns()
     context.open_window("steady", ended)

@@ -380,6 +380,7 @@ def test_the_next_window_waits_for_users_too_and_not_for_ever(tmp_path: Path, mo
     line = Line(tmp_path / "a", spec())
     line.run(FAULT)
     assert next(looks, None) is None
+    assert "healing" in [stage.name for stage in line.of(Stage)]
     assert not line.of(Problem)
     monkeypatch.setattr(execute_module, "users_healed", lambda *_: False)
     monkeypatch.setattr(execute_module, "USERS_WITHIN_S", 1.0)
