@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.journal.layout import RunFolder
 from harness.load.engine import locust_engine, rows
-from harness.model.scenario import Load
+from harness.model.load import Load
 
 HERE = Path(__file__).parent
 K6 = shutil.which("k6") or shutil.which("k6", path=str(Path.home() / "go" / "bin"))

@@ -26,8 +26,8 @@ from harness.journal.layout import RunFolder
 from harness.judge.recovery import Observations, outage
 from harness.load.engine import beacon_engine, rows
 from harness.model.base import parse_duration
+from harness.model.load import Beacon
 from harness.model.records import Outcome
-from harness.model.scenario import Beacon
 
 SUSTAINED_NS = 500_000_000
 MS = 1_000_000

@@ -15,7 +15,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from harness.model.judgement import Verdict
-from harness.model.scenario import AccuracyTrigger, ErrorTrigger, HealthTrigger, LatencyTrigger, Rollout, Trigger
+from harness.model.rollout import AccuracyTrigger, ErrorTrigger, HealthTrigger, LatencyTrigger, Rollout, Trigger
 
 
 class State(StrEnum):

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from harness.errors import BadInput
 from harness.kube.rights import Right
-from harness.model.scenario import Rollout
+from harness.model.rollout import Rollout
 from harness.ports import Actuator, Instance, Releases, Settles, Spread, Target
 
 

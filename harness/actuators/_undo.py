@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness import actuators
 from harness.errors import TargetError
-from harness.model.scenario import Rollout as Parameters
+from harness.model.rollout import Rollout as Parameters
 from harness.ports import Observation, Releases, Selection, Settles, Target
 
 __all__ = ["KIND", "REQUIRES", "Parameters", "gone", "recover"]

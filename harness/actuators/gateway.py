@@ -19,7 +19,7 @@ from harness.kube import pods
 from harness.kube.ports import Kubernetes, Manifest, Site, status_of
 from harness.kube.rights import rights
 from harness.model.base import Duration, Frozen
-from harness.model.scenario import Rollout
+from harness.model.rollout import Rollout
 from harness.ports import Target
 
 GROUP = "gateway.networking.k8s.io"

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from harness.errors import TargetError
 from harness.model.base import Duration, Frozen
-from harness.model.scenario import Rollout
+from harness.model.rollout import Rollout
 from harness.ports import Instance, Target
 
 # Per server HAProxy takes 0…256; beyond 100 the finer steps do not show in a share.

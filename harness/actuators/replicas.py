@@ -13,7 +13,7 @@ from pydantic import Field
 from harness.errors import BadInput, TargetError
 from harness.kube.rights import rights
 from harness.model.base import Duration, Frozen
-from harness.model.scenario import Rollout
+from harness.model.rollout import Rollout
 from harness.ports import Count, Counts, Target
 
 MAKES_INSTANCES = True  # a rollout begins with none of the canary

@@ -16,7 +16,7 @@ def command(state: str, every: bool, as_json: bool) -> None:
 
     STATE may be left out when exactly one platform is up.
     """
-    from harness.run.wire import take_down
+    from harness.run.platforms import take_down
 
     ended = take_down(state, every)
     if as_json:

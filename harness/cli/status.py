@@ -11,7 +11,7 @@ from harness.cli.options import as_json, print_json
 @as_json
 def command(as_json: bool) -> None:
     """Show the platforms that are up: where, since when, which instances are ready."""
-    from harness.run.wire import platforms
+    from harness.run.platforms import platforms
 
     rows = platforms()
     if as_json:

@@ -20,7 +20,7 @@ def command(platform: Path, release: str, yes: bool, as_json: bool) -> None:
 
     Prints the state folder: the handle for --state, `harness status` and `harness down`.
     """
-    from harness.run.wire import bring_up
+    from harness.run.platforms import bring_up
 
     reference, endpoints = bring_up(platform, release, quiet=as_json, yes=yes)
     if as_json:

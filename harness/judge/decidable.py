@@ -14,8 +14,9 @@ from harness.judge import bounds
 from harness.judge.blocks import declared_rate, pieces
 from harness.judge.decide import Claim, count, percent
 from harness.model.base import format_duration
+from harness.model.load import Poisson, Step
 from harness.model.plan import Decidability, Plan
-from harness.model.scenario import Poisson, ScenarioSpec, Step
+from harness.model.scenario import ScenarioSpec
 from harness.model.slo import CounterRatio, Objective, RequestFilter, RequestRatio, ScaleUpTime, Slo
 
 TOGETHER = "nothing declared tells how many of its events hang together, so all of them count as one"

@@ -17,8 +17,8 @@ from harness.judge.rows import labels, numbers
 from harness.judge.values import Value
 from harness.model.events import ReadinessSeen, ReadinessWatched, ScheduleFixed
 from harness.model.judgement import Interval
+from harness.model.load import Arrivals, Step
 from harness.model.records import Outcome
-from harness.model.scenario import Arrivals, Step
 from harness.model.slo import ScaleUpTime
 
 ARRIVALS: TypeAdapter[Arrivals] = TypeAdapter(Arrivals)

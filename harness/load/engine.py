@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,14 @@ from harness.load import recorder
 from harness.load.child import Child
 from harness.load.order import STREAMS, Order, status_file, stream
 from harness.model.base import format_duration
+from harness.model.load import Beacon, Load
 from harness.model.records import GENERATOR_COLUMNS, LEDGER_COLUMNS, REQUEST_COLUMNS
-from harness.model.scenario import Beacon, Load
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = dict(zip(STREAMS, (REQUEST_COLUMNS, GENERATOR_COLUMNS, LEDGER_COLUMNS, REQUEST_COLUMNS), strict=True))
+CHUNKS = 500  # of a table that grows; more make each use of it slow
 TRACER = ("COVERAGE_",)  # a coverage tracer would make every start late
 
 
@@ -83,6 +85,24 @@ def rows(folder: RunFolder, name: str) -> pa.Table:
     """What a stream (requests, generator, ledger, beacon) holds so far; empty before its first row."""
     path = stream(folder.work, name)
     return recorder.read(path).table if path.exists() else recorder.schema(COLUMNS[name]).empty_table()
+
+
+def growing(folder: RunFolder, name: str) -> Callable[[], pa.Table]:
+    """What a stream holds so far, at each call; for one thread. A row is read once, however long the run is."""
+    import pyarrow as pa
+
+    table = recorder.schema(COLUMNS[name]).empty_table()
+
+    def so_far() -> pa.Table:
+        nonlocal table
+        path = stream(folder.work, name)
+        if path.exists() and (more := recorder.tail(path, table.num_rows)).num_rows:
+            table = pa.concat_tables([table, more])
+            if table.column(0).num_chunks > CHUNKS:
+                table = table.combine_chunks()
+        return table
+
+    return so_far
 
 
 def collect(folder: RunFolder) -> list[str]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from harness.errors import BadInput
 from harness.model.base import Frozen
-from harness.model.scenario import Load
+from harness.model.load import Load
 
 
 class Order(Frozen):

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 
 from harness.errors import BadInput
-from harness.model.scenario import Arrivals, Constant, Poisson, Ramp, Step
+from harness.model.load import Arrivals, Constant, Poisson, Ramp, Step
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15

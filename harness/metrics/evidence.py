@@ -16,6 +16,7 @@ from harness.journal import log, manifest
 from harness.journal.layout import RunFolder
 from harness.model.events import RunOpened
 from harness.model.evidence import Evidence, MetricAnswer
+from harness.model.load import Constant, Load
 from harness.model.records import (
     GENERATOR_COLUMNS,
     LATER_COLUMNS,
@@ -25,7 +26,7 @@ from harness.model.records import (
     REQUEST_COLUMNS,
     SAMPLE_COLUMNS,
 )
-from harness.model.scenario import Constant, Load, ScenarioSpec, TargetRef
+from harness.model.scenario import ScenarioSpec, TargetRef
 
 if TYPE_CHECKING:
     import pyarrow as pa

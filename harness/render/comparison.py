@@ -13,7 +13,7 @@ from harness.judge.sequential import watch as rules
 from harness.judge.sequential.canary import Null
 from harness.model import events as e
 from harness.model.evidence import Evidence
-from harness.model.scenario import Rollout
+from harness.model.rollout import Rollout
 from harness.render import svg, words
 from harness.render.story import all_of, origin_ns
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.model.events import Compared
-from harness.model.scenario import Rollout
+from harness.model.rollout import Rollout
 from harness.run.live import Live, Seen
 
 if TYPE_CHECKING:

@@ -27,19 +27,12 @@ from harness.model.events import (
     ScheduleFixed,
 )
 from harness.model.plan import Plan, PlannedFault
-from harness.model.records import Outcome
 from harness.model.scenario import Guard
 from harness.ports import Artifacts, Census, Readiness, Releases, Standstills
+from harness.run.clocks import every, monotonic_to_wall
 from harness.run.context import RunContext, StopEarly
-from harness.run.observe import (
-    LOG_WITHIN_S,
-    PrimaryWatch,
-    collect_primaries,
-    every,
-    healed_since,
-    monotonic_to_wall,
-    users_healed,
-)
+from harness.run.healing import error_share, healed_since, users_healed
+from harness.run.primaries import LOG_WITHIN_S, PrimaryWatch, collect_primaries
 from harness.run.read_back import read_back, to_table
 from harness.run.readiness import ReadinessWatch
 from harness.run.seal import sha256_of
@@ -352,19 +345,6 @@ def _guard_watch(context: RunContext, parts: Parts, guard: Guard) -> Callable[[]
             raise StopEarly(f"guard {guard.name}: {detail}")
 
     return every(1.0, look)
-
-
-def error_share(requests: pa.Table, now_ns: int, over_s: float) -> tuple[float, int]:
-    """(share of failed requests, number of requests) among those intended within the last `over_s` seconds."""
-    import numpy as np
-
-    intended = requests["intended_ns"].to_numpy()
-    inside = intended >= now_ns - int(over_s * 1e9)
-    count = int(np.count_nonzero(inside))
-    if not count:
-        return 0.0, 0
-    failed = (requests["outcome"].to_numpy() != Outcome.ANSWERED) | (requests["status"].to_numpy() >= 400)
-    return float(np.count_nonzero(failed & inside) / count), count
 
 
 def _write_table(context: RunContext, name: str, table: pa.Table) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import BadInput, BadInputs
 from harness.model.plan import Plan, PlannedFault
 from harness.model.platform import Platform
-from harness.model.scenario import Rollout
+from harness.model.rollout import Rollout
 from harness.plan import gaps, plan
 from harness.spec.scenario import ScenarioFiles, load_scenario
 from harness.spec.yaml import Located

@@ -14,15 +14,16 @@ from harness import gate as rules
 from harness.actuators import _undo, end_instances, leftovers
 from harness.chaos import undo
 from harness.errors import BadInput, HarnessError, TargetError
-from harness.gate import FINAL, UNDECIDED, Decision, Gate, Input, Response, Sign, State, Streak
+from harness.gate import FINAL, UNDECIDED, Decision, Gate, Input, Response, State
 from harness.model.clock import Clock, SystemClock
 from harness.model.events import Decided, RolledBack, ShareSeen, ShareSet
 from harness.model.judgement import Judgement
-from harness.model.scenario import HealthTrigger, Rollout, RolloutStep
-from harness.ports import Actuator, Instance, Pages, Releases, Target
+from harness.model.rollout import Rollout, RolloutStep
+from harness.ports import Actuator, Instance, Releases, Target
 from harness.run.beside import Comparing
 from harness.run.context import RunContext
 from harness.run.live import Live
+from harness.run.triggers import Probe, Triggers, Word, page_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from harness.model.slo import Slo
 
 JudgeStep = Callable[[RolloutStep, int, int], Judgement]
-Probe = Callable[[Instance, HealthTrigger], bool]
-Word = tuple[Input, str]
 T = TypeVar("T")
 S = 1_000_000_000
 
@@ -112,21 +111,6 @@ def undo_token(target: Target, spec: Rollout, stable: dict[str, str], wall_ns: i
     )
 
 
-def page_probe(target: Target) -> Probe:
-    """Asks whether an instance's health endpoint answers 200 in time. Who cannot be asked counts as ill."""
-    if not isinstance(target, Pages):
-        raise TargetError(f"{type(target).__name__} cannot ask an instance for its health")
-
-    def healthy(instance: Instance, check: HealthTrigger) -> bool:
-        try:
-            target.page(instance, check.port, check.path, check.timeout)
-        except TargetError:
-            return False
-        return True
-
-    return healthy
-
-
 class _Rollout:
     """A rollout under way."""
 
@@ -146,7 +130,7 @@ class _Rollout:
         self.actuator, self.judge_step, self.live, self.clock = actuator, judge_step, live, clock
         self.gate = Gate()
         self.instances: Sequence[Instance] = ()
-        self.triggers = _Triggers(spec, live, probe, clock)
+        self.triggers = Triggers(spec, live, probe, clock)
         self.comparing = Comparing(spec, live)
         self.bake_from_ns: int | None = None
         self.cause_ns = 0  # when what ended the rollout had happened
@@ -433,64 +417,3 @@ class _Rollout:
             yield
         finally:
             self.context.watches = watches
-
-
-class _Triggers:
-    """The absolute triggers: windows of the live record from the first bake on, and health checks."""
-
-    def __init__(self, spec: Rollout, live: Live, probe: Probe, clock: Clock) -> None:
-        self._spec, self._live, self._probe, self._clock = spec, live, probe, clock
-        self._counting = [one for one in spec.triggers if not isinstance(one, HealthTrigger)]
-        self._health = [one for one in spec.triggers if isinstance(one, HealthTrigger)]
-        self._streaks = [Streak() for _ in self._counting]
-        self._next_ns = [0 for _ in self._counting]
-        self._due_ns = [0 for _ in self._health]
-        self._failures: dict[tuple[int, str], Streak] = {}
-        self._origin_ns: int | None = None
-        self.instances: Sequence[Instance] = ()
-        self.open = ""  # a trigger that missing data do not rule out
-
-    def start(self, now_ns: int) -> None:
-        """The first bake begins: windows are counted from here; later calls change nothing."""
-        if self._origin_ns is None:
-            self._origin_ns = now_ns
-            self._next_ns = [now_ns for _ in self._counting]
-
-    def look(self, note_cause: Callable[[int], None]) -> Word | None:
-        """TRIGGERED when one has fired, with the time at which it had; LOST when missing data leave that open."""
-        return self._look_health(note_cause) or self._look_windows(note_cause)
-
-    def _look_windows(self, note_cause: Callable[[int], None]) -> Word | None:
-        if self._origin_ns is None or not self._counting:
-            return None
-        seen = self._live(min(self._next_ns))
-        for index, trigger in enumerate(self._counting):
-            width = int(trigger.window * S)
-            while seen.until_ns >= (end := self._next_ns[index] + width):
-                inside = [one for one in seen.responses if end - width <= one.finished_ns < end]
-                canary = [one for one in inside if one.release == self._spec.canary]
-                sign = rules.sign_of(trigger, canary, [one for one in inside if one.failed and not one.release])
-                self._streaks[index] = self._streaks[index].then(sign)
-                self._next_ns[index] = end
-                if rules.fired(trigger, self._streaks[index]):
-                    note_cause(end)
-                    return Input.TRIGGERED, rules.describe(trigger)
-        unsure = [
-            one for one, streak in zip(self._counting, self._streaks, strict=True) if rules.open_question(one, streak)
-        ]
-        self.open = f"too little data to rule out: {rules.describe(unsure[0])}" if unsure else ""
-        return (Input.LOST, self.open) if self.open else None
-
-    def _look_health(self, note_cause: Callable[[int], None]) -> Word | None:
-        for index, trigger in enumerate(self._health):
-            if self._clock.mono_ns() < self._due_ns[index]:
-                continue
-            self._due_ns[index] = self._clock.mono_ns() + int(trigger.every * S)
-            for instance in self.instances:
-                sign = Sign.CLEAR if self._probe(instance, trigger) else Sign.HIT
-                key = (index, instance.name)
-                self._failures[key] = self._failures.get(key, Streak()).then(sign)
-                if rules.fired(trigger, self._failures[key]):
-                    note_cause(self._clock.mono_ns())
-                    return Input.TRIGGERED, f"{instance.name}: {rules.describe(trigger)}"
-        return None

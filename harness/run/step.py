@@ -12,11 +12,11 @@ from harness.judge.rollout import judge_bake
 from harness.model.events import Window
 from harness.model.evidence import Evidence, MetricAnswer
 from harness.model.judgement import Judgement
-from harness.model.scenario import RolloutStep
+from harness.model.rollout import RolloutStep
 from harness.model.slo import Slo
 from harness.ports import MetricSource
+from harness.run.clocks import monotonic_to_wall
 from harness.run.context import RunContext
-from harness.run.observe import monotonic_to_wall
 
 if TYPE_CHECKING:
     import pyarrow as pa

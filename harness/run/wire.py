@@ -20,9 +20,10 @@ from harness import __version__
 from harness.errors import EXIT_NOT_CLEAN, BadInput, TargetError
 from harness.journal import log
 from harness.journal.layout import RunFolder
-from harness.model.events import AnyEvent, ClockRead, Digest, PhaseTakenBack, RunOpened, Stage
+from harness.model.events import ClockRead, Digest, PhaseTakenBack, RunOpened
 from harness.model.plan import PlannedFault
 from harness.ports import Logs
+from harness.run import platforms
 from harness.run.context import RunContext, new_run_folder
 from harness.run.execute import Parts, collect_readback, execute
 from harness.run.prepare import Choices, Prepared, may_act, prepare
@@ -32,15 +33,12 @@ from harness.run.verdict import WAIVERS, exit_code, judge_folder, show, slo_fold
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from harness.model.platform import Platform
-    from harness.model.scenario import OnCluster
     from harness.ports import LoadEngine, Target
     from harness.render.live import View
-    from harness.spec.yaml import Located
 
 WATCHDOG_WITHIN_S = 5.0  # it leaves by itself when the run is closed
 
-__all__ = ["Choices", "bring_up", "carry_out", "platforms", "take_down"]
+__all__ = ["Choices", "carry_out"]
 
 
 def carry_out(scenario: Path, choices: Choices, reports: Path, as_json: bool) -> int:
@@ -192,7 +190,7 @@ def _target(prepared: Prepared) -> tuple[Target, bool]:
         from harness.run import cluster
 
         return cluster.create(prepared), True
-    return create(prepared.platform), True
+    return platforms.create(prepared.platform), True
 
 
 def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool, shown: View) -> Parts:
@@ -220,6 +218,7 @@ def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool,
         _collect_metrics(context, prepared, target)
         _collect_logs(context, target)
 
+    request_rows, beacon_rows = engine.growing(folder, "requests"), engine.growing(folder, "beacon")
     return Parts(
         target=target,
         owned=owned,
@@ -228,8 +227,8 @@ def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool,
         origin_ns=lambda: load.made.origin_ns(),
         stopped_ns=lambda: load.made.stopped_ns(),
         beacon=beacon,
-        beacon_rows=lambda: engine.rows(folder, "beacon"),
-        request_rows=lambda: engine.rows(folder, "requests"),
+        beacon_rows=beacon_rows,
+        request_rows=request_rows,
         ledger_rows=lambda: engine.rows(folder, "ledger"),
         count_arrivals=lambda seconds: count(spec.load.arrivals, prepared.plan.seed, seconds),
         run_experiment=lambda fault: _experiment(context, fault, target),
@@ -237,7 +236,7 @@ def _parts(context: RunContext, prepared: Prepared, target: Target, owned: bool,
         collect=collect,
         recover=lambda by: recover(folder, by=by),
         prometheus_clock=lambda: _prometheus_clock(target.endpoints().prometheus),
-        show_load=lambda: _show_load(shown, load, engine.rows(folder, "requests"), engine.rows(folder, "beacon")),
+        show_load=lambda: _show_load(shown, load, request_rows(), beacon_rows()),
         admit=prepared.admission.admit if prepared.admission else lambda digests: None,
     )
 
@@ -331,98 +330,3 @@ def _collect_logs(context: RunContext, target: Target) -> None:
         to.mkdir(exist_ok=True)
         for file in target.logs():
             shutil.copy(file, to / file.name)
-
-
-def create(platform: Located[Platform], cluster: OnCluster | None = None) -> Target:
-    """A new target for this platform, on a cluster or on this machine; nothing is started."""
-    if cluster is not None:
-        from harness.targets.kubernetes import kubernetes
-
-        return kubernetes(platform, cluster)
-    from harness.targets.local import local
-
-    return local(platform)
-
-
-def bring_up(file: Path, release: str, quiet: bool, yes: bool = False) -> tuple[str, dict[str, str]]:
-    """Brings a platform up and leaves it up; (its state folder, its endpoints). `file` is a platform file, for this
-    machine, or a scenario, for its target."""
-    from harness.render.live import view
-
-    platform, cluster, chosen = _named(file, yes)
-    target = create(platform, cluster)
-    with view(sys.stderr, time.monotonic_ns, live=False) as shown:
-        opened = time.monotonic_ns()
-        shown.event(Stage(mono_ns=opened, name="deploy", title=f"bringing up {file}"))
-
-        def report(event: AnyEvent) -> None:
-            if not quiet:
-                shown.event(event.model_copy(update={"mono_ns": time.monotonic_ns()}))
-
-        try:
-            target.up(release or chosen, report)
-            target.check(report)
-        except BaseException:
-            target.down()
-            raise
-    return target.reference, _endpoints(target)
-
-
-def _named(file: Path, yes: bool) -> tuple[Located[Platform], OnCluster | None, str]:
-    """(platform, cluster, release) of a scenario, or of a platform file: that is for this machine."""
-    from harness.spec.platform import load_platform
-    from harness.spec.scenario import load_scenario
-    from harness.spec.yaml import read_documents
-
-    data = read_documents(file)[0].data
-    if not (isinstance(data, dict) and data.get("kind") == "Scenario"):
-        return load_platform(file), None, ""
-    files = load_scenario(file)
-    may_act(files, yes)
-    return load_platform(files.platform), files.cluster, files.scenario.value.spec.target.release
-
-
-def _endpoints(target: Target) -> dict[str, str]:
-    endpoints = target.endpoints()
-    return {"edge": endpoints.edge, "prometheus": endpoints.prometheus, "alertmanager": endpoints.alertmanager}
-
-
-def platforms() -> list[dict[str, Any]]:
-    """The platforms that are up, for people and for JSON."""
-    from harness.targets.summary import all_up
-
-    return [
-        {
-            "state": found.reference,
-            "platform": found.name,
-            "release": found.release,
-            "status": found.status,
-            "edge": found.edge,
-            "instances": found.instances,
-            "not_ready": list(found.not_ready),
-            "supervised": found.supervised,
-        }
-        for found in all_up()
-    ]
-
-
-def take_down(state: str, every: bool) -> dict[str, tuple[str, ...]]:
-    """Takes one or all platforms down: of each, what there was no right to look for. Raises TargetError with what is
-    left when something is."""
-    from harness.chaos.attach import attach
-    from harness.targets.summary import all_up
-
-    up = [found.reference for found in all_up()]
-    if state:
-        chosen = [state]
-    elif every or len(up) <= 1:
-        chosen = up
-    else:
-        raise BadInput(f"{len(up)} platforms are up: {', '.join(up)}", fix="name one, or use --all")
-    ended = {}
-    for reference in chosen:
-        leftovers = attach(reference).down()
-        if not leftovers.clean:
-            raise TargetError(f"{reference}: left behind: {leftovers}")
-        ended[reference] = leftovers.unseen
-    return ended

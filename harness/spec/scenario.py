@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BadInput
-from harness.model.scenario import OnCluster, RegionCluster, Scenario
+from harness.model.on_cluster import OnCluster, RegionCluster
+from harness.model.scenario import Scenario
 from harness.spec.yaml import Located, load_document
 
 There = Callable[[tuple[str | int, ...], str], Path]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.model import events as e
 from harness.model.annotations import Annotations
 from harness.model.evidence import Evidence, MetricAnswer
+from harness.model.load import Constant, Load
 from harness.model.openslo import Operator
 from harness.model.records import (
     GENERATOR_COLUMNS,
@@ -23,7 +24,7 @@ from harness.model.records import (
     Content,
     Outcome,
 )
-from harness.model.scenario import Constant, ExperimentRef, Load, ScenarioSpec, TargetRef
+from harness.model.scenario import ExperimentRef, ScenarioSpec, TargetRef
 from harness.model.slo import Indicator, Objective, Slo
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 from harness.errors import TargetError
 from harness.gate import Response
 from harness.model.base import Frozen
-from harness.model.scenario import Rollout
+from harness.model.rollout import Rollout
 from harness.ports import Endpoints, Instance, Leftovers, Report
 from harness.run.live import Seen
 

@@ -12,8 +12,8 @@ from harness.load.order import stream
 from harness.load.recorder import Stream
 from harness.load.schedule import arrivals, journeys
 from harness.model.clock import Clock, SystemClock
+from harness.model.load import Beacon, Constant, Load
 from harness.model.records import GENERATOR_COLUMNS, LEDGER_COLUMNS, REQUEST_COLUMNS, Content, Outcome
-from harness.model.scenario import Beacon, Constant, Load
 from harness.ports import LoadState
 
 

@@ -18,19 +18,10 @@ from harness.model import events as e
 from harness.model.annotations import Annotations
 from harness.model.evidence import Evidence, MetricAnswer
 from harness.model.judgement import Judgement
+from harness.model.load import Constant, Load
 from harness.model.records import GENERATOR_COLUMNS, REQUEST_COLUMNS, Content, Outcome
-from harness.model.scenario import (
-    Comparison,
-    Constant,
-    ErrorCriterion,
-    ExperimentRef,
-    Load,
-    Rollout,
-    RolloutStep,
-    ScenarioSpec,
-    SlowCriterion,
-    TargetRef,
-)
+from harness.model.rollout import Comparison, ErrorCriterion, Rollout, RolloutStep, SlowCriterion
+from harness.model.scenario import ExperimentRef, ScenarioSpec, TargetRef
 from harness.model.slo import Objective, RequestFilter, RequestRatio, Slo
 from harness.testing.sample_judgement import judgement_of
 from harness.testing.sample_row import (

@@ -25,7 +25,8 @@ from harness import actuators
 from harness.actuators import connect
 from harness.errors import TargetError
 from harness.model.base import Frozen
-from harness.model.scenario import OnCluster, Rollout, RolloutStep
+from harness.model.on_cluster import OnCluster
+from harness.model.rollout import Rollout, RolloutStep
 from harness.ports import Actuator, Instance, Settles
 from harness.spec.platform import load_platform
 from harness.targets import kubernetes

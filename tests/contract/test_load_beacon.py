@@ -18,8 +18,8 @@ from harness.load.beacon import main as beacon_main
 from harness.load.engine import beacon_engine, rows
 from harness.load.order import stream
 from harness.load.recorder import Stream, read
+from harness.model.load import Beacon
 from harness.model.records import REQUEST_COLUMNS, Outcome
-from harness.model.scenario import Beacon
 from harness.testing.fake_edge import Behaviour, serving
 
 

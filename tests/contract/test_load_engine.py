@@ -16,8 +16,8 @@ import pytest
 from harness.journal.layout import RunFolder
 from harness.load.engine import beacon_engine, collect, locust_engine, rows
 from harness.load.schedule import arrivals, count, journeys
+from harness.model.load import Beacon, Load, Poisson
 from harness.model.records import REQUEST_COLUMNS, Outcome
-from harness.model.scenario import Beacon, Load, Poisson
 from harness.ports import LoadEngine
 from harness.testing.fake_edge import serving
 from harness.testing.fake_load import FakeLoad, fake_beacon

@@ -18,8 +18,8 @@ from harness.load.engine import locust_engine, rows
 from harness.load.locustfile import journeys
 from harness.load.order import read_status, status_file, stream
 from harness.load.recorder import read
+from harness.model.load import Constant, Load
 from harness.model.records import Content, Outcome
-from harness.model.scenario import Constant, Load
 from harness.testing.fake_edge import Behaviour, serving
 
 LOADTESTS = Path(__file__).parents[2] / "loadtests"

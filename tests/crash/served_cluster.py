@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import TargetError
+from harness.model.on_cluster import OnCluster
 from harness.model.platform import Platform
-from harness.model.scenario import OnCluster
 from harness.spec.yaml import Located
 from harness.targets.kubernetes.state import ClusterFolder
 from harness.targets.kubernetes.target import KubernetesTarget

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.gate import FINAL, Decision, Gate, Input, Response, Sign, State, Streak, advance, fired, share, sign_of
-from harness.model.scenario import AccuracyTrigger, ErrorTrigger, Hold, LatencyTrigger, Rollout, RolloutStep
+from harness.model.rollout import AccuracyTrigger, ErrorTrigger, Hold, LatencyTrigger, Rollout, RolloutStep
 
 BACK = {State.ROLLING_BACK, State.HALTING, State.ROLLED_BACK, State.HALTED, State.UNPROVEN}
 

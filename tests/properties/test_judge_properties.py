@@ -28,8 +28,8 @@ from harness.model.events import (
 )
 from harness.model.evidence import Evidence
 from harness.model.judgement import Interval, Judgement, Verdict, worst
+from harness.model.load import Constant
 from harness.model.records import READBACK_COLUMNS, REQUEST_COLUMNS, SAMPLE_COLUMNS, Content, Outcome
-from harness.model.scenario import Constant
 from harness.model.slo import (
     CheckRatio,
     CounterRatio,

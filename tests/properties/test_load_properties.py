@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.load.http1 import Malformed, Reader
 from harness.load.recorder import Stream, names_path, read, tail
 from harness.load.schedule import arrivals, count, cumulative, journeys
-from harness.model.scenario import Constant, Poisson, Ramp, Step
+from harness.model.load import Constant, Poisson, Ramp, Step
 
 rates = st.floats(0.5, 300)
 times = st.floats(0.0, 20.0)

@@ -12,7 +12,7 @@ from harness.judge.sequential import rate
 from harness.judge.sequential.canary import Block, Margin, Null, begin
 from harness.judge.sequential.record import CANARY, NAMELESS, STABLE, UNSENT, Record
 from harness.judge.sequential.watch import Watch, watch
-from harness.model.scenario import Comparison, ContentCriterion, ErrorCriterion, ShiftCriterion, SlowCriterion
+from harness.model.rollout import Comparison, ContentCriterion, ErrorCriterion, ShiftCriterion, SlowCriterion
 
 S = 1_000_000_000
 FROM_S, TO_S = 20, 26

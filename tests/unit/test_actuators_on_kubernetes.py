@@ -11,7 +11,7 @@ import pytest
 from harness import actuators
 from harness.actuators import _undo
 from harness.errors import BadInput, TargetError
-from harness.model.scenario import Rollout, RolloutStep
+from harness.model.rollout import Rollout, RolloutStep
 from harness.ports import Selection, Settles
 from harness.targets.kubernetes.target import KubernetesTarget
 from harness.testing.fake_cluster import FakeCluster

@@ -16,8 +16,8 @@ from harness.judge.decidable import decidability, words
 from harness.load.schedule import arrivals as drawn
 from harness.model.events import Window as window
 from harness.model.judgement import Verdict
+from harness.model.load import Constant, Poisson, Step
 from harness.model.plan import Decidability
-from harness.model.scenario import Constant, Poisson, Step
 from harness.model.slo import CounterRatio, GaugeShare, RecoveryTime, RequestFilter, RequestRatio, ScaleUpTime, Slo
 from harness.plan import plan
 from harness.testing.evidence import evidence, ns, request, scenario, slo

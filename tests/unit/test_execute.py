@@ -34,13 +34,14 @@ from harness.model.events import (
     Stage,
     Window,
 )
+from harness.model.load import Beacon, Load
 from harness.model.plan import Plan, PlannedFault
 from harness.model.platform import Platform
-from harness.model.scenario import Beacon, Guard, Load, ScenarioSpec, TargetRef
+from harness.model.scenario import Guard, ScenarioSpec, TargetRef
 from harness.run import execute as execute_module
 from harness.run.context import RunContext, new_run_folder
 from harness.run.execute import Parts, execute
-from harness.run.observe import PrimaryWatch
+from harness.run.primaries import PrimaryWatch
 from harness.run.wire import _signals
 from harness.testing.fake_load import Answer, FakeLoad, fake_beacon
 from harness.testing.fake_target import FakeTarget

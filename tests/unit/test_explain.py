@@ -164,7 +164,7 @@ def test_one_objective_of_an_slo_is_named_by_its_title() -> None:
 def test_a_bake_is_explained_by_the_canary_s_requests() -> None:
     from harness.judge.rollout import judge_rollout
     from harness.model import events as e
-    from harness.model.scenario import Rollout, RolloutStep
+    from harness.model.rollout import Rollout, RolloutStep
     from harness.testing.evidence import ns
 
     rollout = Rollout(service="api", baseline="1.0.0", canary="1.1.0", steps=(RolloutStep(share=1.0, bake=10.0),))

@@ -26,7 +26,7 @@ from harness.gate import (
     sign_of,
 )
 from harness.model.judgement import Verdict
-from harness.model.scenario import AccuracyTrigger, ErrorTrigger, Hold, LatencyTrigger, Rollout, RolloutStep
+from harness.model.rollout import AccuracyTrigger, ErrorTrigger, Hold, LatencyTrigger, Rollout, RolloutStep
 
 ROLLOUT = Rollout(
     service="api",

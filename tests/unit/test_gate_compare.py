@@ -17,7 +17,7 @@ from harness.model.events import Compared, Decided, Window
 from harness.model.evidence import Evidence
 from harness.model.judgement import Verdict
 from harness.model.records import REQUEST_COLUMNS, Content, Outcome
-from harness.model.scenario import (
+from harness.model.rollout import (
     Comparison,
     ContentCriterion,
     ErrorCriterion,

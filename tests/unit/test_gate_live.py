@@ -13,13 +13,15 @@ from harness.judge.rollout import of_release
 from harness.load.recorder import Stream, read, schema
 from harness.model.evidence import MetricAnswer
 from harness.model.judgement import Verdict
+from harness.model.load import Constant, Load
 from harness.model.records import GENERATOR_COLUMNS, REQUEST_COLUMNS, SAMPLE_COLUMNS, Content, Outcome
-from harness.model.scenario import Constant, Load, Rollout, RolloutStep, ScenarioSpec, TargetRef
+from harness.model.rollout import Rollout, RolloutStep
+from harness.model.scenario import ScenarioSpec, TargetRef
 from harness.model.slo import CounterRatio, Objective, RequestFilter, RequestRatio, Slo
 from harness.ports import MetricSource
+from harness.run.clocks import monotonic_to_wall
 from harness.run.context import RunContext
 from harness.run.live import LiveRecord
-from harness.run.observe import monotonic_to_wall
 from harness.run.step import step_judge
 from harness.testing.fake_metrics import FakeMetrics
 

@@ -15,19 +15,12 @@ from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.events import Decided, RolledBack, ShareSeen, ShareSet
 from harness.model.judgement import Judgement, Verdict
-from harness.model.scenario import (
-    Constant,
-    ErrorTrigger,
-    HealthTrigger,
-    Hold,
-    Load,
-    Rollout,
-    RolloutStep,
-    ScenarioSpec,
-    TargetRef,
-)
+from harness.model.load import Constant, Load
+from harness.model.rollout import ErrorTrigger, HealthTrigger, Hold, Rollout, RolloutStep
+from harness.model.scenario import ScenarioSpec, TargetRef
 from harness.run.context import RunContext, StopEarly
-from harness.run.rollout import page_probe, rollout
+from harness.run.rollout import rollout
+from harness.run.triggers import page_probe
 from harness.testing.fake_actuator import START_NS, Behaviour, FakeActuator, S, World
 
 ROLLOUT = Rollout(

@@ -18,7 +18,7 @@ from harness.chaos.lifecycle import Session
 from harness.errors import BadInput, CleanUpNotProven, TargetError
 from harness.journal.layout import RunFolder
 from harness.model.events import AnyEvent, CheckDone
-from harness.model.scenario import OnCluster
+from harness.model.on_cluster import OnCluster
 from harness.ports import Artifacts, Calls, Census, Logs, Pages, Readiness, Releases, Spread, Standstills, Target
 from harness.run.recover import Patience, note_target, recover
 from harness.spec.platform import load_platform

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import TargetError
-from harness.model.scenario import K3sCluster, OnCluster
+from harness.model.on_cluster import K3sCluster, OnCluster
 from harness.targets.kubernetes import k3s
 from harness.targets.kubernetes.state import ClusterFolder
 from harness.testing.fake_cluster import FakeCluster, node

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BadInput, TargetError
-from harness.model.scenario import KindCluster, OnCluster
+from harness.model.on_cluster import KindCluster, OnCluster
 from harness.targets.kubernetes import kind
 from harness.targets.kubernetes.state import ClusterFolder
 from harness.targets.render import program_path

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BadInput, TargetError
-from harness.model.scenario import KindCluster, NodePower, OnCluster, ReachedAt
+from harness.model.on_cluster import KindCluster, NodePower, OnCluster, ReachedAt
 from harness.spec.scenario import load_scenario
 from harness.targets.kubernetes import power
 

@@ -14,7 +14,7 @@ import pytest
 
 from harness import faults
 from harness.errors import BadInput, TargetError
-from harness.model.scenario import OnCluster
+from harness.model.on_cluster import OnCluster
 from harness.spec.platform import load_platform
 from harness.targets.kubernetes import objects, rights, sources
 from harness.targets.kubernetes.api import Resource

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from harness.errors import BadInput
-from harness.model.scenario import Rollout, RolloutStep
+from harness.model.rollout import Rollout, RolloutStep
+from harness.run.platforms import _named
 from harness.run.prepare import may_act
-from harness.run.wire import _named
 from harness.spec.platform import load_platform
 from harness.spec.scenario import load_scenario
 from harness.targets.folder import PlatformFolder

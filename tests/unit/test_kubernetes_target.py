@@ -15,7 +15,7 @@ import pytest
 
 from harness.errors import BadInput, TargetError
 from harness.model.events import AnyEvent
-from harness.model.scenario import OnCluster
+from harness.model.on_cluster import OnCluster
 from harness.ports import Artifacts, Logs, Releases, Target
 from harness.spec.platform import load_platform
 from harness.targets import kubernetes as kind

@@ -14,8 +14,8 @@ from harness.load.client import Client, NoAnswer
 from harness.load.pacer import Pacer
 from harness.load.recorder import Stream, read
 from harness.load.schedule import arrivals
+from harness.model.load import Constant
 from harness.model.records import REQUEST_COLUMNS, Content, Outcome
-from harness.model.scenario import Constant
 from harness.testing.fake_edge import Behaviour, serving
 
 

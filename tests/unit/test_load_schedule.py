@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import BadInput
 from harness.load.schedule import arrivals, count, draw, journeys, rate_at, uniform
-from harness.model.scenario import Constant, Poisson, Ramp, Step
+from harness.model.load import Constant, Poisson, Ramp, Step
 
 CONSTANT = Constant(kind="constant", rate=10)
 RAMP = Ramp(kind="ramp", rate=10, to=30, over=10.0)

@@ -12,8 +12,8 @@ from harness.errors import BadInput
 from harness.load.order import Order, plain_order, read_order, read_status, status_file, stream
 from harness.load.recorder import RecordError, read
 from harness.load.session import Session
+from harness.model.load import Constant, Load
 from harness.model.records import GENERATOR_COLUMNS, LEDGER_COLUMNS, Content
-from harness.model.scenario import Constant, Load
 from harness.testing.fake_edge import Behaviour, serving
 
 

@@ -19,9 +19,9 @@ from harness.model.events import RunClosed, RunOpened
 from harness.model.records import LEDGER_COLUMNS, Outcome
 from harness.model.scenario import ReadBack
 from harness.run.context import new_run_folder
-from harness.run.execute import error_share
+from harness.run.healing import error_share, healed_since, users_healed
 from harness.run.history import history
-from harness.run.observe import collect_primaries, healed_since, users_healed
+from harness.run.primaries import collect_primaries
 from harness.run.read_back import read_back, to_table
 from harness.run.seal import seal, sha256_of
 from harness.testing.evidence import table

@@ -22,7 +22,7 @@ from harness.judge.sequential.canary import (
 )
 from harness.judge.sequential.record import Record, thresholds
 from harness.judge.sequential.watch import levels
-from harness.model.scenario import Comparison, ErrorCriterion, Hold, Rollout, RolloutStep, ShiftCriterion
+from harness.model.rollout import Comparison, ErrorCriterion, Hold, Rollout, RolloutStep, ShiftCriterion
 
 Test.__test__ = False  # type: ignore[attr-defined]
 

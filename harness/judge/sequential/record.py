@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.judge.sequential.canary import Block, Null
 from harness.model.records import Content, Outcome
-from harness.model.scenario import ContentCriterion, Criterion, ErrorCriterion, ShiftCriterion, SlowCriterion
+from harness.model.rollout import ContentCriterion, Criterion, ErrorCriterion, ShiftCriterion, SlowCriterion
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,7 @@ import numpy as np
 from harness.judge.sequential.canary import Block, Margin, Null, Test, begin, with_constant_rates
 from harness.judge.sequential.record import STABLE, Record, count, thresholds, unknown
 from harness.model.events import Compared, CriterionSeen
-from harness.model.scenario import Comparison, ContentCriterion, Criterion, Rollout, ShiftCriterion, SlowCriterion
+from harness.model.rollout import Comparison, ContentCriterion, Criterion, Rollout, ShiftCriterion, SlowCriterion
 
 S = 1_000_000_000
 

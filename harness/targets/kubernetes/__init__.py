@@ -13,8 +13,8 @@ from harness.targets.folder import make_private, state_root
 from harness.targets.summary import PlatformSummary
 
 if TYPE_CHECKING:
+    from harness.model.on_cluster import OnCluster
     from harness.model.platform import Platform
-    from harness.model.scenario import OnCluster
     from harness.spec.yaml import Located
     from harness.targets.kubernetes.clusters import ClustersTarget
     from harness.targets.kubernetes.target import KubernetesTarget

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.model.scenario import OnCluster
+from harness.model.on_cluster import OnCluster
 from harness.targets.kubernetes import objects, room
 from harness.targets.kubernetes.api import Manifest
 from harness.targets.kubernetes.objects import key

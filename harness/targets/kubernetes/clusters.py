@@ -16,8 +16,8 @@ from pathlib import Path
 
 from harness.errors import BadInput, HarnessError, PlatformAbsent, TargetError
 from harness.model.events import StandIn
+from harness.model.on_cluster import OnCluster
 from harness.model.platform import Platform
-from harness.model.scenario import OnCluster
 from harness.ports import Endpoints, Instance, Leftovers, Report
 from harness.spec.yaml import Located
 from harness.targets.kubernetes import checks, claim, deployment, objects, planning, preflight, state, teardown

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from harness.errors import TargetError
 from harness.model.events import Deployed, PhaseDeployed, PhaseTakenBack
+from harness.model.on_cluster import OnCluster
 from harness.model.platform import Phase, Platform
-from harness.model.scenario import OnCluster
 from harness.ports import Report
 from harness.spec.yaml import Located
 from harness.targets.gates import see_hold

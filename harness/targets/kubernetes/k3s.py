@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import effort
 from harness.errors import TargetError
-from harness.model.scenario import K3sCluster, K3sNode, OnCluster
+from harness.model.on_cluster import K3sCluster, K3sNode, OnCluster
 from harness.targets.kubernetes.api import Cluster
 from harness.targets.kubernetes.nodes import wait_for_nodes
 from harness.targets.kubernetes.state import ClusterFolder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import effort
 from harness.errors import BadInput, TargetError
-from harness.model.scenario import KindCluster, OnCluster
+from harness.model.on_cluster import KindCluster, OnCluster
 from harness.targets.kubernetes.api import Cluster
 from harness.targets.kubernetes.nodes import wait_for_nodes
 from harness.targets.kubernetes.sources import parse, program

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from harness.kube.rights import Right
+from harness.model.on_cluster import OnCluster
 from harness.model.platform import Platform
-from harness.model.scenario import OnCluster
 from harness.spec.yaml import Located
 from harness.targets.kubernetes import claim, deployment, objects, rights, sources
 from harness.targets.kubernetes.api import Cluster, Manifest, Resource

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import effort
 from harness.errors import BadInput, TargetError
-from harness.model.scenario import NodePower, OnCluster
+from harness.model.on_cluster import NodePower, OnCluster
 
 NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
 OF_KIND = NodePower(

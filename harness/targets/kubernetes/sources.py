@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import effort
 from harness.errors import BadInput
-from harness.model.scenario import HelmChart, OnCluster
+from harness.model.on_cluster import HelmChart, OnCluster
 from harness.targets.kubernetes.api import Manifest
 from harness.targets.render import program_path
 

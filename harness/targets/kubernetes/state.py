@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from harness.errors import PlatformAbsent, TargetError
 from harness.model.base import Frozen
+from harness.model.on_cluster import OnCluster
 from harness.model.platform import OnKubernetes, PlatformSpec, PodLabels, Release, Service
-from harness.model.scenario import OnCluster
 from harness.targets.folder import make_private
 from harness.targets.state import write_whole
 

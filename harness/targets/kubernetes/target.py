@@ -17,8 +17,8 @@ from harness.kube import rights as rights_for
 from harness.kube.ports import Site
 from harness.kube.rights import Right
 from harness.model.events import CheckDone, ClusterMade, StandIn
+from harness.model.on_cluster import OnCluster
 from harness.model.platform import Device, Platform
-from harness.model.scenario import OnCluster
 from harness.ports import Count, Endpoints, Instance, Leftovers, Report
 from harness.spec.placeholders import Address, Secret, placeholders, substitute
 from harness.spec.platform import locate

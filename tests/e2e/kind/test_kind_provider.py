@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.model.scenario import OnCluster
+from harness.model.on_cluster import OnCluster
 from harness.spec.platform import load_platform
 from harness.targets import kubernetes
 from harness.targets.kubernetes.target import KubernetesTarget

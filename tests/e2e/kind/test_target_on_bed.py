@@ -11,7 +11,7 @@ import yaml
 
 from harness.errors import TargetError
 from harness.model.events import AnyEvent
-from harness.model.scenario import OnCluster
+from harness.model.on_cluster import OnCluster
 from harness.spec.platform import load_platform
 from harness.targets import kubernetes
 from harness.targets.kubernetes.target import KubernetesTarget

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import threading
 import time
@@ -160,25 +161,23 @@ EXPERIMENT: dict[str, Any] = json.loads(
 )
 
 
-def experiment(file: Path, fault: str, parameters: dict[str, str]) -> str:
-    def call(kind: str, module: str, func: str, **arguments: object) -> dict[str, object]:
-        provider = {"type": "python", "module": f"harness.chaos.{module}", "func": func}
-        return {"type": kind, "name": func, "provider": {**provider, "arguments": {"fault": fault, **arguments}}}
+def call(kind: str, module: str, func: str, **arguments: object) -> dict[str, object]:
+    provider = {"type": "python", "module": f"harness.chaos.{module}", "func": func, "arguments": arguments}
+    return {"type": kind, "name": " ".join([func, str(arguments.get("name", ""))]).strip(), "provider": provider}
 
-    file.write_text(
-        json.dumps(
-            {
-                **EXPERIMENT,
-                "method": [
-                    call("action", "actions", "inject", parameters=parameters),
-                    call("probe", "probes", "landed", within="2s"),
-                    call("probe", "probes", "gone", within="10s"),
-                ],
-                "rollbacks": [call("action", "actions", "recover", within="10s")],
-            }
-        )
-    )
+
+def written(file: Path, method: list[dict[str, object]], rollbacks: list[dict[str, object]]) -> str:
+    file.write_text(json.dumps({**EXPERIMENT, "method": method, "rollbacks": rollbacks}))
     return str(file)
+
+
+def experiment(file: Path, fault: str, parameters: dict[str, str]) -> str:
+    method = [
+        call("action", "actions", "inject", fault=fault, parameters=parameters),
+        call("probe", "probes", "landed", fault=fault, within="2s"),
+        call("probe", "probes", "gone", fault=fault, within="10s"),
+    ]
+    return written(file, method, [call("action", "actions", "recover", fault=fault, within="10s")])
 
 
 def test_an_experiment_that_matches_nothing_is_refused_before_anything_starts(harness: Harness, tmp_path: Path) -> None:
@@ -191,6 +190,48 @@ def test_an_experiment_that_matches_nothing_is_refused_before_anything_starts(ha
         assert "no-such-service" in run.errors or "selects nothing" in run.errors
         assert "Traceback" not in run.errors
     assert not list(harness.tmp.glob("reports-*/*"))
+
+
+def both_providers_fail(file: Path) -> str:
+    """Until every gateway's breakers are open; with nobody to ask, the swarm votes and answers are degraded."""
+    faults = {
+        name: {
+            "service": f"llm-provider-{name}",
+            "behaviour": "failing",
+            "request": {"model": f"{name}-large", "question": "What is 20 plus 22?"},
+        }
+        for name in ("atlas", "borealis")
+    }
+    named = [{"fault": "provider_failure", "name": name} for name in faults]
+    recover = [call("action", "actions", "recover", within="10s", **each) for each in named]
+    method = [
+        *(call("action", "actions", "inject", parameters=faults[each["name"]], **each) for each in named),
+        *(call("probe", "probes", "landed", within="5s", **each) for each in named),
+        call("probe", "probes", "holds", over="5s", **named[0]),
+        *recover,
+    ]
+    return written(file, method, recover)
+
+
+def test_users_served_badly_long_after_a_fault_fail_the_release(harness: Harness, tmp_path: Path) -> None:
+    """Probes say that all is well, and the fault's window waits for users so long and no longer."""
+    platform = shutil.copytree(ROOT / "deploy", tmp_path / "deploy") / "platform.yaml"
+    good = platform.read_text()
+    platform.write_text(good.replace('BREAKER_RECOVERY: "60"', 'BREAKER_RECOVERY: "600"'))
+    assert platform.read_text() != good
+    file = both_providers_fail(tmp_path / "both-providers.yaml")
+
+    def change(spec: dict[str, Any]) -> None:
+        spec["target"]["platform"] = str(platform)
+        spec.update(quiet="15s", experiments=[{"file": file, "gap": "1s", "within": "30s", "blast_radius": 2}])
+
+    run = harness("run", harness.scenario(change))
+    assert run.verdict() == "FAIL", (run.judgement()["sentence"], run.reasons())
+    assert [each["name"] for each in run.events("stage")].count("healing") == 1
+    assert not run.events("problem")
+    reasons = run.reasons()
+    assert "degraded answer where full service was due" in reasons["unified-api-availability"]
+    assert not run.left_behind()
 
 
 def test_a_fault_that_does_not_land_never_passes(harness: Harness, tmp_path: Path) -> None:

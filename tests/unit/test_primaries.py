@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
-from harness.run.observe import ASK_TIMEOUT_S, LOG_WITHIN_S, TAKES_READS, TAKES_WRITES, Absence, PrimaryWatch, _Database
+from harness.run.primaries import (
+    ASK_TIMEOUT_S,
+    LOG_WITHIN_S,
+    TAKES_READS,
+    TAKES_WRITES,
+    Absence,
+    PrimaryWatch,
+    _Database,
+)
 
 
 @pytest.fixture

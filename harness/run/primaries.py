@@ -1,4 +1,4 @@
-"""Watching a run from outside: the databases' roles, the clocks, the beacon."""
+"""Which database takes writes, asked of each from outside all through the run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.model.records import PRIMARY_COLUMNS, Outcome
+from harness.model.records import PRIMARY_COLUMNS
+from harness.run.clocks import every
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +27,6 @@ LOOK_EVERY_S = 0.5  # whoever runs a database may have to start a program for it
 NOTE_EVERY_S = 5.0
 LOG_EVERY_S = 2.0
 LOG_WITHIN_S = 30.0  # what a log does not tell by then it never does
-HARDLY = 0.01  # of the requests: what a release may fail that is promoted
 AWAY = ("unreachable", "stopped")
 # PostgreSQL's own words while it lets nobody in yet; "shutting down" is none of them, since open sessions may go on.
 NOT_YET_UP = ("database system is starting up", "not yet accepting connections", "database system is in recovery mode")
@@ -231,57 +231,3 @@ def collect_primaries(work: Path) -> pa.Table:
                 values.append(row[name])
     types = {"int64": pa.int64(), "string": pa.string()}
     return pa.table({name: pa.array(rows[name], types[kind]) for name, kind in PRIMARY_COLUMNS.items()})
-
-
-def healed_since(beacon: pa.Table, now_ns: int, sustained_s: float, since_ns: int = 0, slack_s: float = 0.5) -> bool:
-    """Whether each probe intended within the last `sustained_s`, all of it after `since_ns`, was answered at level 1.
-
-    The newest `slack_s` are left out: their answers may not be written yet. This only decides when the run goes on;
-    the judge measures the recovery itself.
-    """
-    import numpy as np
-
-    intended = beacon["intended_ns"].to_numpy()
-    end = now_ns - int(slack_s * 1e9)
-    start = end - int(sustained_s * 1e9)
-    if start < since_ns:
-        return False
-    inside = (intended >= start) & (intended < end)
-    good = (
-        (beacon["outcome"].to_numpy() == Outcome.ANSWERED)
-        & (beacon["status"].to_numpy() == 200)
-        & (beacon["level"].to_numpy() == 1)
-    )
-    return bool(inside.any() and np.all(good[inside]))
-
-
-def users_healed(requests: pa.Table, now_ns: int, sustained_s: float, slack_s: float = 0.5) -> bool:
-    """Whether hardly anybody met a failure or a degraded answer within the last `sustained_s`: a platform may call
-    itself well while one of its breakers is still open. True where nobody asked."""
-    end = now_ns - int(slack_s * 1e9)
-    intended = requests["intended_ns"].to_numpy()
-    inside = (intended >= end - int(sustained_s * 1e9)) & (intended < end)
-    bad = (
-        (requests["outcome"].to_numpy() != Outcome.ANSWERED)
-        | (requests["status"].to_numpy() >= 500)
-        | (requests["level"].to_numpy() > 1)
-    )
-    return not inside.any() or float(bad[inside].mean()) <= HARDLY
-
-
-def monotonic_to_wall() -> tuple[int, int]:
-    """(wall − monotonic in ns, half the time it took to read both)."""
-    before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
-    return wall - (before + after) // 2, (after - before) // 2 + 1
-
-
-def every(seconds: float, action: Callable[[], None]) -> Callable[[], None]:
-    """A watch that runs its action at most once in so many seconds."""
-    due = [0.0]
-
-    def watch() -> None:
-        if time.monotonic() >= due[0]:
-            due[0] = time.monotonic() + seconds
-            action()
-
-    return watch
