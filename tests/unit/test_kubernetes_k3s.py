@@ -1,5 +1,5 @@
 """The k3s provider on a stand-in for a remote shell, which keeps each machine's files in a folder and notes how K3s'
-installer was called. The flags are those of K3s' own server and agent commands."""
+installer was called; the rest is done by the real shell. The flags are those of K3s' own server and agent commands."""
 
 from __future__ import annotations
 
@@ -22,30 +22,25 @@ SHELL = """\
 import os, shlex, sys
 from pathlib import Path
 machine, command = Path(sys.argv[1]), shlex.split(sys.argv[2])
-machine.mkdir(exist_ok=True)
-def at(path): return machine / path.replace("/", "_")
-if command[0] == "test":
-    sys.exit(at(command[-1]).exists() == ("!" in command))
-elif command[0] == "env":
+(machine / "usr/local/bin").mkdir(parents=True, exist_ok=True)
+def here(word):
+    for top in ("/etc/rancher", "/usr/local"):
+        word = word.replace(top, f"{machine}{top}")
+    return word
+if command[0] == "env":
     settings = dict(word.split("=", 1) for word in command[1:3])
     assert sys.stdin.read() == "the installer"
     (machine / "called").write_text(settings["INSTALL_K3S_SKIP_DOWNLOAD"] + " " + settings["INSTALL_K3S_EXEC"])
-    at("/etc/rancher/k3s/k3s.yaml").write_text("server: https://127.0.0.1:6443")
-elif command[0] == "cat":
-    print(at(command[1]).read_text())
+    Path(here("/etc/rancher/k3s/k3s.yaml")).write_text("server: https://127.0.0.1:6443")
+    for name in ("k3s-uninstall.sh", "k3s-agent-uninstall.sh"):
+        script = Path(here(f"/usr/local/bin/{name}"))
+        does = f"echo {name} >>{machine}/removed; rm -rf /etc/rancher/k3s /usr/local/bin/k3s"
+        script.write_text("#!/bin/sh\\n" + here(does))
+        script.chmod(0o755)
 elif command[0] == "/usr/local/bin/k3s":
     (machine / "loaded").write_text(sys.stdin.read())
-elif "put" in command:
-    path, mode = command[-2:]
-    at(path).write_text(sys.stdin.read())
-    at(path).chmod(int(mode, 8))
-elif "remove" in command:
-    (machine / "removed").write_text(command[-1])
-    for path in ("/etc/rancher/k3s/harness-token", "/usr/local/bin/k3s"):
-        if not (machine / "stuck").exists():
-            at(path).unlink(missing_ok=True)
-else:
-    sys.exit(f"what is {command}?")
+elif not ("remove" in command and (machine / "stuck").exists()):
+    os.execvp(command[0], [here(word) for word in command])
 """
 
 
@@ -97,7 +92,7 @@ def on(machines: Path, **given: Any) -> OnCluster:
 
 
 def file(machines: Path, machine: str, path: str) -> Path:
-    return machines / machine / path.replace("/", "_")
+    return machines / machine / path.removeprefix("/")
 
 
 def test_server_and_agents_are_installed_and_uninstalled(machines: Path, folder: ClusterFolder) -> None:
@@ -132,19 +127,63 @@ def test_server_and_agents_are_installed_and_uninstalled(machines: Path, folder:
         assert token.read_text() not in log.read_text()
     for _ in range(2):
         assert k3s.delete(made, folder) == []
-    assert (machines / "one" / "removed").read_text() == "/usr/local/bin/k3s-uninstall.sh"
-    assert (machines / "two" / "removed").read_text() == "/usr/local/bin/k3s-agent-uninstall.sh"
+    assert (machines / "one" / "removed").read_text() == "k3s-uninstall.sh\n"
+    assert (machines / "two" / "removed").read_text() == "k3s-agent-uninstall.sh\n"
     assert not token.exists()
 
 
 def test_a_machine_that_has_k3s_is_left_alone(machines: Path, folder: ClusterFolder) -> None:
-    (machines / "two").mkdir()
+    file(machines, "two", k3s.BINARY).parent.mkdir(parents=True)
     file(machines, "two", k3s.BINARY).write_text("theirs")
     with pytest.raises(TargetError, match="two has /usr/local/bin/k3s already"):
         k3s.create(on(machines), folder)
     assert k3s.delete(on(machines), folder) == []
     assert file(machines, "two", k3s.BINARY).read_text() == "theirs"
     assert not (machines / "one" / "called").exists()
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> ClusterFolder:
+    """Another run's, on the same machines."""
+    made = ClusterFolder(tmp_path / "small-fedcba")
+    made.logs.mkdir(parents=True)
+    return made
+
+
+def test_a_run_that_is_refused_leaves_the_cluster_of_another_one(
+    machines: Path, folder: ClusterFolder, second: ClusterFolder
+) -> None:
+    made = k3s.create(on(machines), folder)
+    with pytest.raises(TargetError, match="one has /usr/local/bin/k3s already"):
+        k3s.create(on(machines), second)
+    assert k3s.delete(on(machines), second) == []
+    assert not (machines / "one" / "removed").exists()
+    assert all(file(machines, name, path).exists() for name in ("one", "two") for path in (k3s.BINARY, k3s.TOKEN))
+    assert k3s.delete(made, folder) == []
+    assert not file(machines, "one", k3s.BINARY).exists()
+
+
+def test_a_machine_that_another_run_has_claimed_is_left_alone(machines: Path, folder: ClusterFolder) -> None:
+    claimed = file(machines, "two", k3s.TOKEN)
+    claimed.parent.mkdir(parents=True)
+    claimed.write_text("small-fedcba.0123")
+    with pytest.raises(TargetError, match="two has /etc/rancher/k3s/harness-token already"):
+        k3s.create(on(machines), folder)
+    assert k3s.delete(on(machines), folder) == []
+    assert claimed.read_text() == "small-fedcba.0123"
+
+
+def test_of_two_runs_that_both_saw_a_free_machine_one_gets_it(
+    machines: Path, folder: ClusterFolder, second: ClusterFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    k3s.create(on(machines), folder)
+    with monkeypatch.context() as before:
+        before.setattr(k3s, "_holds", lambda *_: True)  # as it was before the first one came
+        with pytest.raises(TargetError, match=r"one: .*harness-token"):
+            k3s.create(on(machines), second)
+    assert k3s.delete(on(machines), second) == []
+    assert file(machines, "one", k3s.TOKEN).read_text().startswith("small-abcdef.")
+    assert not (machines / "one" / "removed").exists()
 
 
 def test_what_stays_is_told(machines: Path, folder: ClusterFolder) -> None:

@@ -22,20 +22,25 @@ from harness.targets.state import write_whole
 BINARY, TOKEN = "/usr/local/bin/k3s", "/etc/rancher/k3s/harness-token"
 KUBECONFIG, LOCAL = "/etc/rancher/k3s/k3s.yaml", "https://127.0.0.1:6443"
 PUT = 'umask 077 && mkdir -p "$(dirname "$1")" && cat >"$1" && chmod "$2" "$1"'
+# The token is the run's mark on a machine too: it begins with the run's id, and nobody's is written over.
+CLAIM = 'umask 077 && mkdir -p "$(dirname "$1")" && set -C && cat >"$1"'
+OWNED = '[ -e "$1" ] || exit 1; token=$(cat "$1") || exit 2; [ "${token%.*}" = "$2" ]'
 UNINSTALL = {"server": "/usr/local/bin/k3s-uninstall.sh", "agent": "/usr/local/bin/k3s-agent-uninstall.sh"}
 
 
 def create(on: OnCluster, folder: ClusterFolder) -> OnCluster:
     """Installs server and agents, loads images, waits until all nodes are Ready; the same with its kubeconfig and
-    context. Raises TargetError when a step fails, or when a machine has K3s already."""
+    context. Raises TargetError when a step fails, or when a machine has K3s already or is another run's."""
     asked = _asked(on)
     nodes = [("server", asked.server), *(("agent", each) for each in asked.agents)]
     for _, node in nodes:
-        if not _holds(asked, folder, node, "test", "!", "-e", BINARY):
-            raise TargetError(f"{node.name} has {BINARY} already: it may be somebody's\n  fix: name other machines")
-    token = secrets.token_hex(24).encode()
+        for file in (BINARY, TOKEN):
+            if not _holds(asked, folder, node, "test", "!", "-e", file):
+                raise TargetError(f"{node.name} has {file} already: it may be somebody's\n  fix: name other machines")
+    token = f"{folder.id}.{secrets.token_hex(24)}".encode()
+    for _, node in nodes:
+        _run(asked, folder, node, "sh", "-c", CLAIM, "claim", TOKEN, given=token)
     for role, node in nodes:
-        _run(asked, folder, node, "sh", "-c", PUT, "put", TOKEN, "600", given=token)
         _run(asked, folder, node, "sh", "-c", PUT, "put", BINARY, "755", given=Path(asked.binary).read_bytes())
         _run(asked, folder, node, *_install(role, node, asked), given=Path(asked.installer).read_bytes())
         for archive in asked.archives:
@@ -60,11 +65,11 @@ def _install(role: str, node: K3sNode, asked: K3sCluster) -> list[str]:
 
 
 def delete(on: OnCluster, folder: ClusterFolder) -> list[str]:
-    """Uninstalls it from every machine, agents first; what is still there, in words. Idempotent. A machine on which the
-    run installed nothing is left alone."""
+    """Uninstalls it from every machine, agents first; what is still there, in words. Idempotent. A machine that is not
+    this run's by its token is left alone."""
     asked, left = _asked(on), []
     for role, node in [*(("agent", each) for each in asked.agents), ("server", asked.server)]:
-        if _holds(asked, folder, node, "test", "-e", TOKEN):
+        if _holds(asked, folder, node, "sh", "-c", OWNED, "owned", TOKEN, folder.id):
             remove = f'[ ! -e "$1" ] || "$1"; rm -f {TOKEN} {BINARY}'
             _run(asked, folder, node, "sh", "-c", remove, "remove", UNINSTALL[role])
             if not _holds(asked, folder, node, "test", "!", "-e", BINARY):
