@@ -16,7 +16,7 @@ from harness import faults
 from harness.errors import BadInput, TargetError
 from harness.model.on_cluster import OnCluster
 from harness.spec.platform import load_platform
-from harness.targets.kubernetes import objects, rights, sources
+from harness.targets.kubernetes import objects, rights, room, sources
 from harness.targets.kubernetes.api import Resource
 from harness.targets.kubernetes.architectures import Built, built
 from harness.targets.kubernetes.preflight import Finding, Intent, findings, preflight
@@ -137,6 +137,46 @@ def test_room_is_counted_together_with_what_runs(cluster: FakeCluster) -> None:
     cluster.create(runs)
     (told,) = wrong(looked(cluster, chosen))["there is room"]
     assert "cpu" in told
+
+
+def workload(name: str, replicas: int = 1, **asked: str) -> dict[str, Any]:
+    pod = {"spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": asked}}]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "small"},
+        "spec": {"replicas": replicas, "template": pod},
+    }
+
+
+def sized(name: str, **amounts: str) -> dict[str, Any]:
+    made = node(name, cpu="8")
+    made["status"]["allocatable"] |= amounts
+    return made
+
+
+def test_what_could_go_anywhere_leaves_room_for_what_can_not() -> None:
+    nodes = [sized("gpu", memory="5Gi", **{"nvidia.com/gpu": "1"}), sized("plain", memory="5Gi")]
+    large, asked = workload("large", memory="4Gi"), {"memory": "2Gi", "nvidia.com/gpu": "1"}
+    for those in (nodes, nodes[::-1]):
+        assert room.placed([large, workload("worker", **asked)], those, []) == (2, [])
+    told = "Deployment small/worker finds no node: 1 nvidia.com/gpu asked, at most 0 free on one node"
+    assert room.placed([large, workload("worker", 2, **asked)], nodes, []) == (3, [told])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pods", "fits"),
+    [
+        (("8Gi", "6Gi"), (("a", 1, "6Gi"), ("b", 2, "4Gi")), True),  # only close together
+        (("8Gi", "8Gi"), (("a", 2, "4Gi"), ("b", 2, "4Gi")), True),
+        (("8Gi", "6Gi"), (("a", 1, "6Gi"), ("b", 3, "4Gi")), False),
+    ],
+)
+def test_what_fits_is_not_refused_for_the_order_of_nodes(sizes: Any, pods: Any, fits: bool) -> None:
+    nodes = [sized(f"n{number}", memory=each) for number, each in enumerate(sizes)]
+    chosen = [workload(name, count, memory=each) for name, count, each in pods]
+    for those in (nodes, nodes[::-1]):
+        assert (room.placed(chosen, those, [])[1] == []) is fits
 
 
 def test_a_pod_goes_only_where_it_may(cluster: FakeCluster) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from harness.targets.kubernetes import objects
@@ -14,31 +15,75 @@ Room = dict[str, Decimal]
 TOPOLOGY = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """One pod: of which workload, what it asks, and the nodes that let it in."""
+
+    name: str
+    asked: Room
+    nodes: Sequence[str]
+
+
 def placed(
     manifests: Sequence[Manifest], nodes: Sequence[Manifest], running: Sequence[Manifest]
 ) -> tuple[int, list[str]]:
-    """(pods that are asked for, what finds no node, in words): largest first, each on the first node that takes it."""
-    free = {each["metadata"]["name"]: allocatable(each) for each in nodes if schedulable(each)}
-    labels = {each["metadata"]["name"]: each["metadata"].get("labels") or {} for each in nodes}
-    taints = {each["metadata"]["name"]: each["spec"].get("taints") or [] for each in nodes}
+    """(pods that are asked for, what finds no node, in words): those with the fewest nodes to choose from first, each
+    on the node with the most left, as Kubernetes itself prefers; where that leaves one without, also with the least."""
+    usable = [each for each in nodes if schedulable(each)]
+    whole = {each["metadata"]["name"]: allocatable(each) for each in usable}
+    free = {name: dict(room) for name, room in whole.items()}
     for pod in running:
         if pod["spec"].get("nodeName") in free:
             _take(free[pod["spec"]["nodeName"]], objects.requests(pod["spec"]))
-    wanted = [
-        (objects.requests(template["spec"]), str(key(each)), template["spec"])
-        for each in manifests
-        if (template := objects.pod_template(each)) is not None
-        for _ in range(objects.replicas(each))
-    ]
+    wanted = _in_order(list(_wanted(manifests, usable)), whole, free)
+    homeless = _homeless(wanted, whole, free, max)
+    if homeless and not _homeless(wanted, whole, free, min):
+        homeless = []
+    return len(wanted), homeless
+
+
+def _wanted(manifests: Sequence[Manifest], nodes: Sequence[Manifest]) -> Iterator[Wanted]:
+    for each in manifests:
+        if (template := objects.pod_template(each)) is not None:
+            letting = [node["metadata"]["name"] for node in takers(each, nodes)]
+            yield from [Wanted(str(key(each)), objects.requests(template["spec"]), letting)] * objects.replicas(each)
+
+
+def _in_order(wanted: Sequence[Wanted], whole: Mapping[str, Room], free: Mapping[str, Room]) -> list[Wanted]:
+    """By how many nodes can take a pod while they are empty of the others; of the same, the largest first."""
+
+    def rank(pod: Wanted) -> tuple[int, Decimal, str]:
+        fitting = [node for node in pod.nodes if _has(free[node], pod.asked)]
+        least_left = min((_left(free[node], whole[node], pod.asked) for node in fitting), default=Decimal(0))
+        return len(fitting), least_left, pod.name
+
+    return sorted(wanted, key=rank)
+
+
+def _homeless(
+    wanted: Sequence[Wanted],
+    whole: Mapping[str, Room],
+    free: Mapping[str, Room],
+    choose: Callable[..., tuple[Decimal, str]],
+) -> list[str]:
+    """What finds no node when each pod goes to the one that `choose` (max, min) takes by what is then left there."""
+    free = {name: dict(room) for name, room in free.items()}
     wrong: dict[str, str] = {}
-    for asked, name, spec in sorted(wanted, key=lambda each: (-each[0].get("memory", Decimal(0)), each[1])):
-        fitting = [node for node in free if _may_run(spec, labels[node], taints[node])]
-        chosen = next((node for node in fitting if _has(free[node], asked)), None)
-        if chosen is None:
-            wrong[name] = f"{name} finds no node: {_why(asked, [free[node] for node in fitting])}"
+    for pod in wanted:
+        fitting = [
+            (_left(free[node], whole[node], pod.asked), node) for node in pod.nodes if _has(free[node], pod.asked)
+        ]
+        if fitting:
+            _take(free[choose(fitting)[1]], pod.asked)
         else:
-            _take(free[chosen], asked)
-    return len(wanted), list(wrong.values())
+            wrong[pod.name] = f"{pod.name} finds no node: {_why(pod.asked, [free[node] for node in pod.nodes])}"
+    return list(wrong.values())
+
+
+def _left(free: Room, whole: Room, asked: Room) -> Decimal:
+    """The share of a node that is left when a pod was placed there, of what it asks for and will be shortest of."""
+    shares = [(free[name] - amount) / whole[name] for name, amount in asked.items() if whole.get(name)]
+    return min(shares, default=Decimal(1))
 
 
 def relabelled(manifests: Sequence[Manifest], nodes: Sequence[Manifest], region: str) -> list[str]:
