@@ -45,6 +45,7 @@ OUTLIVES_PLATFORM = True
 LABELS, CARDS = "labels", "cards"  # node → the label's value, node → devices that could be given out
 HOST = "kubernetes.io/hostname"
 SCHEDULER_S, PLUGIN_S = 5.0, 30.0
+LACKING = "Insufficient"  # the scheduler's word; a taint, too, may have the resource's name
 
 
 class Parameters(on_cluster.Whole):
@@ -181,14 +182,19 @@ def _scheduled(site: Site, name: str, node: str, selection: Selection, parameter
         "securityContext": agent.NOBODY,
         "resources": {"limits": {parameters.resource: "1"}},
     }
-    spec = {"nodeSelector": {HOST: _host(site, node)}, "restartPolicy": "Never", "containers": [container]}
+    spec = {
+        "nodeSelector": {HOST: _host(site, node)},
+        "tolerations": [{"operator": "Exists"}],  # a taint of the node must not be what keeps it away
+        "restartPolicy": "Never",
+        "containers": [container],
+    }
     site.cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": spec})
     try:
         said, end = "", time.monotonic() + SCHEDULER_S
         while not said and time.monotonic() < end:
             said = _word(site.cluster.read(pods.POD, site.namespace, name) or {})
             time.sleep(0.05)
-        if parameters.resource not in said:
+        if f"{LACKING} {parameters.resource}" not in said:
             yield f"node {node}: a pod that asks for {parameters.resource} there is {said or 'not looked at'}"
     finally:
         with contextlib.suppress(TargetError):  # `recover` does it again

@@ -80,15 +80,14 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
     if not parameters.evict:
         return
     waiting = {name: pods.read_mark(text).uid for name, text in shared.marks(selection).items()}
-    end, why = time.monotonic() + parameters.within, ""
+    end = time.monotonic() + parameters.within
     while waiting:
-        for name, uid in list(waiting.items()):
-            if why := _refused(site, name, uid):
-                continue
-            del waiting[name]
+        refused = {name: why for name, uid in waiting.items() if (why := _refused(site, name, uid))}
+        waiting = {name: waiting[name] for name in refused}
         if waiting and time.monotonic() > end:
             site.cluster.patch(KIND, "", selection.before[NODE], {"spec": {"unschedulable": None}})
-            raise TargetError(f"{', '.join(waiting)} may not go: {why}\n  fix: allow more disruption, or drain less")
+            told = "; ".join(f"{name} may not go: {why}" for name, why in refused.items())
+            raise TargetError(f"{told}\n  fix: allow more disruption, or drain less")
         if waiting:
             time.sleep(AGAIN_S)
 

@@ -62,6 +62,7 @@ class FakeBed(FakeCluster):
     users: dict[str, float] = field(default_factory=lambda: {"sjc": 1.0, "lax": 0.0})  # the same
     pings: int = 0
     schedules_all: bool = False  # a scheduler that does not count devices
+    word: str = "1 Insufficient nvidia.com/gpu"  # the scheduler's, where no device is left
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -297,7 +298,7 @@ class FakeBed(FakeCluster):
         asks = "nvidia.com/gpu" in (container.get("resources", {}).get("limits") or {})
         host = (pod["spec"].get("nodeSelector") or {}).get("kubernetes.io/hostname", "")
         if asks and self._cards(pod["spec"].get("nodeName", host)) == "0":
-            word = {"type": "PodScheduled", "status": str(self.schedules_all), "message": "Insufficient nvidia.com/gpu"}
+            word = {"type": "PodScheduled", "status": str(self.schedules_all), "message": self.word}
             return {"phase": "Pending", "conditions": [word]}
         status: dict[str, Any] = {"name": container["name"], "restartCount": 0, "state": {"running": {}}}
         status |= {"containerID": f"fake://{number}", "image": container["image"], "imageID": f"sha256:{'0' * 64}"}

@@ -204,6 +204,16 @@ def test_a_drain_that_a_budget_does_not_allow_fails_and_uncordons(
     assert target.left() == []
 
 
+def test_a_drain_that_fails_says_why_of_each_pod_that_stays(target: PlainTarget, bed: FakeBed) -> None:
+    """Also where the last pod that was asked may go."""
+    injector = faults.load("node_drain")
+    parameters = injector.Parameters(service="weaviate", region="sjc", within=0.0)
+    selection = injector.select(target, parameters)
+    bed.keeps = {selection.names[0]}
+    with pytest.raises(TargetError, match=f"{selection.names[0]} may not go: .*budget"):
+        make(injector, target, selection, parameters)
+
+
 def test_a_node_that_somebody_else_cordoned_is_left_alone(target: PlainTarget, bed: FakeBed) -> None:
     injector = faults.load("node_drain")
     parameters = injector.Parameters(service="weaviate", region="sjc")
@@ -310,6 +320,23 @@ def test_a_pod_that_still_gets_a_device_speaks_against_it(target: PlainTarget, b
     assert "a pod that asks for nvidia.com/gpu there is scheduled" in kind.landed(target, selection, parameters).detail
     kind.recover(target, selection, parameters)
     assert target.left() == []
+
+
+def test_a_taint_with_the_devices_name_is_no_lack_of_devices(
+    target: PlainTarget, bed: FakeBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = faults.load("device_plugin_loss")
+    parameters = kind.Parameters(service="gpu-worker", region="sjc", label=PLUGGED)
+    selection = kind.select(target, parameters)
+    make(kind, target, selection, parameters)
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(bed, "create", lambda manifest: (made.append(manifest), FakeBed.create(bed, manifest))[1])
+    bed.word = "0/4 nodes are available: 1 node(s) had untolerated taint {nvidia.com/gpu: present}"
+    assert "untolerated taint" in kind.landed(target, selection, parameters).detail
+    assert all(each["spec"]["tolerations"] == [{"operator": "Exists"}] for each in made)
+    bed.word = "0/4 nodes are available: 1 Insufficient nvidia.com/gpu"
+    assert kind.landed(target, selection, parameters).seen
+    kind.recover(target, selection, parameters)
 
 
 def test_a_label_that_no_node_has_is_refused(target: PlainTarget) -> None:
