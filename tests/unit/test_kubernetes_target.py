@@ -388,6 +388,57 @@ def test_what_is_taken_back_waits_for_pods_that_are_beyond_help(made: Made) -> N
         rollout.wait_for_rollout(made.cluster, made.target.state(), [app], early=False)
 
 
+BACKING_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+
+
+def _crashing(made: Made, name: str, crashes: int, **labels: str) -> None:
+    """A pod like one of app-east that backs off after so many restarts, now."""
+    pods = made.cluster.list("v1/Pod", "small", {"app.kubernetes.io/name": "app", "small.example/region": "east"})
+    (status,) = pods[0]["status"]["containerStatuses"]
+    about = {**pods[0]["metadata"], "name": name, "ownerReferences": []}
+    about["labels"] = {**about["labels"], **labels}
+    broken = {"conditions": [], "containerStatuses": [{**status, "restartCount": crashes, "state": BACKING_OFF}]}
+    made.cluster._put({**pods[0], "metadata": about, "status": broken})
+
+
+@pytest.mark.parametrize(
+    ("labels", "since", "given_up"),
+    [
+        ({}, 3, True),
+        ({}, 2, False),  # it has five restarts in all
+        ({"app.kubernetes.io/name": "base"}, 3, False),
+        ({"app.kubernetes.io/version": "of before"}, 3, False),
+        ({"sophia-harness/track": "app-east-canary"}, 3, False),
+    ],
+)
+def test_a_rollout_is_given_up_for_what_its_own_pods_do_since(
+    made: Made, labels: dict[str, str], since: int, given_up: bool
+) -> None:
+    made.up()
+    app = made.cluster.read("apps/v1/Deployment", "small", "app-east")
+    _crashing(made, "old", 3, **labels)
+    before = rollout.restarts(made.cluster, made.target.state())
+    _crashing(made, "old", 3 + since, **labels)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rollout, "_missing", lambda *_: "is not taken up yet")
+        with pytest.raises(TargetError) as raised:
+            rollout.wait_for_rollout(made.cluster, made.target.state(), [app], before=before)
+    assert ("not rolled out within" not in str(raised.value)) == given_up
+
+
+def test_a_pod_that_was_beyond_help_before_does_not_end_its_mending(made: Made) -> None:
+    made.up()
+    made.cluster.broken.add("small.local/app:1")
+    for pod in made.cluster.list("v1/Pod", "small"):
+        made.cluster.delete("v1/Pod", "small", pod["metadata"]["name"])  # others come, and cannot start
+    app = made.cluster.read("apps/v1/Deployment", "small", "app-east")
+    before = rollout.restarts(made.cluster, made.target.state())
+    with pytest.raises(TargetError, match="not rolled out within"):
+        rollout.wait_for_rollout(made.cluster, made.target.state(), [app], before=before)
+    with pytest.raises(TargetError, match=r"^Deployment small/app-east: .*ImagePullBackOff"):
+        rollout.wait_for_rollout(made.cluster, made.target.state(), [app])
+
+
 def test_what_a_stateful_set_holds_on_to_is_let_go(made: Made) -> None:
     """It replaces no pod that never became Ready, whatever is applied afterwards."""
     made.up()

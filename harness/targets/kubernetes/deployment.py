@@ -19,7 +19,7 @@ from harness.targets.kubernetes import objects, state
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
 from harness.targets.kubernetes.gates import Gates, Place
 from harness.targets.kubernetes.objects import RUN, Key, key
-from harness.targets.kubernetes.rollout import wait_for_rollout
+from harness.targets.kubernetes.rollout import restarts, wait_for_rollout
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 
 EVERY_S = 0.5
@@ -144,12 +144,13 @@ def roll_out(whole: Rollout, phase: Phase, manifests: Sequence[Sequence[Manifest
                 [each for each in mine if _service(each, part.state()) in services]
                 for part, mine in zip(whole.parts, manifests, strict=True)
             ]
+            before = [restarts(part.cluster, part.state()) for part in whole.parts]
             for part, batch in zip(whole.parts, batches, strict=True):
                 remember(part.folder, phase.name, batch)
                 for each in batch:
                     part.cluster.apply(each)
-            for part, batch in zip(whole.parts, batches, strict=True):
-                wait_for_rollout(part.cluster, part.state(), batch)
+            for part, batch, known in zip(whole.parts, batches, before, strict=True):
+                wait_for_rollout(part.cluster, part.state(), batch, before=known)
         see_hold(phase.name, phase.gates, whole.gates().look, whole.folder.gates, report)
     except Exception as error:
         _give_back(whole, phase, claims, error, report)

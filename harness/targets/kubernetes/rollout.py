@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from harness.errors import TargetError
-from harness.targets.kubernetes import pods
+from harness.targets.kubernetes import objects, pods
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
 from harness.targets.kubernetes.objects import ROLLED_OUT, Key, key
+from harness.targets.kubernetes.pods import TRACK
 from harness.targets.kubernetes.state import ClusterState
 
 EVERY_S = 0.5
@@ -17,18 +18,37 @@ REVISION = "controller-revision-hash"  # the template that a StatefulSet's pod w
 ADD_ONS = ("apps/v1/Deployment", "apps/v1/DaemonSet")
 # The kubelet does not get over these by itself.
 HOPELESS = ("ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
-CRASHES = 3  # restarts after which a pod of a new rollout is given up
+CRASHES = 3  # restarts since applying after which a pod is given up
+Restarts = Mapping[tuple[str, str], int]  # (pod's uid, container) → its restarts
 
 
-def wait_for_rollout(cluster: Cluster, now: ClusterState, manifests: Sequence[Manifest], early: bool = True) -> None:
+def restarts(cluster: Cluster, now: ClusterState) -> Restarts:
+    """Of the run's pods that are there, to tell later what came of an apply."""
+    return {
+        (pod["metadata"]["uid"], each["name"]): each.get("restartCount", 0)
+        for pod in pods.of_run(cluster, now)
+        for each in _statuses(pod)
+    }
+
+
+def wait_for_rollout(
+    cluster: Cluster,
+    now: ClusterState,
+    manifests: Sequence[Manifest],
+    early: bool = True,
+    before: Restarts | None = None,
+) -> None:
     """Returns when every workload runs as applied. Raises TargetError with what keeps it, at the deadline or (`early`)
-    as soon as waiting is no use. Without `early` what failed may still be there, and is helped to go."""
+    as soon as waiting is no use. Without `early` what failed may still be there, and is helped to go.
+
+    Only the workloads' own pods count, and of those that were there `before` only what they did since.
+    """
     deadline = time.monotonic() + now.on.rollout_within
     waiting = [key(each) for each in manifests if each["kind"] in (*ROLLED_OUT, "Pod", "Job")]
     while True:
         try:
             missing = {one: why for one in waiting if (why := _missing(cluster, one))}
-            troubles = _troubles(cluster, now) if missing else []
+            troubles = _troubles(cluster, now, manifests, before or {}) if missing else []
             if not early:
                 _let_go(cluster, missing)
         except ApiError as error:
@@ -106,11 +126,13 @@ def _let_go(cluster: Cluster, workloads: Iterable[Key]) -> None:
                 cluster.delete("v1/Pod", one.namespace, about["name"], uid=about["uid"])
 
 
-def _troubles(cluster: Cluster, now: ClusterState) -> list[tuple[str, bool]]:
-    """(what is wrong with a pod, whether it will stay so)."""
+def _troubles(
+    cluster: Cluster, now: ClusterState, workloads: Sequence[Manifest], before: Restarts
+) -> list[tuple[str, bool]]:
+    """(what is wrong with a pod of these workloads, whether it will stay so)."""
     found = []
     for pod in pods.of_run(cluster, now):
-        if pods.is_ready(pod):
+        if pods.is_ready(pod) or not any(_is_of(pod, each) for each in workloads):
             continue
         name = pod["metadata"]["name"]
         found += [
@@ -118,15 +140,29 @@ def _troubles(cluster: Cluster, now: ClusterState) -> list[tuple[str, bool]]:
             for each in pod["status"].get("conditions") or []
             if each["type"] == "PodScheduled" and each["status"] == "False"
         ]
-        for each in [*(pod["status"].get("initContainerStatuses") or []), *pods.statuses(pod)]:
+        for each in _statuses(pod):
             wait = (each.get("state") or {}).get("waiting") or {}
             reason = wait.get("reason", "")
             if reason in HOPELESS or reason == "CrashLoopBackOff":
                 ended = (each.get("lastState") or {}).get("terminated") or {}
                 code = f", exit code {ended['exitCode']}" if "exitCode" in ended else ""
-                given_up = reason in HOPELESS or each.get("restartCount", 0) >= CRASHES
+                known = before.get((pod["metadata"]["uid"], each["name"]))
+                crashed = each.get("restartCount", 0) - (known or 0) >= CRASHES
+                given_up = crashed or (reason in HOPELESS and known is None)
                 found.append((f"{name}: {reason}: {wait.get('message', '')}{code}", given_up))
     return found
+
+
+def _is_of(pod: Manifest, workload: Manifest) -> bool:
+    """By the template's labels, so that pods of another release are none of it."""
+    if workload["kind"] == "Pod":
+        return key(pod) == key(workload)
+    told, wanted = pod["metadata"].get("labels") or {}, objects.pod_labels(workload)
+    return bool(wanted) and wanted.items() <= told.items() and told.get(TRACK) == wanted.get(TRACK)
+
+
+def _statuses(pod: Manifest) -> list[Manifest]:
+    return [*(pod["status"].get("initContainerStatuses") or []), *pods.statuses(pod)]
 
 
 def _warnings(cluster: Cluster, now: ClusterState, workloads: Sequence[Key]) -> list[str]:
