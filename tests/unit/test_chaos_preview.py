@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from harness import faults
 from harness.chaos.preview import load_experiment, preview
 from harness.chaos.runner import ExperimentRun, command
 from harness.errors import BadInput
 from harness.journal.layout import RunFolder
+from harness.kube.ports import Kubernetes
 from harness.model.platform import Platform
 from harness.ports import Processes
+from harness.spec.openslo import load_slos
 from harness.spec.platform import load_platform
 
 ROOT = Path(__file__).parents[2]
@@ -80,12 +83,32 @@ def test_there_are_the_three_of_the_contract() -> None:
         ("gpu-plugin-loss", 1),
         ("connections-exhausted", 1),
         ("llm-timeout", 1),
+        ("cpu-pressure", 1),
+        ("memory-pressure", 1),
+        ("disk-pressure", 1),
+        ("crash-loop", 2),
+        ("readiness-broken", 2),
+        ("scale-to-zero", 1),
+        ("pod-delete", 1),
+        ("node-drain", 5),
+        ("network-latency", 1),
+        ("network-loss", 1),
     ],
 )
 def test_the_shipped_experiments_find_something_on_the_reference_platform(name: str, touched: int) -> None:
     reference = load_platform(ROOT / "deploy" / "platform.yaml").value
     for fault in preview(ROOT / "experiments" / f"{name}.yaml", reference, environ={}):
         assert len(fault.selection) >= touched
+
+
+def test_every_shipped_fault_has_an_objective() -> None:
+    judged = {slo.annotations.experiment for slo in load_slos([ROOT / "slos"])}
+    assert [path.stem for path in SHIPPED if path.stem not in judged] == []
+
+
+def test_every_kind_on_kubernetes_has_an_experiment() -> None:
+    made = {fault.kind for path in SHIPPED for fault in load_experiment(path, environ={}).faults}
+    assert [kind for kind in faults.kinds() if Kubernetes in faults.load(kind).REQUIRES and kind not in made] == []
 
 
 def test_what_will_be_touched_is_known_from_the_platform_file(file: Path) -> None:
