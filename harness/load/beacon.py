@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import errno
 import math
+import os
 import select
 import signal
 import socket
@@ -26,8 +27,10 @@ from harness.errors import BadInput
 from harness.load import rxtime
 from harness.load.http1 import Malformed, Reader, Response, request
 from harness.load.order import RECORD_LOST, Status, status_file, stream, write_status
+from harness.load.origin import origin
 from harness.load.recorder import RecordError, Stream
 from harness.load.timerfd import TimerFd
+from harness.load.tls import Session, TlsFailed
 from harness.model.base import parse_duration
 from harness.model.records import REQUEST_COLUMNS, Content, Outcome
 
@@ -46,6 +49,7 @@ class Probe:
     started_ns: int
     sock: socket.socket
     reader: Reader
+    tls: Session | None
     sent: bool = False
 
 
@@ -53,16 +57,9 @@ class Prober:
     """An epoll loop around the probes. `run` returns once `stopping` was set and nothing is in flight any more."""
 
     def __init__(self, url: str, every_s: float, timeout_s: float, record: Stream) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise BadInput(f"cannot probe {url!r}", fix="give the edge as http://HOST:PORT/PATH")
-        try:
-            found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)[0]
-        except OSError as error:
-            raise BadInput(f"cannot resolve {parts.hostname!r}: {error}") from error
-        self._family, self._address = found[0], found[4]
+        self._origin, parts = origin(url), urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._request = request(b"GET", target.encode(), parts.netloc.encode(), close=True)
+        self._request = request(b"GET", target.encode(), self._origin.authority, close=True)
         self._every, self._timeout = round(every_s * 1e9), round(timeout_s * 1e9)
         self._bound = math.ceil(timeout_s / every_s) + 2
         self._record = record
@@ -117,14 +114,14 @@ class Prober:
                 continue
             started = time.monotonic_ns()
             try:
-                sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+                sock = socket.socket(self._origin.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             except OSError:
                 self._drop(index, intended)
                 continue
             rxtime.ask(sock)
-            probe = Probe(index, intended, started, sock, Reader())
+            probe = Probe(index, intended, started, sock, Reader(), self._origin.session())
             self._flying[sock.fileno()] = probe
-            code = sock.connect_ex(self._address)
+            code = sock.connect_ex(self._origin.address)
             if code not in (0, errno.EINPROGRESS):
                 self._refused(probe, code)
                 continue
@@ -134,7 +131,8 @@ class Prober:
         """The probe's socket is ready: go as far as it lets us."""
         if not probe.sent:
             try:
-                probe.sock.send(self._request)  # tells, too, how the connecting ended
+                # Tells, too, how the connecting ended.
+                probe.sock.send(probe.tls.seal(self._request) if probe.tls else self._request)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -145,14 +143,17 @@ class Prober:
             self._receive(probe)
 
     def _receive(self, probe: Probe) -> None:
-        data, response = b"?", None
+        ended, response = False, None
         try:
-            while data and response is None:  # an edge is told once: read on until there is nothing left
+            while not ended and response is None:  # an edge is told once: read on until there is nothing left
                 data, received_ns = rxtime.receive(probe.sock)
-                response = probe.reader.feed(data) if data else probe.reader.end()
+                said, ended = _opened(probe, data)
+                response = probe.reader.feed(said) if said else None
+            if response is None:
+                response = probe.reader.end()
         except BlockingIOError:
             return
-        except (OSError, Malformed):
+        except (OSError, Malformed, TlsFailed):
             self._end(probe, Outcome.BROKEN)
             return
         if response is None:
@@ -210,6 +211,26 @@ class Prober:
                 response.header(b"x-instance") if response else "",
             ]
         )
+
+
+def _opened(probe: Probe, data: bytes) -> tuple[bytes, bool]:
+    """(what the edge said, whether it said that this is all); its hand-shake and such are answered."""
+    if probe.tls is None:
+        return data, not data
+    opened = probe.tls.open(data)
+    if opened.reply:
+        _send_whole(probe.sock, opened.reply)
+    return opened.plain, opened.ended
+
+
+def _send_whole(sock: socket.socket, data: bytes) -> None:
+    """A hand-shake's few hundred bytes find room in a socket that has sent nothing else."""
+    try:
+        sent = sock.send(data)
+    except BlockingIOError:
+        sent = 0
+    if sent < len(data):
+        raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,14 +12,14 @@ import socket
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from gevent import get_hub, getcurrent
 from gevent.monkey import get_original
 
-from harness.errors import BadInput
 from harness.load import rxtime
 from harness.load.http1 import Malformed, Reader, Response, request
+from harness.load.origin import Origin, origin
+from harness.load.tls import TlsFailed
 from harness.model.records import Outcome
 
 _socket = get_original("socket", "socket")  # gevent's own would start and stop a watcher for every read
@@ -42,11 +42,7 @@ class Client:
     """Sends requests to one origin (scheme, host, port). `keep` False opens a connection for each request."""
 
     def __init__(self, url: str, *, timeout_s: float, keep: bool = True, idle_s: float = 4.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise BadInput(f"cannot load {url!r}", fix="give the edge as http://HOST:PORT")
-        self._host = parts.netloc.rpartition("@")[2].encode()
-        self._family, self._address = _resolve(parts.hostname, parts.port or 80)
+        self._origin = origin(url)
         self._timeout, self._keep, self._idle_s = timeout_s, keep, idle_s
         self._hub = get_hub()
         self._idle: list[_Connection] = []
@@ -58,7 +54,7 @@ class Client:
     def request(self, method: str, target: str, body: bytes | None = None) -> Response:
         """The response, whatever its status. Raises NoAnswer: TIMEOUT, REFUSED, BROKEN, or DROPPED when this machine
         has no descriptor or port left for it."""
-        data = request(method.encode(), target.encode(), self._host, body, close=not self._keep)
+        data = request(method.encode(), target.encode(), self._origin.authority, body, close=not self._keep)
         now = time.monotonic()
         connection = self._take(now)
         connection.waiter = getcurrent()
@@ -101,7 +97,7 @@ class Client:
                 return connection
             connection.close()
         self.opened += 1
-        return _Connection(self._hub, self._family, self._address)
+        return _Connection(self._hub, self._origin)
 
     def _set_alarm(self, deadline: float, now: float) -> None:
         self._alarm = self._hub.loop.timer(max(deadline - now, 0.001))
@@ -127,6 +123,7 @@ class _Connection:
         "_hub",
         "_reader",
         "_sock",
+        "_tls",
         "_unsent",
         "_watcher",
         "_writable",
@@ -135,18 +132,19 @@ class _Connection:
         "waiter",
     )
 
-    def __init__(self, hub: Any, family: int, address: Any) -> None:
+    def __init__(self, hub: Any, to: Origin) -> None:
         self.waiter: Any = None
         self.closed, self._connecting, self.idle_since = False, False, 0.0
         self._hub, self._unsent, self._reader = hub, b"", Reader()
         self._writable: Any = None
+        self._tls = to.session()
         try:
-            self._sock = _socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            self._sock = _socket(to.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         except OSError as error:
             raise _no_connection(error.errno or 0) from error
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         rxtime.ask(self._sock)
-        code = self._sock.connect_ex(address)
+        code = self._sock.connect_ex(to.address)
         if code not in (0, errno.EINPROGRESS):
             self._sock.close()
             raise _no_connection(code)
@@ -156,6 +154,13 @@ class _Connection:
             self._watcher.start(self._readable)
 
     def send(self, data: bytes) -> None:
+        """Raises NoAnswer when it cannot be sent."""
+        self._push(self._tls.seal(data) if self._tls else data)
+
+    def _push(self, data: bytes) -> None:
+        if self._writable is not None:  # what came before is not on its way yet
+            self._unsent += data
+            return
         if self._connecting:
             self._unsent = data
             self._when_writable(self._connected)
@@ -203,19 +208,36 @@ class _Connection:
         except OSError as error:
             self.finish(NoAnswer(Outcome.BROKEN, os.strerror(error.errno or 0)))
             return
-        if self.waiter is None:  # the server ended an idle connection, or spoke unasked
-            self.close()
-            return
         try:
-            answer = self._reader.feed(data) if data else self._reader.end()
-        except Malformed as error:
-            self.finish(NoAnswer(Outcome.BROKEN, f"malformed: {error}"))
+            said, ended = self._open(data) if self._tls else (data, not data)
+            if self.waiter is None:
+                if said or ended:  # the server ended an idle connection, or spoke unasked
+                    self.close()
+                return
+            answer = self._reader.feed(said) if said else None
+            if answer is None and ended:
+                answer = self._reader.end()
+        except (Malformed, TlsFailed) as error:
+            what = "malformed: " if isinstance(error, Malformed) else ""
+            self.finish(NoAnswer(Outcome.BROKEN, f"{what}{error}"))
+            return
+        except NoAnswer as failure:
+            self.finish(failure)
             return
         if answer is not None:
             answer.received_ns = received_ns
+            answer.keep_alive &= not ended
             self.finish(answer)
-        elif not data:
+        elif ended:
             self.finish(NoAnswer(Outcome.BROKEN, "closed before the response was whole"))
+
+    def _open(self, data: bytes) -> tuple[bytes, bool]:
+        """(what the server said, whether it said that this is all); its hand-shake and such are answered."""
+        assert self._tls is not None
+        opened = self._tls.open(data)
+        if opened.reply:
+            self._push(opened.reply)
+        return opened.plain, opened.ended
 
     def _when_writable(self, callback: Callable[[], None]) -> None:
         self._writable = self._hub.loop.io(self._sock.fileno(), _WRITE)
@@ -244,18 +266,10 @@ class _Connection:
     def _continue(self) -> None:
         data, self._unsent = self._unsent, b""
         try:
-            self.send(data)
+            self._push(data)
         except NoAnswer as failure:
             self.finish(failure)
 
 
 def _no_connection(code: int) -> NoAnswer:
     return NoAnswer(Outcome.DROPPED if code in _OURS else Outcome.REFUSED, os.strerror(code))
-
-
-def _resolve(host: str, port: int) -> tuple[int, Any]:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise BadInput(f"cannot resolve {host!r}: {error}", fix="give the edge as http://HOST:PORT") from error
-    return family, address

@@ -72,7 +72,11 @@ class PrometheusSource:
             from prometheus_api_client import PrometheusConnect
             from urllib3.util.retry import Retry
 
-            self._connected = PrometheusConnect(url=self.url, retry=Retry(total=0), timeout=math.ceil(self._timeout_s))
+            from harness.metrics.adapter import TrustingAdapter
+
+            retry = Retry(total=0)
+            self._connected = PrometheusConnect(url=self.url, retry=retry, timeout=math.ceil(self._timeout_s))
+            self._connected._session.mount(self.url, TrustingAdapter(max_retries=retry))
         return self._connected
 
     def _ask(self, path: str, parameters: Mapping[str, str | float]) -> tuple[Any, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from harness.model.base import Duration, Frozen
 class ReachedAt(Frozen):
     """Where the platform is met from outside of the cluster: by Ingress, LoadBalancer, NodePort, whatever has a URL."""
 
-    edge: str = Field(pattern=r"^https?://", description="the users' way in")
+    edge: str = Field(pattern=r"^https?://", description="the users' way in; https is verified")
     prometheus: str = Field(default="", pattern=r"^(https?://|$)", description="its Prometheus; empty: it has none")
     alertmanager: str = Field(default="", pattern=r"^(https?://|$)", description="its Alertmanager; empty: it has none")
     databases: dict[str, str] = Field(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness import tls
 from harness.judge.ledger import Expectation
 from harness.model.records import READBACK_COLUMNS
 from harness.model.scenario import ReadBack
@@ -35,7 +36,7 @@ def read_back(
         deadline = time.monotonic() + how.within
         waiting = keys
         latest: dict[str, dict[str, object]] = {}
-        with httpx.Client(base_url=base, timeout=5.0) as client:
+        with httpx.Client(base_url=base, timeout=5.0, verify=tls.trusted()) as client:
             while waiting:
                 now = expected()
                 for batch in _batches(waiting, how.batch):

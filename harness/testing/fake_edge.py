@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import json
 import re
+import ssl
 import sys
 import threading
 import time
@@ -133,14 +134,14 @@ def known_answer(question: str) -> str:
 
 
 @contextmanager
-def serving(behaviour: Behaviour | None = None) -> Iterator[tuple[str, Behaviour]]:
-    """Serves from a thread of its own: (base URL, its behaviour, which may be changed meanwhile)."""
+def serving(behaviour: Behaviour | None = None, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, Behaviour]]:
+    """Serves from a thread of its own: (base URL, its behaviour, which may be changed meanwhile). `tls`: by https."""
     how, ready = behaviour or Behaviour(), threading.Event()
     loop = asyncio.new_event_loop()
     ports: list[int] = []
 
     async def serve() -> None:
-        server = await loop.create_server(lambda: Edge(how), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: Edge(how), "127.0.0.1", 0, ssl=tls)
         ports.append(server.sockets[0].getsockname()[1])
         ready.set()
 
@@ -153,7 +154,7 @@ def serving(behaviour: Behaviour | None = None) -> Iterator[tuple[str, Behaviour
     try:
         if not ready.wait(10):
             raise RuntimeError("the fake edge did not start")
-        yield f"http://127.0.0.1:{ports[0]}", how
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{ports[0]}", how
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import os
 import socket
 import subprocess
@@ -12,10 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
+from harness.testing.authority import issue
 
 BIN = Path(os.environ.get("TESTBED_STATE") or "/var/lib/testbed") / "bin"
 MISSING = [name for name in ("etcd", "kube-apiserver") if not (BIN / name).exists()]
@@ -27,7 +22,7 @@ USERS = {"admin": "system:masters", "plain": ""}  # name → group; the token is
 def api_server(folder: Path) -> Iterator[Path]:
     """The path of a kubeconfig with the contexts `admin` (may everything) and `plain` (may nothing)."""
     etcd, peer, secure = free_ports(3)
-    certificate(folder)
+    issue(folder)
     tokens = "".join(f'token-{name},{name},{name},"{group}"\n' for name, group in USERS.items())
     (folder / "tokens.csv").write_text(tokens)
     with ExitStack() as stack:
@@ -118,28 +113,3 @@ def free_ports(count: int) -> list[int]:
     for each in held:
         each.close()
     return ports
-
-
-def certificate(folder: Path) -> None:
-    """server.crt and server.key: its own authority, for 127.0.0.1, good for a day."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "server.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "server.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        )
-    )

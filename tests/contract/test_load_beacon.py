@@ -20,6 +20,7 @@ from harness.load.order import stream
 from harness.load.recorder import Stream, read
 from harness.model.load import Beacon
 from harness.model.records import REQUEST_COLUMNS, Outcome
+from harness.testing.authority import issue
 from harness.testing.fake_edge import Behaviour, serving
 
 
@@ -38,6 +39,16 @@ def probe(tmp_path, url, seconds=0.4, *, every=0.02, timeout=0.2, meanwhile=lamb
     return prober, read(tmp_path / "beacon.rows").table.to_pylist()
 
 
+@pytest.fixture(params=["http", "https"])
+def edge(request, tmp_path, monkeypatch):
+    """As `serving`, by http or by https."""
+    if request.param == "http":
+        return serving
+    made = issue(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.certificate))
+    return lambda behaviour=None: serving(behaviour, made.server())
+
+
 @pytest.fixture(autouse=True)
 def _alarm():
     before = signal.getsignal(signal.SIGALRM)
@@ -46,8 +57,8 @@ def _alarm():
     signal.signal(signal.SIGALRM, before)
 
 
-def test_each_probe_has_its_own_connection_and_row(tmp_path):
-    with serving(Behaviour(level=2, region="lax")) as (url, behaviour):
+def test_each_probe_has_its_own_connection_and_row(edge, tmp_path):
+    with edge(Behaviour(level=2, region="lax")) as (url, behaviour):
         prober, found = probe(tmp_path, f"{url}/api/ping")
         assert behaviour.connections == len(found)
     assert [row["intended_ns"] - prober.origin_ns for row in found] == [n * 20_000_000 for n in range(len(found))]
@@ -57,8 +68,8 @@ def test_each_probe_has_its_own_connection_and_row(tmp_path):
     assert told == {("beacon", Outcome.ANSWERED, 200, 2, "lax", "edge-1")}
 
 
-def test_a_hung_server_holds_no_probe_back_and_cannot_use_up_descriptors(tmp_path):
-    with serving(Behaviour(hang=True)) as (url, _):
+def test_a_hung_server_holds_no_probe_back_and_cannot_use_up_descriptors(edge, tmp_path):
+    with edge(Behaviour(hang=True)) as (url, _):
         prober, found = probe(tmp_path, f"{url}/api/ping", 0.5, timeout=0.2)
     sent = [row for row in found if row["outcome"] != Outcome.DROPPED]  # a starved machine may have to drop some
     assert {row["outcome"] for row in sent} == {Outcome.TIMEOUT}
@@ -87,14 +98,14 @@ def test_nobody_listening_is_refused_and_answered_again_later(tmp_path):
 
 
 @pytest.mark.parametrize("how", [Behaviour(cut=True)])
-def test_a_response_cut_short_is_broken(tmp_path, how):
-    with serving(how) as (url, _):
+def test_a_response_cut_short_is_broken(edge, tmp_path, how):
+    with edge(how) as (url, _):
         _, found = probe(tmp_path, f"{url}/api/ping", 0.2)
     assert {row["outcome"] for row in found} == {Outcome.BROKEN}
 
 
-def test_statuses_are_recorded_as_they_are(tmp_path):
-    with serving(Behaviour(fail=1.0, chunked=True)) as (url, _):
+def test_statuses_are_recorded_as_they_are(edge, tmp_path):
+    with edge(Behaviour(fail=1.0, chunked=True)) as (url, _):
         _, found = probe(tmp_path, f"{url}/api/ping?x=1", 0.2)
     assert {(row["outcome"], row["status"]) for row in found} == {(Outcome.ANSWERED, 503)}
 
@@ -108,10 +119,10 @@ def test_no_descriptor_left_is_a_drop_not_an_outage(tmp_path):
     assert prober.dropped > 5
 
 
-def test_an_outage_is_timed_to_the_probe(tmp_path):
+def test_an_outage_is_timed_to_the_probe(edge, tmp_path):
     """Truth is known: the server failed between two times; the first bad and the next good probe lie around them."""
     folder = RunFolder(tmp_path / "run")
-    with serving() as (url, behaviour):
+    with edge() as (url, behaviour):
         engine = beacon_engine(folder, Beacon(path="/api/ping"), url)
         engine.start()
         deadline = time.monotonic() + 20

@@ -19,6 +19,7 @@ from harness.load.schedule import arrivals, count, journeys
 from harness.model.load import Beacon, Load, Poisson
 from harness.model.records import REQUEST_COLUMNS, Outcome
 from harness.ports import LoadEngine
+from harness.testing.authority import issue
 from harness.testing.fake_edge import serving
 from harness.testing.fake_load import FakeLoad, fake_beacon
 
@@ -62,14 +63,25 @@ def edge():
         yield url
 
 
+@pytest.fixture(scope="module")
+def secure_edge(tmp_path_factory):
+    """(URL, the certificate to trust)"""
+    made = issue(tmp_path_factory.mktemp("tls"))
+    with serving(tls=made.server()) as (url, _):
+        yield url, str(made.certificate)
+
+
 @pytest.fixture
 def folder(tmp_path):
     return RunFolder(tmp_path / "run-7")
 
 
-@pytest.fixture(params=["locust", "fake", "beacon", "fake-beacon"])
-def case(request, folder, edge):
-    made = make(request.param, folder, edge)
+@pytest.fixture(params=["locust", "locust by https", "fake", "beacon", "beacon by https", "fake-beacon"])
+def case(request, folder, edge, secure_edge, monkeypatch):
+    kind, _, by = request.param.partition(" by ")
+    secure_url, certificate = secure_edge
+    monkeypatch.setenv("SSL_CERT_FILE", certificate)
+    made = make(kind, folder, secure_url if by else edge)
     yield made
     made.engine.stop()
 

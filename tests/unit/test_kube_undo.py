@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import threading
@@ -18,11 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness.kube.programs import undo
+from harness.testing import authority
 
 PATCH = {"method": "PATCH", "path": "/apis/apps/v1/x", "body": '{"spec":{"replicas":2}}'}
 DELETE = {"method": "DELETE", "path": "/api/v1/pods?labelSelector=a%3Db"}
@@ -57,9 +52,7 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         def log_message(self, *_: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate(tmp_path))
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = certificate(tmp_path).server().wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     made.port = server.server_address[1]
@@ -75,20 +68,11 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     thread.join(5)
 
 
-def certificate(folder: Path) -> Path:
-    """A file with a key and its self-signed certificate, which also stands alone as ca.crt."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "api")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
-    made = builder.add_extension(address, False).sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    plain = serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    (folder / "ca.crt").write_bytes(made)
-    (folder / "server.pem").write_bytes(pem + made)
-    return folder / "server.pem"
+def certificate(folder: Path) -> authority.Certificate:
+    """Trusted where it stands as ca.crt."""
+    made = authority.issue(folder)
+    (folder / "ca.crt").write_bytes(made.certificate.read_bytes())
+    return made
 
 
 def test_all_calls_are_made_in_their_order_with_the_accounts_token(api: Api) -> None:

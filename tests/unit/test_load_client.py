@@ -13,17 +13,28 @@ import pytest
 from harness.errors import BadInput
 from harness.load.client import Client, NoAnswer
 from harness.model.records import Outcome
+from harness.testing.authority import issue
 from harness.testing.fake_edge import Behaviour, serving
 
 
-@contextlib.contextmanager
-def client_of(how=None, **options):
-    with serving(how or Behaviour()) as (url, behaviour):
-        client = Client(url, **{"timeout_s": 2.0, **options})
-        try:
-            yield client, behaviour
-        finally:
-            client.close()
+@pytest.fixture(params=["http", "https"])
+def client_of(request, tmp_path, monkeypatch):
+    tls = None
+    if request.param == "https":
+        made = issue(tmp_path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(made.certificate))
+        tls = made.server()
+
+    @contextlib.contextmanager
+    def client_of(how=None, **options):
+        with serving(how or Behaviour(), tls) as (url, behaviour):
+            client = Client(url, **{"timeout_s": 2.0, **options})
+            try:
+                yield client, behaviour
+            finally:
+                client.close()
+
+    return client_of
 
 
 def outcome_of(client, target="/api/ping"):
@@ -32,21 +43,21 @@ def outcome_of(client, target="/api/ping"):
     return caught.value.outcome
 
 
-def test_requests_one_after_another_share_a_connection():
+def test_requests_one_after_another_share_a_connection(client_of):
     with client_of() as (client, behaviour):
         answers = [client.request("GET", "/api/ping") for _ in range(5)]
         assert [answer.status for answer in answers] == [200] * 5
         assert (behaviour.connections, client.opened) == (1, 1)
 
 
-def test_new_connections_when_that_is_declared():
+def test_new_connections_when_that_is_declared(client_of):
     with client_of(keep=False) as (client, behaviour):
         for _ in range(3):
             client.request("GET", "/api/ping")
         assert behaviour.connections == 3
 
 
-def test_many_at_once_wait_for_nothing_but_their_own_response():
+def test_many_at_once_wait_for_nothing_but_their_own_response(client_of):
     with client_of(Behaviour(delay_s=0.2)) as (client, behaviour):
         jobs = [gevent.spawn(client.request, "GET", "/api/ping") for _ in range(50)]
         gevent.joinall(jobs, timeout=2)
@@ -55,13 +66,13 @@ def test_many_at_once_wait_for_nothing_but_their_own_response():
 
 
 @pytest.mark.parametrize("how", [Behaviour(chunked=True), Behaviour(close=True)])
-def test_other_ways_to_send_a_response(how):
+def test_other_ways_to_send_a_response(client_of, how):
     with client_of(how) as (client, _):
         for _ in range(3):
             assert client.request("POST", "/api/chat", b'{"question": "What is 2 plus 3?"}').get("answer") == "5"
 
 
-def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again():
+def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again(client_of):
     with client_of(Behaviour(hangup=True)) as (client, behaviour):
         assert client.request("GET", "/api/ping").status == 200
         gevent.sleep(0.05)
@@ -69,19 +80,19 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again():
         assert behaviour.connections == 2
 
 
-def test_a_connection_idle_for_too_long_is_not_used_again():
+def test_a_connection_idle_for_too_long_is_not_used_again(client_of):
     with client_of(idle_s=0.0) as (client, behaviour):
         for _ in range(2):
             client.request("GET", "/api/ping")
         assert behaviour.connections == 2
 
 
-def test_a_response_cut_short_is_broken():
+def test_a_response_cut_short_is_broken(client_of):
     with client_of(Behaviour(cut=True)) as (client, _):
         assert outcome_of(client) is Outcome.BROKEN
 
 
-def test_a_server_that_hangs_times_out_each_on_its_own_deadline():
+def test_a_server_that_hangs_times_out_each_on_its_own_deadline(client_of):
     with client_of(Behaviour(hang=True), timeout_s=0.1) as (client, behaviour):
         jobs = [gevent.spawn(outcome_of, client) for _ in range(3)]
         gevent.sleep(0.05)
@@ -92,7 +103,7 @@ def test_a_server_that_hangs_times_out_each_on_its_own_deadline():
         assert client.request("GET", "/api/ping").status == 200
 
 
-def test_the_late_answer_of_a_timed_out_request_is_nobody_elses():
+def test_the_late_answer_of_a_timed_out_request_is_nobody_elses(client_of):
     with client_of(Behaviour(delay_s=0.6), timeout_s=0.1) as (client, behaviour):
         assert outcome_of(client) is Outcome.TIMEOUT
         behaviour.delay_s = 0.0
@@ -102,7 +113,7 @@ def test_the_late_answer_of_a_timed_out_request_is_nobody_elses():
         assert behaviour.connections == 2
 
 
-def test_a_late_read_does_not_make_the_server_slow():
+def test_a_late_read_does_not_make_the_server_slow(client_of):
     """The generator is busy while the answer comes: the kernel knows when it came."""
     with client_of() as (client, _):
         client.request("GET", "/api/ping")
@@ -113,7 +124,7 @@ def test_a_late_read_does_not_make_the_server_slow():
         assert job.get(timeout=2).received_ns < woken - 100_000_000
 
 
-def test_an_answer_that_came_in_time_but_is_read_late_is_no_time_out():
+def test_an_answer_that_came_in_time_but_is_read_late_is_no_time_out(client_of):
     with client_of(timeout_s=0.1) as (client, _):
         client.request("GET", "/api/ping")
         job = gevent.spawn(client.request, "GET", "/api/ping")
@@ -130,7 +141,7 @@ def test_nobody_listening_is_refused():
         client.close()
 
 
-def test_no_descriptor_left_is_our_fault_not_the_servers():
+def test_no_descriptor_left_is_our_fault_not_the_servers(client_of):
     with client_of() as (client, _):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         lowest = socket.socket()
@@ -155,7 +166,7 @@ def test_a_server_that_speaks_something_else_is_broken():
         client.close()
 
 
-def test_a_body_larger_than_the_socket_takes_arrives_whole():
+def test_a_body_larger_than_the_socket_takes_arrives_whole(client_of):
     with client_of() as (client, behaviour):
         text = "x" * 8_000_000
         body = b'{"key": "big", "text": "%b"}' % text.encode()
@@ -164,7 +175,7 @@ def test_a_body_larger_than_the_socket_takes_arrives_whole():
         assert client.request("GET", "/api/memory/big").get("text") == text
 
 
-def test_a_waiter_that_is_killed_gives_its_connection_up():
+def test_a_waiter_that_is_killed_gives_its_connection_up(client_of):
     with client_of(Behaviour(hang=True)) as (client, behaviour):
         job = gevent.spawn(client.request, "GET", "/api/ping")
         gevent.sleep(0.05)
@@ -174,7 +185,44 @@ def test_a_waiter_that_is_killed_gives_its_connection_up():
         assert behaviour.connections == 2
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1:1", "127.0.0.1:80", "http://", "http://no.such.host.invalid"])
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1:1", "127.0.0.1:80", "http://127.0.0.1:none", "http://", "http://no.such.host.invalid"]
+)
 def test_a_url_it_cannot_load_is_bad_input(url):
     with pytest.raises(BadInput):
         Client(url, timeout_s=1.0)
+
+
+@pytest.mark.parametrize(
+    ("served", "trusted", "reason"),
+    [
+        ({"days": -1}, "server", "expired"),
+        ({"address": "127.0.0.2"}, "server", "IP address mismatch"),
+        ({}, "other", "self-signed"),
+    ],
+)
+def test_a_certificate_that_nobody_may_believe_is_no_answer(tmp_path, monkeypatch, served, trusted, reason):
+    """Also where the server would answer: nothing of a request is sent."""
+    made = issue(tmp_path, **served)
+    issue(tmp_path, "other")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / f"{trusted}.crt"))
+    with serving(tls=made.server()) as (url, behaviour):
+        client = Client(url, timeout_s=2.0)
+        with pytest.raises(NoAnswer) as caught:
+            client.request("GET", "/api/ping")
+        client.close()
+    assert caught.value.outcome is Outcome.BROKEN
+    assert reason in caught.value.detail
+    assert behaviour.served == 0
+
+
+def test_https_where_http_is_spoken_is_no_answer():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = Client(f"https://127.0.0.1:{server.getsockname()[1]}", timeout_s=1.0)
+        job = gevent.spawn(outcome_of, client)
+        gevent.sleep(0.02)
+        peer, _ = server.accept()
+        with peer:
+            peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            assert job.get(timeout=2) is Outcome.BROKEN
+        client.close()

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
+from harness.errors import TargetError
 from harness.model.events import CheckDone
-from harness.ports import Instance
+from harness.ports import Endpoints, Instance, Report
 from harness.targets.checks import PLACEHOLDER_SECRET, done, public_addresses
 from harness.targets.gates import see_checks
 from harness.targets.kubernetes import objects, pods, state
@@ -23,6 +24,7 @@ from harness.targets.kubernetes.objects import RUN
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 from harness.targets.probe import Look
 from harness.targets.state import write_whole
+from harness.tls import distrusted
 
 LOG_LIMIT = 4 * 1024 * 1024
 THREADS = 8
@@ -41,6 +43,18 @@ def of_cluster(cluster: Cluster, folder: ClusterFolder, now: ClusterState) -> It
     yield done("no placeholder secret", placeholder_secrets(applied), len(applied))
     yield done("no hard-coded public address", hard_coded(applied), len(applied))
     yield _nodes(cluster, by_name)
+
+
+def certificates(at: Endpoints, report: Report) -> None:
+    """Nothing can be measured at an https address that nobody may believe. Raises TargetError."""
+    addresses = [at.edge, at.prometheus, at.alertmanager, *at.regions.values()]
+    secure = [each for each in dict.fromkeys(addresses) if each.startswith("https://")]
+    wrong = [f"{each}: {why}" for each in secure if (why := distrusted(each))]
+    if secure:
+        report(done("certificates are believed", wrong, len(secure)))
+    if wrong:
+        fix = "renew it, or name a private authority's certificates in $SSL_CERT_FILE"
+        raise TargetError("\n".join([*wrong, f"  fix: {fix}"]))
 
 
 def declared(looking: Gates) -> list[CheckDone]:

@@ -141,6 +141,7 @@ class ClustersTarget:
 
     def check(self, report: Report) -> None:
         """Reports one CheckDone for each post-deployment check, over all clusters."""
+        checks.certificates(self.endpoints(), report)
         for each in checks.together({part.context: tuple(part.checks()) for part in self._parts}):
             report(each)
         gates = Gates(tuple(part.place() for part in self._parts), self.folder, self.state())

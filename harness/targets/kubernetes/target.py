@@ -197,6 +197,7 @@ class KubernetesTarget(ClusterProcesses):
 
     def check(self, report: Report) -> None:
         """Reports one CheckDone for each post-deployment check."""
+        checks.certificates(self.endpoints(), report)
         for each in self.checks():
             report(each)
         for each in checks.declared(Gates((self.place(),), self.folder, self.state())):
