@@ -152,8 +152,9 @@ class Processes(Protocol):
     def runs(self, marks: Mapping[str, str]) -> Sequence[str]:
         """What of these instances runs or serves now, by whatever process."""
 
-    def returned(self, marks: Mapping[str, str]) -> Sequence[str]:
-        """What keeps these instances from being back: no later process, or it is not ready."""
+    def returned(self, marks: Mapping[str, str], made: bool = True) -> Sequence[str]:
+        """What keeps these instances from being back: no later process, or it is not ready. Where the kill was perhaps
+        never `made`, the marked process is as good as a later one, if nothing is left that could still kill it."""
 
     def restore(self, marks: Mapping[str, str]) -> None:
         """Starts what of these instances is down; one that runs is left alone. Idempotent, and from cold."""
@@ -331,12 +332,14 @@ class Selection:
     """What a fault is going to touch, by name; the blast radius is its length.
 
     `before` keeps what was true of a name when it was selected (the process that ran it), so that a cold process can
-    tell the old from the new. After `deadline_wall_ns` (0: none) it should be undone by whoever is still there.
+    tell the old from the new. After `deadline_wall_ns` (0: none) it should be undone by whoever is still there. Not
+    `made`: nobody wrote down that the fault was made to its end, so all, a part or nothing of it was.
     """
 
     names: tuple[str, ...]
     before: Mapping[str, str] = field(default_factory=dict)
     deadline_wall_ns: int = 0
+    made: bool = True
 
 
 class FaultInjector(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue, ValidationError
 
@@ -24,6 +24,7 @@ from harness.ports import FaultInjector, Kept, Observation, Selection, Spread, T
 
 LOOK_EVERY_S = 0.05
 LOOK_AT_LEAST_EVERY_S = 0.5
+UNTOLD_S = 2.0  # what happened just before its doer died may reach an observer (a kubelet looks every second) after it
 
 
 class NotSeen(TargetError):
@@ -195,9 +196,21 @@ def lift(session: Session, token: UndoToken, within_s: float = 0.0) -> None:
 
 
 def see_gone(session: Session, token: UndoToken, within_s: float, by: str) -> Observation:
-    """Waits until a token's fault is seen gone, records it and marks the token done; NotSeen after `within_s`."""
+    """Waits until a token's fault is seen gone, records it and marks the token done; NotSeen after `within_s`.
+
+    Whose injection never came to its end may never have been made, and then leaves nothing that could be seen to go:
+    that all is well is enough, if it stays so.
+    """
     injector, parameters, target = _resolve(session, token)
-    seen = _poll(session.clock, within_s, lambda: injector.gone(target, token.selected, parameters))
+    selected = replace(token.selected, made=_was_made(session, token))
+
+    def look() -> Observation:
+        return injector.gone(target, selected, parameters)
+
+    seen = _poll(session.clock, within_s, look)
+    if seen.seen and not selected.made:  # it may have been made in part, a moment ago
+        session.clock.sleep(UNTOLD_S)
+        seen = _poll(session.clock, within_s, look)
     session.record(
         FaultGone(
             experiment=token.experiment,
@@ -269,6 +282,15 @@ def _token(session: Session, name: str) -> tuple[UndoToken, bool]:
     if token is None:
         raise NotSeen(f"{session.experiment}/{name} was never injected")
     return token, done
+
+
+def _was_made(session: Session, token: UndoToken) -> bool:
+    """Whether the journal tells that the fault was made to its end, since it was last intended."""
+    made = False
+    for event in log.read(session.folder.journal):
+        if isinstance(event, FaultIntended | FaultInjected | FaultGone) and event.fault == token.fault:
+            made = isinstance(event, FaultInjected) or (made and isinstance(event, FaultGone) and not event.gone)
+    return made
 
 
 def _resolve(session: Session, token: UndoToken) -> tuple[FaultInjector, object, Target]:

@@ -88,6 +88,12 @@ def marks(selection: Selection) -> Mapping[str, str]:
     return {name: selection.before.get(name, "") for name in selection.names}
 
 
+def seen_back(selection: Selection, seen: str) -> str:
+    """What is seen when a fault is gone that leaves something new; where it was perhaps never made, no more than that
+    all is well."""
+    return seen if selection.made else "all run and are ready; nobody wrote down that they were killed"
+
+
 def observation(objections: Iterable[str], observer: str, seen: str) -> Observation:
     """Seen when there is nothing to object; else the first objections."""
     found = list(objections)

@@ -65,7 +65,9 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     site = on_cluster.on(target)
     return shared.observation(
-        pods.returned(site, shared.marks(selection)), "kubelet", "new pods have their place and are ready"
+        pods.returned(site, shared.marks(selection), selection.made),
+        "kubelet",
+        shared.seen_back(selection, "new pods have their place and are ready"),
     )
 
 

@@ -9,7 +9,8 @@
 Restarting is the platform's business. Landed: each old process is gone, and nothing as old as that serves. On the local
 target /proc and TCP tell: pid and start time. On Kubernetes the signal comes from the container's node, and the kubelet
 tells: that container ended with exit code 137 and another one has its place. Gone: a new process runs each instance and
-its health check passes. Undone by starting what is still down; an instance that runs is left alone.
+its health check passes; the old one does where nobody wrote down that it was killed. Undone by starting what is still
+down; an instance that runs is left alone.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     control = shared.processes(target)
     return shared.observation(
-        control.returned(shared.marks(selection)), control.observer, "new processes run and are ready"
+        control.returned(shared.marks(selection), selection.made),
+        control.observer,
+        shared.seen_back(selection, "new processes run and are ready"),
     )
 
 

@@ -58,9 +58,8 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     control = shared.processes(target)
-    return shared.observation(
-        control.returned(shared.marks(selection)), control.observer, f"all of {parameters.region} runs and is ready"
-    )
+    seen = shared.seen_back(selection, f"all of {parameters.region} runs and is ready")
+    return shared.observation(control.returned(shared.marks(selection), selection.made), control.observer, seen)
 
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:

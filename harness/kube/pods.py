@@ -153,8 +153,9 @@ def lingers(pods: Sequence[Manifest], marks: Mapping[str, str]) -> Iterator[str]
             yield f"{name(pod)}: the pod is there{', about to go' if going(pod) else ''}"
 
 
-def returned(site: Site, marks: Mapping[str, str]) -> Iterator[str]:
-    """What keeps the marked instances from being back: no later container, or not ready.
+def returned(site: Site, marks: Mapping[str, str], made: bool = True) -> Iterator[str]:
+    """What keeps the marked instances from being back: no later container (unless they were perhaps never killed,
+    `made`), or not ready.
 
     A pod that went for good is back when its workload has all the ready pods that it should have.
     """
@@ -163,7 +164,7 @@ def returned(site: Site, marks: Mapping[str, str]) -> Iterator[str]:
     for each, text in marks.items():
         old, pod = read_mark(text), found.get(each)
         if pod is not None:
-            if uid(pod) == old.uid and container_id(main(pod)) == old.container_id:
+            if made and uid(pod) == old.uid and container_id(main(pod)) == old.container_id:
                 yield f"{each}: still container {old.container_id[:12]}"
             elif not is_ready(pod):
                 yield f"{each}: not ready{' (' + reason(pod) + ')' if reason(pod) else ''}"

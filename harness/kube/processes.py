@@ -147,8 +147,11 @@ def runs(site: Site, marked: Mapping[str, str]) -> Sequence[str]:
     return list(pods.lingers(site.cluster.list(POD, site.namespace), marked))
 
 
-def returned(site: Site, marked: Mapping[str, str]) -> Sequence[str]:
-    return list(pods.returned(site, marked))
+def returned(site: Site, marked: Mapping[str, str], made: bool = True) -> Sequence[str]:
+    """A kill that was perhaps never made cannot come any more once no agent is left: it is its kubelet that told of
+    the agent's end, and with it of what the agent had killed."""
+    waiting = [] if made else agent.remaining(site, *_uids(marked))
+    return [*waiting, *pods.returned(site, marked, made)]
 
 
 def restore(site: Site, marked: Mapping[str, str]) -> None:
@@ -157,10 +160,14 @@ def restore(site: Site, marked: Mapping[str, str]) -> None:
     for workload in held:
         if workload.kind in SCALABLE:
             release(site, workload)
-    uids = [uid for text in marked.values() if (uid := read_mark(text).uid)]
+    uids = _uids(marked)
     if agent.agents(site, hold_id(uids)):  # the switch goes last
         deadman.disarm(site, hold_id(uids))
     agent.remove(site, *uids)
     for pod in pods.by_name(site, marked).values():
         if pods.reason(pod) == "CrashLoopBackOff" and pods.workload(pod).kind and not pods.going(pod):
             site.cluster.delete(POD, site.namespace, pods.name(pod), uid=pods.uid(pod))
+
+
+def _uids(marked: Mapping[str, str]) -> list[str]:
+    return [uid for text in marked.values() if (uid := read_mark(text).uid)]

@@ -232,10 +232,10 @@ class LocalTarget:
         listed = self._listed(marked)
         return [*self.remains(marked), *marks.running((each, self.status(each).process) for each in listed)]
 
-    def returned(self, marked: Mapping[str, str]) -> Sequence[str]:
+    def returned(self, marked: Mapping[str, str], made: bool = True) -> Sequence[str]:
         listed, unready = self._listed(marked), self.ready()
         seen = [(each, self.status(each).process) for each in listed]
-        return [*marks.missing(listed, marked), *marks.replaced(seen, marked, unready)]
+        return [*marks.missing(listed, marked), *marks.replaced(seen, marked, unready, made)]
 
     def restore(self, marked: Mapping[str, str]) -> None:
         """At the same time; every instance is tried before the first error is raised."""

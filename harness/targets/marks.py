@@ -53,14 +53,17 @@ def running(instances: Iterable[tuple[Instance, Process | None]]) -> Iterator[st
 
 
 def replaced(
-    instances: Iterable[tuple[Instance, Process | None]], marks: Mapping[str, str], unready: Collection[str]
+    instances: Iterable[tuple[Instance, Process | None]],
+    marks: Mapping[str, str],
+    unready: Collection[str],
+    made: bool = True,
 ) -> Iterator[str]:
-    """What keeps these from being back, each with the process that runs it now."""
+    """What keeps these from being back, each with the process that runs it now: the marked one only if not `made`."""
     for instance, process in instances:
         old, _ = read(marks[instance.name])
         if process is None:
             yield f"{instance.name}: no process"
-        elif process == old:
+        elif made and process == old:
             yield f"{instance.name}: still process {old.pid}"
         elif instance.name in unready:
             yield f"{instance.name}: not ready"

@@ -191,8 +191,8 @@ class FakeTarget:
             *(f"{each.name}: has a process" for each, process in self._seen(marked) if process),
         ]
 
-    def returned(self, marked: Mapping[str, str]) -> Sequence[str]:
-        return [*self._missing(marked), *marks.replaced(self._seen(marked), marked, self.ready())]
+    def returned(self, marked: Mapping[str, str], made: bool = True) -> Sequence[str]:
+        return [*self._missing(marked), *marks.replaced(self._seen(marked), marked, self.ready(), made)]
 
     def restore(self, marked: Mapping[str, str]) -> None:
         at_once(self.start, [each for each, _ in self._seen(marked)])

@@ -209,6 +209,24 @@ def test_a_kill_that_killed_nothing_is_not_seen_to_land(tiny: LocalTarget) -> No
     assert "still runs" in seen.detail
 
 
+@pytest.mark.parametrize("kind", ["process_kill", "region_loss"])
+def test_a_kill_that_never_came_is_gone_where_nobody_wrote_down_that_it_did(
+    kind: str, tiny: LocalTarget, tmp_path: Path
+) -> None:
+    injector = faults.load(kind)
+    parameters = check_parameters(injector, kind, how_to(kind, tmp_path)["parameters"])
+    selection = injector.select(tiny, parameters)
+    unmade = dataclasses.replace(selection, made=False)
+    injector.recover(tiny, unmade, parameters)
+    assert injector.gone(tiny, unmade, parameters).seen
+    assert "still process" in injector.gone(tiny, selection, parameters).detail
+    injector.inject(tiny, unmade, parameters)
+    if kind == "region_loss":
+        assert "no process" in injector.gone(tiny, unmade, parameters).detail
+    injector.recover(tiny, unmade, parameters)
+    assert wait_for(lambda: injector.gone(tiny, unmade, parameters)).seen
+
+
 def test_a_platform_that_does_not_restart_is_not_seen_healed(tiny: LocalTarget) -> None:
     assert isinstance(tiny, Processes)
     kind = faults.load("process_kill")

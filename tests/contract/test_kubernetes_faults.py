@@ -6,6 +6,7 @@ leaves nothing that the harness made.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ HEALED = [
     "pod_delete",
     *TOLD,
 ]  # by the platform itself, perhaps before somebody looks
+KILLS = ["process_kill", "pod_delete", "region_loss"]  # what is as it was shows nothing of them
 OUTLIVING = [kind for kind in KINDS if getattr(faults.load(kind), "OUTLIVES_PLATFORM", False)]
 SPEC = load_platform(REFERENCE).value
 
@@ -108,6 +110,27 @@ def test_is_made_seen_undone_from_cold_and_leaves_nothing(kind: str, target: Pla
     assert target.ready() == []
     assert len(target.instances()) == count
     assert target.left() == []
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_one_that_was_never_made_is_seen_gone_and_leaves_nothing(
+    kind: str, prepared: bool, target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    """Whoever meant to make it died, or was refused by the cluster, before or after everything was prepared."""
+    injector, parameters = parts(kind, tmp_path)
+    selection = through_a_token(injector.select(target, parameters), parameters)
+    unmade = dataclasses.replace(selection, made=False)
+    if prepared and hasattr(injector, "prepare"):
+        injector.prepare(target, selection, parameters)
+        if kind in ("process_kill", "region_loss"):
+            assert "agent" in injector.gone(target, unmade, parameters).detail, "one that waits may still kill"
+    injector.recover(target, unmade, parameters)
+    assert injector.gone(target, unmade, parameters).seen
+    assert target.left() == []
+    if kind in KILLS:
+        assert "still container" in injector.gone(target, selection, parameters).detail, "made, it is not gone"
+        bed._objects[pods.POD, "tiny", selection.names[0]]["status"]["containerStatuses"][0]["state"] = {"waiting": {}}
+        assert "not ready" in injector.gone(target, unmade, parameters).detail
 
 
 @pytest.mark.parametrize("kind", ON_CLUSTERS)

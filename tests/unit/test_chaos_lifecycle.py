@@ -18,7 +18,7 @@ from harness.errors import BadInput, CleanUpNotProven, NotYet, PlatformAbsent, T
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.events import AnyEvent, Problem
-from harness.ports import Observation
+from harness.ports import Observation, Selection
 from harness.testing import fake_fault
 from harness.testing.experiments import FAKE
 from harness.testing.folder_target import FolderTarget
@@ -157,6 +157,39 @@ def test_what_must_not_be_made_touches_nothing(
 def test_a_target_without_the_capability_is_refused(session: Session) -> None:
     with pytest.raises(BadInput, match="needs the capability Processes"):
         lifecycle.inject(session, "f", "process_kill", {"service": "store"}, 1, 60.0)
+
+
+def test_one_that_was_made_in_part_perhaps_is_gone_when_all_stays_well(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it did just before it failed may not be seen yet."""
+    with pytest.raises(TargetError, match="halfway"):
+        inject(session, fails=True)
+    told, made, gone = [True, False, False, True], [], fake_fault.gone
+
+    def look(target: Any, selection: Selection, parameters: Any) -> Observation:
+        made.append(selection.made)
+        return Observation(told.pop(0), "folder", "") if told else gone(target, selection, parameters)
+
+    monkeypatch.setattr(fake_fault, "gone", look)
+    assert lifecycle.recover(session, "f", 5).seen
+    assert isinstance(session.clock, Ticking)
+    assert session.clock.slept[0] == lifecycle.UNTOLD_S
+    assert (told, made) == ([], [False] * 4)
+    session.clock.slept.clear()
+    inject(session)
+    assert lifecycle.recover(session, "f", 5).seen
+    assert (session.clock.slept, made[4:]) == ([], [True]), "one that was made is seen gone at the first look"
+
+
+def test_whether_it_was_made_is_told_of_the_last_time_that_it_was_meant(session: Session) -> None:
+    token = inject(session)
+    assert lifecycle._was_made(session, token)
+    lifecycle.recover(session, "f", 5)
+    assert not lifecycle._was_made(session, token), "a token that was just written anew is not told of yet"
+    with pytest.raises(TargetError):
+        inject(session, fails=True)
+    assert not lifecycle._was_made(session, token)
 
 
 def test_never_injected_is_not_seen_but_nothing_to_undo(session: Session) -> None:

@@ -46,8 +46,8 @@ class ClusterProcesses(ABC):
     def runs(self, marks: Mapping[str, str]) -> Sequence[str]:
         return processes.runs(self.site(), marks)
 
-    def returned(self, marks: Mapping[str, str]) -> Sequence[str]:
-        return processes.returned(self.site(), marks)
+    def returned(self, marks: Mapping[str, str], made: bool = True) -> Sequence[str]:
+        return processes.returned(self.site(), marks, made)
 
     def restore(self, marks: Mapping[str, str]) -> None:
         processes.restore(self.site(), marks)
