@@ -13,6 +13,7 @@ from harness.targets.kubernetes import power
 
 BARE = Path(__file__).parents[2] / "scenarios" / "certify-bare.yaml"
 AT = ReachedAt(edge="http://127.0.0.1:1")
+OF_KIND = OnCluster(provider="kind", kind=KindCluster(), namespace="n", manifests="m", endpoints=AT)
 
 
 def on(nodes: NodePower | None) -> OnCluster:
@@ -71,9 +72,58 @@ def test_where_nobody_says_it_a_node_is_not_known_to_be_off(tmp_path: Path) -> N
         power.is_off(on(NodePower(off=("true",), on=("true",), state=fails)), "n2")
 
 
-def test_nodes_of_kind_are_containers() -> None:
-    where = OnCluster(provider="kind", kind=KindCluster(), namespace="n", manifests="m", endpoints=AT)
-    assert power.how(where).off == ("docker", "kill")
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The one folder in which programs are found, as HARNESS_PATH may name one."""
+    monkeypatch.setattr("harness.targets.kubernetes.sources.program_path", lambda: (str(tmp_path),))
+    monkeypatch.delenv("KIND_EXPERIMENTAL_PROVIDER", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("installed", "asked", "taken"),
+    [
+        (("docker", "nerdctl", "podman"), "", "docker"),
+        (("nerdctl", "podman"), "", "nerdctl"),
+        (("podman",), "", "podman"),
+        (("docker", "podman"), "podman", "podman"),
+        (("podman",), "unheard-of", "podman"),
+    ],
+)
+def test_nodes_of_kind_are_containers_of_the_engine_that_kind_takes(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...], asked: str, taken: str
+) -> None:
+    for name in installed:
+        engine = programs / name
+        engine.write_text('#!/bin/sh\necho "$@" >> "$0.log"; [ "$1" != inspect ] || echo off\n')
+        engine.chmod(0o755)
+    monkeypatch.setenv("KIND_EXPERIMENTAL_PROVIDER", asked)
+    power.check(OF_KIND)
+    power.switch_off(OF_KIND, "worker")
+    assert power.is_off(OF_KIND, "worker")
+    power.switch_on(OF_KIND, "worker")
+    calls = [line.split() for line in (programs / f"{taken}.log").read_text().splitlines()]
+    assert [(words[0], words[-1]) for words in calls] == [(word, "worker") for word in ("kill", "inspect", "start")]
+    assert len(list(programs.glob("*.log"))) == 1
+
+
+@pytest.mark.parametrize("asked", ["", "docker"])
+def test_without_its_engine_nothing_is_begun(programs: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    if asked:
+        (programs / "podman").symlink_to("/bin/true")  # kind was told to take another one
+    monkeypatch.setenv("KIND_EXPERIMENTAL_PROVIDER", asked)
+    with pytest.raises(BadInput, match="kind needs one of docker"):
+        power.check(OF_KIND)
+    assert not power.is_off(OF_KIND, "worker")
+
+
+def test_a_program_that_is_not_here_is_told_before_anything_is_switched(programs: Path) -> None:
+    (programs / "switch").symlink_to("/bin/true")
+    power.check(on(NodePower(off=("switch", "off"), on=(f"{programs}/switch",))))
+    for missing in ({"off": ("ipmitool",)}, {"on": ("./none",)}, {"state": ("ipmitool", "status")}):
+        named = NodePower.model_validate({"off": ("switch",), "on": ("switch",), **missing})
+        with pytest.raises(BadInput, match="is not installed"):
+            power.check(on(named))
 
 
 def test_a_path_counts_from_the_scenarios_folder() -> None:

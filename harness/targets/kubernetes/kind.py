@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from harness.errors import BadInput, TargetError
 from harness.model.on_cluster import KindCluster, OnCluster
 from harness.targets.kubernetes.api import Cluster
 from harness.targets.kubernetes.nodes import wait_for_nodes
-from harness.targets.kubernetes.sources import parse, program
+from harness.targets.kubernetes.sources import installed, parse, program
 from harness.targets.kubernetes.state import ClusterFolder
 from harness.targets.render import program_path
 
 ASK_WITHIN_S = 60.0
-ENGINES = ("docker", "podman", "nerdctl")
+ENGINES = ("docker", "nerdctl", "podman")  # in the order in which kind itself tries them
 
 
 def create(on: OnCluster, folder: ClusterFolder) -> OnCluster:
@@ -63,13 +62,23 @@ def _kind(folder: ClusterFolder, within_s: float, *words: str) -> str:
         log.write(f"$ {' '.join(command)}\n{ran.stdout}{ran.stderr}")
     if ran.returncode:
         last = ran.stderr.strip().splitlines()[-1:] or [f"exit code {ran.returncode}"]
-        raise TargetError(f"kind {' '.join(words[:2])}: {last[0]}\n  fix: see whether Docker runs; `docker ps`")
+        raise TargetError(
+            f"kind {' '.join(words[:2])}: {last[0]}\n  fix: see whether Docker runs, or what kind takes for it"
+        )
     return ran.stdout
 
 
 def preflight() -> None:
     """Before anything is made. Raises BadInput when a program is missing."""
     program("kind")
-    path = os.pathsep.join(program_path())
-    if not any(shutil.which(name, path=path) for name in ENGINES):
+    engine()
+
+
+def engine() -> str:
+    """The path of the program whose containers the nodes are, chosen as kind does. Raises BadInput when there is
+    none."""
+    asked = os.environ.get("KIND_EXPERIMENTAL_PROVIDER", "")
+    found = [path for name in ((asked,) if asked in ENGINES else ENGINES) if (path := installed(name))]
+    if not found:
         raise BadInput(f"kind needs one of {', '.join(ENGINES)}", fix="install one, or name its folder in HARNESS_PATH")
+    return found[0]

@@ -10,13 +10,11 @@ from pathlib import Path
 from harness import effort
 from harness.errors import BadInput, TargetError
 from harness.model.on_cluster import NodePower, OnCluster
+from harness.targets.kubernetes import kind
+from harness.targets.kubernetes.sources import installed, program
 
 NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
-OF_KIND = NodePower(
-    off=("docker", "kill"),
-    on=("docker", "start"),
-    state=("docker", "inspect", "--format", "{{if .State.Running}}on{{else}}off{{end}}"),
-)
+RUNS = "{{if .State.Running}}on{{else}}off{{end}}"
 
 
 def how(on: OnCluster) -> NodePower:
@@ -24,11 +22,20 @@ def how(on: OnCluster) -> NodePower:
     if on.nodes is not None:
         return on.nodes
     if on.provider == "kind":
-        return OF_KIND
+        engine = kind.engine()
+        return NodePower(off=(engine, "kill"), on=(engine, "start"), state=(engine, "inspect", "--format", RUNS))
     raise BadInput(
         "nobody says how a node of this cluster is switched off and on",
         fix="name the programs that do it: target.kubernetes.nodes, or use another fault",
     )
+
+
+def check(on: OnCluster) -> None:
+    """Raises BadInput when nobody says how a node is switched, or when a program for it is not here."""
+    power = how(on)
+    for words in (power.off, power.on, power.state):
+        if words:
+            program(words[0])
 
 
 def switch_off(on: OnCluster, name: str) -> None:
@@ -53,7 +60,7 @@ def _run(words: Sequence[str], name: str, within_s: float) -> str:
     """What the program printed, with the node's name as its last word. Raises TargetError with what it said."""
     if not NAME.match(name):
         raise BadInput(f"{name!r} is no name of a node")
-    command = [*words, name]
+    command = [installed(words[0]) or words[0], *words[1:], name]
     effort.ran(Path(command[0]).name)
     try:
         ran = subprocess.run(

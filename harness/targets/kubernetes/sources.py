@@ -34,10 +34,15 @@ def rendered(on: OnCluster) -> tuple[Manifest, ...]:
 
 def program(name: str) -> str:
     """The path of a program: HARNESS_PATH, then PATH. Raises BadInput when there is none."""
-    found = shutil.which(name, path=os.pathsep.join(program_path()))
+    found = installed(name)
     if not found:
         raise BadInput(f"{name} is not installed", fix="install it, or name its folder in HARNESS_PATH")
     return found
+
+
+def installed(name: str) -> str | None:
+    """The same, None when there is none; a name with a slash is a path already."""
+    return shutil.which(name, path=os.pathsep.join(program_path()))
 
 
 def _kustomize(folder: str) -> str:

@@ -300,7 +300,7 @@ class KubernetesTarget(ClusterProcesses):
     # -- nodes
 
     def check_nodes(self) -> None:
-        power.how(self.state().on)
+        power.check(self.state().on)
 
     def stop_node(self, name: str) -> None:
         power.switch_off(self.state().on, name)
