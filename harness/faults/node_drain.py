@@ -8,7 +8,9 @@
 
 The node is that of the service's first instance. Pods go as far as disruption budgets allow: one that they keep is
 asked again, and when it may not go within `within` the fault fails and the node is uncordoned. Only the platform's own
-pods are asked to go, and none of a DaemonSet. Landed: the node is unschedulable and the selected pods are gone. Gone:
+pods are asked to go, and none of a DaemonSet. Since others' pods that end meanwhile find no place there either, it is
+refused where pods of other namespaces are on the node, unless these are named (`others`), and where another run has
+hold of a node of the cluster. Landed: the node is unschedulable and the selected pods are gone. Gone:
 it is schedulable and every workload has all its pods ready. A dead man's switch in the cluster uncordons the node when
 `undo_within` is over.
 """
@@ -20,6 +22,7 @@ from collections.abc import Iterable
 
 from harness.errors import BadInput, TargetError
 from harness.faults import _cluster as on_cluster
+from harness.faults import _nodes as on_node
 from harness.faults import _shared as shared
 from harness.kube import deadman, pods
 from harness.kube.ports import Kubernetes, Manifest, Site, status_of
@@ -34,17 +37,19 @@ RIGHTS = (
     *rights("create", "pods", subresource="eviction"),
     *rights("get", "deployments", "apps"),
     *rights("get", "statefulsets", "apps"),
-    *rights("get patch", "nodes", namespaced=False),
+    *on_node.RIGHTS,
     *deadman.RIGHTS,
     *deadman.CLUSTER_RIGHTS,
 )
-NODE, KIND = "node", "v1/Node"
+NODE, KIND = on_node.NODE, on_node.KIND
 OUTLIVES_PLATFORM = True
 AGAIN_S = 1.0
+UNCORDONED = {"spec": {"unschedulable": None}}
 
 
-class Parameters(on_cluster.Whole):
-    """The node of the first instance of this service, in this region; `evict` false: only cordoned."""
+class Parameters(on_node.Parameters):
+    """The node of the first instance of this service, in this region; `evict` false: only cordoned. `others`:
+    namespaces whose pods may be on it too (a list, or a text with commas between them)."""
 
     evict: bool = True
     within: Duration = 120.0
@@ -61,15 +66,17 @@ def select(target: Target, parameters: Parameters) -> Selection:
     node, found = on_cluster.first_node(target, site, parameters)
     if node and (site.cluster.read(KIND, "", node) or {}).get("spec", {}).get("unschedulable"):
         raise BadInput(f"node {node} is cordoned already: undoing would uncordon what somebody else cordoned")
+    others = on_node.check(target, node, parameters.others)
     marks = {name: str(pods.mark(pod)) for name, pod in found.items() if pods.workload(pod).kind in on_cluster.SCALABLE}
     chosen = marks if parameters.evict else dict(list(marks.items())[:1])
-    return Selection(tuple(chosen), {**chosen, NODE: node, on_cluster.ID: on_cluster.new_id()})
+    return Selection(tuple(chosen), {**chosen, NODE: node, on_node.OTHERS: others, on_cluster.ID: on_cluster.new_id()})
 
 
 def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
     site = on_cluster.on(target)
     node = selection.before[NODE]
-    calls = [deadman.patch(site, "", "nodes", node, {"spec": {"unschedulable": None}}, wide=True)]
+    on_node.claim(site, selection)
+    calls = [deadman.patch(site, "", "nodes", node, {**UNCORDONED, **on_node.given_back()}, wide=True)]
     seconds = deadman.seconds_left(selection.deadline_wall_ns)
     deadman.arm(site, selection.before[on_cluster.ID], calls, seconds, avoid=[node])
 
@@ -85,7 +92,7 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
         refused = {name: why for name, uid in waiting.items() if (why := _refused(site, name, uid))}
         waiting = {name: waiting[name] for name in refused}
         if waiting and time.monotonic() > end:
-            site.cluster.patch(KIND, "", selection.before[NODE], {"spec": {"unschedulable": None}})
+            site.cluster.patch(KIND, "", selection.before[NODE], UNCORDONED)
             told = "; ".join(f"{name} may not go: {why}" for name, why in refused.items())
             raise TargetError(f"{told}\n  fix: allow more disruption, or drain less")
         if waiting:
@@ -93,9 +100,8 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return shared.observation(
-        _not_drained(target, selection, parameters), "API server", f"node {selection.before[NODE]} is drained"
-    )
+    told = on_node.seen(f"node {selection.before[NODE]} is drained", selection)
+    return shared.observation(_not_drained(target, selection, parameters), "API server", told)
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
@@ -106,13 +112,16 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
     site = on_cluster.on(target)
-    if _node(site, selection).get("spec", {}).get("unschedulable"):
-        site.cluster.patch(KIND, "", selection.before[NODE], {"spec": {"unschedulable": None}})
+    if not on_node.is_anothers(site, selection):
+        if _node(site, selection).get("spec", {}).get("unschedulable"):
+            site.cluster.patch(KIND, "", selection.before[NODE], UNCORDONED)
+        on_node.release(site, selection)
     deadman.disarm(site, selection.before[on_cluster.ID], cluster_wide=True)
 
 
 def by_hand(selection: Selection, parameters: Parameters) -> str:
-    return f"kubectl uncordon {selection.before[NODE]}"
+    node = selection.before[NODE]
+    return f"kubectl uncordon {node}; kubectl annotate node {node} {on_node.HOLDER}-"
 
 
 def _refused(site: Site, name: str, uid: str) -> str:
@@ -147,6 +156,7 @@ def _not_back(target: Target, selection: Selection) -> Iterable[str]:
     site = on_cluster.on(target)
     if _node(site, selection).get("spec", {}).get("unschedulable"):
         yield f"node {selection.before[NODE]} is unschedulable"
+    yield from on_node.still_held(site, selection)
     for workload in on_cluster.workloads(selection):
         yield from on_cluster.complete(site, workload)
     yield from deadman.remaining(site, selection.before[on_cluster.ID], cluster_wide=True)

@@ -7,11 +7,12 @@
       arguments: {fault: node_loss, parameters: {service: weaviate, region: sjc}, blast_radius: 20}
 
 The node is that of the service's first instance. Whoever provides the cluster stops it; where that cannot be done the
-fault is refused. Landed: the control plane has lost sight of the node (not Ready), and none of the pods there answers
-the API server any more. Gone: the node is Ready and every workload has all its pods ready. Kubernetes moves pods only
-after their `tolerationSeconds` (300 s unless the manifests say less), and a StatefulSet's pod not before the node is
-back or its end is forced. There is no dead man's switch: what starts a machine again is outside of the cluster. The
-harness's watchdog does.
+fault is refused, and so it is where pods of other namespaces are on the node, unless these are named (`others`), or
+where another run has hold of a node of the cluster. Landed: the control plane has lost sight of the node (not Ready),
+and none of the platform's pods there answers the API server any more. Gone: the node is Ready and every workload has
+all its pods ready. Kubernetes moves pods only after their `tolerationSeconds` (300 s unless the manifests say less),
+and a StatefulSet's pod not before the node is back or its end is forced. There is no dead man's switch: what starts a
+machine again is outside of the cluster. The harness's watchdog does.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from harness.errors import TargetError
 from harness.faults import _cluster as on_cluster
+from harness.faults import _nodes as on_node
 from harness.faults import _shared as shared
 from harness.kube import pods
 from harness.kube.ports import Kubernetes, Manifest, Nodes, Site
@@ -30,30 +32,36 @@ from harness.ports import Instance, Observation, Selection, Target
 REQUIRES = (Kubernetes, Nodes)
 RIGHTS = (
     *on_cluster.LOOKING,
-    *rights("get", "nodes", namespaced=False),
+    *on_node.RIGHTS,
     *rights("get", "pods", subresource="proxy"),
     *rights("get", "deployments", "apps"),
     *rights("get", "statefulsets", "apps"),
 )
-NODE, KIND = "node", "v1/Node"
+NODE, KIND = on_node.NODE, on_node.KIND
 OUTLIVES_PLATFORM = True
 TIMEOUT_S = 2.0
 
 
-class Parameters(on_cluster.Whole):
-    """The node of the first instance of this service, in this region."""
+class Parameters(on_node.Parameters):
+    """The node of the first instance of this service, in this region. `others`: namespaces whose pods may be on it too
+    (a list, or a text with commas between them)."""
 
 
 predict = on_cluster.predict_node
 
 
 def select(target: Target, parameters: Parameters) -> Selection:
-    """The platform's pods on the node. BadInput where nodes cannot be stopped."""
+    """The platform's pods on the node. BadInput where nodes cannot be stopped, and where others are on it."""
     _nodes(target).check_nodes()
     site = on_cluster.check(target, RIGHTS)
     node, found = on_cluster.first_node(target, site, parameters)
+    others = on_node.check(target, node, parameters.others)
     marks = {name: str(pods.mark(pod)) for name, pod in found.items()}
-    return Selection(tuple(marks), {**marks, NODE: node})
+    return Selection(tuple(marks), {**marks, NODE: node, on_node.OTHERS: others, on_cluster.ID: on_cluster.new_id()})
+
+
+def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
+    on_node.claim(on_cluster.on(target), selection)
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -61,9 +69,8 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return shared.observation(
-        _alive(target, selection), "control plane and the pods", f"node {selection.before[NODE]} and its pods are away"
-    )
+    told = on_node.seen(f"node {selection.before[NODE]} and its pods are away", selection)
+    return shared.observation(_alive(target, selection), "control plane and the pods", told)
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
@@ -73,11 +80,16 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
 
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
+    site = on_cluster.on(target)
+    if on_node.is_anothers(site, selection):
+        return
     _nodes(target).start_node(selection.before[NODE])
+    on_node.release(site, selection)
 
 
 def by_hand(selection: Selection, parameters: Parameters) -> str:
-    return f"switch node {selection.before[NODE]} on again"
+    node = selection.before[NODE]
+    return f"switch node {node} on again, then kubectl annotate node {node} {on_node.HOLDER}-"
 
 
 def _nodes(target: Target) -> Nodes:
@@ -116,6 +128,7 @@ def _not_back(target: Target, selection: Selection) -> Iterable[str]:
     node = site.cluster.read(KIND, "", selection.before[NODE])
     if node is None or not _is_ready(node):
         yield f"node {selection.before[NODE]}: is not Ready"
+    yield from on_node.still_held(site, selection)
     for workload in on_cluster.workloads(selection):
         if workload.kind in on_cluster.SCALABLE:
             yield from on_cluster.complete(site, workload)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from harness.errors import BadInput
 from harness.kube.ports import Site
 
+WITHIN = ("pods", "leases")  # they lie in namespaces, and some are asked for in all of these
+
 
 @dataclass(frozen=True, order=True)
 class Right:
@@ -23,7 +25,8 @@ class Right:
 
     def __str__(self) -> str:
         whole = self.resource + (f"/{self.subresource}" if self.subresource else "")
-        return f"{self.verb or 'OPTIONS'} {whole}" + (f" ({self.group})" if self.group else "")
+        everywhere = " in all namespaces" if not self.namespaced and self.resource in WITHIN else ""
+        return f"{self.verb or 'OPTIONS'} {whole}{everywhere}" + (f" ({self.group})" if self.group else "")
 
 
 def rights(verbs: str, resource: str, group: str = "", subresource: str = "", namespaced: bool = True) -> list[Right]:

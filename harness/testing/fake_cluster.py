@@ -53,10 +53,11 @@ class FakeCluster:
     """See the module.
 
     `answers(pod, port, method, path, body)` is what a pod says; `broken` names images whose pods never become ready;
-    `forbidden` are (verb, resource) that we lack; `stuck` names objects that survive their deletion; `closed` are
-    (pod, port) at which nothing listens; `routes` is how the Gateway controller takes routes up: "told" with the
-    generation, "untold" without, "away" never; `kubelets` that may be asked say by uid what runs on their node;
-    `written` is the log of a pod (its name, whether of the run before).
+    `forbidden` are (verb, resource) that we lack, `only_within` those that we have in namespaces only; `stuck` names
+    objects that survive their deletion; `closed` are (pod, port) at which nothing listens; `routes` is how the
+    Gateway controller takes routes up: "told" with the generation, "untold" without, "away" never; `kubelets` that
+    may be asked say by uid what runs on their node; `written` is the log of a pod (its name, whether of the run
+    before).
     """
 
     answers: Callable[[Manifest, int, str, str, str | None], Answer]
@@ -64,6 +65,7 @@ class FakeCluster:
     server: str = "https://fake.invalid"
     broken: set[str] = field(default_factory=set)
     forbidden: set[tuple[str, str]] = field(default_factory=set)
+    only_within: set[tuple[str, str]] = field(default_factory=set)
     stuck: set[str] = field(default_factory=set)
     closed: set[tuple[str, int]] = field(default_factory=set)
     routes: Literal["told", "untold", "away"] = "told"
@@ -100,6 +102,8 @@ class FakeCluster:
         self, kind: str, namespace: str = "", labels: Mapping[str, str] | str = "", fields: str = ""
     ) -> Sequence[Manifest]:
         self._may("list", kind)
+        if not namespace and ("list", self.resource(kind).plural) in self.only_within:
+            raise ApiError(f"list {kind} in all namespaces: forbidden", 403, "Forbidden")
         self._settle()
         wanted = dict(part.split("=", 1) for part in labels.split(",") if part) if isinstance(labels, str) else labels
         return [
@@ -200,7 +204,7 @@ class FakeCluster:
     def allowed(
         self, verb: str, group: str, resource: str, subresource: str = "", namespace: str = "", name: str = ""
     ) -> bool:
-        return (verb, resource) not in self.forbidden
+        return (verb, resource) not in self.forbidden | (set() if namespace else self.only_within)
 
     # -- controllers
 

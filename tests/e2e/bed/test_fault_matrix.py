@@ -71,6 +71,8 @@ def second_look(bed: dict[str, Any]) -> list[str]:
         found += kubectl(bed, "get", kinds, "-A", "-o", "name", "-l", selector).split()
     tainted = kubectl(bed, "get", "nodes", "-o", "jsonpath={.items[?(@.spec.unschedulable)].metadata.name}")
     found += [f"{name} is cordoned" for name in tainted.split()]
+    if agent.FAULT in kubectl(bed, "get", "nodes", "-o", "jsonpath={.items[*].metadata.annotations}"):
+        found.append("a node is marked as held by a fault")
     plugged = kubectl(bed, "get", "nodes", "-l", "topology.kubernetes.io/region,!testbed/gpu", "-o", "name")
     found += [f"{name} lost its label" for name in plugged.split()]
     seen = set()
