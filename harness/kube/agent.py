@@ -71,8 +71,8 @@ def launch(
     more: Mapping[str, Any] | None = None,
 ) -> None:
     """Makes an agent unless there is one of that name, and returns when it has begun (its first line of output may come
-    later). On a node it sees that node's processes; without one it is an ordinary pod. Raises TargetError, with the pod
-    removed, when it does not begin."""
+    later). On a node it sees that node's processes; without one it is an ordinary pod. `more`: fields of its pod's
+    spec, None for one that it shall not have. Raises TargetError, with the pod removed, when it does not begin."""
     seconds = max(1.0, seconds)
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -95,6 +95,7 @@ def launch(
     }
     if node:
         spec |= {"nodeName": node, "hostPID": True, "tolerations": [{"operator": "Exists"}]}
+    spec = {key: value for key, value in spec.items() if value is not None}
     about = {"name": name, "namespace": site.namespace, "labels": {**labels(site, fault), **AGENT}}
     _create(site, {"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": spec})
     if why := _not_begun(site, name):

@@ -1,5 +1,6 @@
 """The dead man's switch of a fault that lies in the API's objects: a pod that undoes it at its deadline, whatever
-becomes of the harness. It acts as an account of its own, which may do exactly these calls and no other.
+becomes of the harness. It acts as an account of its own, which may do exactly these calls and no other. It has no end
+of its own before the API server has taken them: a fault stands for as long as the server is away.
 
 Armed before the fault is made; disarmed by `disarm`, which the fault's `recover` calls after it has undone the fault.
 """
@@ -17,7 +18,6 @@ from harness.kube import agent
 from harness.kube.ports import Manifest, Site, status_of
 from harness.kube.rights import rights
 
-LASTS_S = 900.0  # an account at its work may find the API server away
 WITHOUT_DEADLINE_S = 300.0
 ACCOUNT, POD = "v1/ServiceAccount", "v1/Pod"
 RBAC = "rbac.authorization.k8s.io"
@@ -88,7 +88,7 @@ def arm(site: Site, fault: str, calls: Sequence[Call], seconds: float, avoid: Se
     more: dict[str, Any] = {
         "serviceAccountName": name,
         "automountServiceAccountToken": True,
-        "activeDeadlineSeconds": int(seconds + LASTS_S),
+        "activeDeadlineSeconds": None,
     }
     if avoid:
         term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "NotIn", "values": list(avoid)}]}

@@ -184,6 +184,20 @@ def test_what_outlives_the_platform_says_how_it_is_undone_by_hand(
     assert all(node in told for node in held), told
 
 
+@pytest.mark.parametrize("kind", ["scale_to_zero", "node_drain", "device_plugin_loss", "region_loss"])
+def test_a_dead_mans_switch_has_no_end_but_its_work(
+    kind: str, target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    injector, parameters = parts(kind, tmp_path)
+    selection = injector.select(target, parameters)
+    injector.prepare(target, selection, parameters)  # type: ignore[attr-defined]
+    switches = [pod for pod in bed.list(pods.POD, "tiny") if pods.name(pod).startswith("harness-undo-")]
+    assert switches
+    assert all("activeDeadlineSeconds" not in pod["spec"] for pod in switches)
+    injector.recover(target, selection, parameters)
+    assert target.left() == []
+
+
 def test_a_protected_namespace_is_refused(kind: str, target: PlainTarget, tmp_path: Path) -> None:
     injector, parameters = parts(kind, tmp_path)
     target.namespace = "kube-system"

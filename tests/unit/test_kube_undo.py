@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -87,6 +88,34 @@ def test_a_call_that_fails_is_made_again_until_it_is_taken(api: Api) -> None:
     api.answers = [503, 500, 403]
     undo.main(["0", json.dumps([PATCH])])
     assert len(api.taken) == 4
+
+
+def test_while_the_api_server_is_away_it_goes_on_and_asks_ever_less_often(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr(undo, "RETRY_S", 2.0)
+    monkeypatch.setattr(time, "sleep", paused.append)
+    api.answers = [503] * 400
+    undo.main(["7", json.dumps([PATCH])])
+    assert paused[:6] == [7, 2, 4, 8, 16, 30]
+    assert set(paused[6:]) == {30}
+    assert sum(paused) > 3 * 3600
+    assert len(api.taken) == 401
+    assert capsys.readouterr().out.count("failed") == 1, "hours of the same are told once"
+
+
+def test_an_answer_that_is_none_does_not_end_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, torn = undo.call, [http.client.BadStatusLine("?"), http.client.IncompleteRead(b"")]
+
+    def call(one: dict[str, str]) -> None:
+        if torn:
+            raise torn.pop()
+        real(one)
+
+    monkeypatch.setattr(undo, "call", call)
+    undo.main(["0", json.dumps([PATCH])])
+    assert len(api.taken) == 1
 
 
 def test_what_is_not_there_any_more_needs_no_undoing(api: Api) -> None:

@@ -1,10 +1,13 @@
 """A dead man's switch: waits for its deadline, then does the calls that undo a fault, until all were taken.
 
-Ended before its deadline (SIGTERM: the harness undid the fault itself) it does nothing.
+It never gives up: an API server may be away for hours, and the fault stands for as long. It asks ever less often, and
+reads its token anew each time, because the kubelet renews that. Ended (SIGTERM: the harness undid the fault itself) it
+does nothing.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -16,7 +19,7 @@ import urllib.request
 from pathlib import Path
 
 MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
-RETRY_S = 2.0
+RETRY_S, MOST_S = 2.0, 30.0
 
 
 def call(one: dict[str, str]) -> None:
@@ -45,11 +48,14 @@ def main(argv: list[str]) -> None:
     time.sleep(float(argv[0]))
     calls = json.loads(argv[1])
     for one in calls:
+        pause_s, told = RETRY_S, ""
         while True:
             try:
                 call(one)
                 break
-            except (OSError, ValueError) as error:  # the API server may be away: it comes back
-                print(json.dumps({"failed": str(error), "path": one["path"]}), flush=True)
-                time.sleep(RETRY_S)
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                if told != (told := str(error)):  # hours of the same would fill the node's disk
+                    print(json.dumps({"failed": told, "path": one["path"]}), flush=True)
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, MOST_S)
     print(json.dumps({"undone": len(calls)}), flush=True)
