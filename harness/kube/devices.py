@@ -62,9 +62,12 @@ def nodes(site: Site, kind: str, region: str) -> list[Manifest]:
 
 
 def all_well(site: Site, kind: str, region: str) -> bool:
-    """Whether every device of the region's nodes can be given out, by the kubelets' word."""
-    found = [node["status"] for node in nodes(site, kind, region)]
-    return bool(found) and all(each["allocatable"].get(kind, "0") == each["capacity"][kind] for each in found)
+    """Whether every device of the region's nodes can be given out, by the kubelets' word. TargetError when none tells:
+    a node whose plug-in is gone has no devices, and knows nothing of them."""
+    found = [node["status"] for node in nodes(site, kind, region) if node["status"]["capacity"][kind] != "0"]
+    if not found:
+        raise TargetError(f"no node{f' of region {region}' if region else ''} tells of a {kind}")
+    return all(each["allocatable"].get(kind, "0") == each["capacity"][kind] for each in found)
 
 
 def _fault(name: str) -> str:

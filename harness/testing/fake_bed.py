@@ -62,6 +62,8 @@ class FakeBed(FakeCluster):
     users: dict[str, float] = field(default_factory=lambda: {"sjc": 1.0, "lax": 0.0})  # the same
     pings: int = 0
     schedules_all: bool = False  # a scheduler that does not count devices
+    cards: str = "1"  # of a node, as its kubelet tells
+    gauge: str = ""  # what workers tell of their device, whatever there is
     word: str = "1 Insufficient nvidia.com/gpu"  # the scheduler's, where no device is left
 
     def __post_init__(self) -> None:
@@ -228,8 +230,8 @@ class FakeBed(FakeCluster):
                 hidden = self._hands("hide") and each["metadata"]["name"] == "n2"
                 hidden = hidden or PLUGGED not in each["metadata"]["labels"]
                 each["status"] |= {
-                    "capacity": {"nvidia.com/gpu": "1"},
-                    "allocatable": {**each["status"]["allocatable"], "nvidia.com/gpu": "0" if hidden else "1"},
+                    "capacity": {"nvidia.com/gpu": self.cards},
+                    "allocatable": {**each["status"]["allocatable"], "nvidia.com/gpu": "0" if hidden else self.cards},
                 }
 
     def _pods_of(self, workload: Manifest) -> None:
@@ -365,7 +367,8 @@ def bed_target(platform: Platform, can_stop_nodes: bool = True) -> PlainTarget:
             bed.users = shared_with(bed.users, asked["region"], asked["share"])
         if method == "POST":
             return Answer({"throttled": 429, "failing": 500}.get(bed.behaves, 200), {}, "{}")
-        return Answer(200, {}, f"sophia_gpu_present {0 if bed._hands('hide') else 1}\n")
+        gauge = bed.gauge or ("0" if bed._hands("hide") else "1")
+        return Answer(200, {}, f"sophia_gpu_present {gauge}\n")
 
     bed = FakeBed(answer)
 

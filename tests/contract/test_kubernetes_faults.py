@@ -321,6 +321,21 @@ def test_a_device_is_hidden_on_its_node_and_shown_again(target: PlainTarget, bed
     assert target.left() == []
 
 
+def test_a_device_is_not_lost_by_the_workers_word_alone(target: PlainTarget, bed: FakeBed) -> None:
+    """The node can give it out still; and nodes that tell nothing of it, as without its plug-in, are nobody's word."""
+    kind = faults.load("device_loss")
+    parameters = kind.Parameters(device="gpu-sjc", worker="gpu-worker", metric="sophia_gpu_present", region="sjc")
+    selection = kind.select(target, parameters)
+    bed.gauge = "0"
+    assert kind.landed(target, selection, parameters).detail == "gpu-sjc: can be given out still"
+    bed.cards = "0"
+    assert "no node of region sjc tells of a nvidia.com/gpu" in kind.landed(target, selection, parameters).detail
+    bed.gauge = "1"
+    assert "no node of region sjc tells of a nvidia.com/gpu" in kind.gone(target, selection, parameters).detail
+    bed.cards = "1"
+    assert kind.gone(target, selection, parameters).seen
+
+
 def test_of_two_pods_one_that_is_replaced_does_not_confuse_the_looks(target: PlainTarget, bed: FakeBed) -> None:
     """The eyes are told apart by the pods' places in the selection, also when one of these is gone."""
     kind = faults.load("network_partition")

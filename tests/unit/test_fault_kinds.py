@@ -149,9 +149,12 @@ class WithWorkers(FakeTarget):
         ('gpu_present{device="gpu0"} 0.0\n', True, False),
         ('# HELP gpu_present x\n# TYPE gpu_present gauge\ngpu_present{d="0"} 1\ngpu_present{d="1"} 0\n', False, True),
         ("gpu_present_total 1\n", False, False),
+        ("gpu_present NaN\n", False, False),
+        ('gpu_present{d="0"} 1\ngpu_present{d="1"} NaN\n', False, False),
+        ("gpu_present one\n", False, False),
         ("", False, False),
     ],
-    ids=["0", "1", "labelled 0", "one of two", "another metric", "nothing"],
+    ids=["0", "1", "labelled 0", "one of two", "another metric", "nan", "one of two nan", "a word", "nothing"],
 )
 def test_a_device_is_what_the_worker_says_and_silence_is_neither(
     target: FakeTarget, worker: Worker, page: str, lost: bool, back: bool
@@ -161,8 +164,27 @@ def test_a_device_is_what_the_worker_says_and_silence_is_neither(
     told.up("", lambda _: None)
     parameters = device_loss.Parameters(device="gpu0", worker="gpu-worker", metric="gpu_present")
     selection = device_loss.select(told, parameters)
-    assert device_loss.landed(told, selection, parameters).seen is lost
     assert device_loss.gone(told, selection, parameters).seen is back
+    device_loss.inject(told, selection, parameters)
+    assert device_loss.landed(told, selection, parameters).seen is lost
+
+
+def test_a_worker_alone_does_not_tell_that_a_device_is_lost_or_back(target: FakeTarget, worker: Worker) -> None:
+    told = WithWorkers(target.platform)
+    told.port, worker.page = worker.port, "gpu_present 0\n"
+    told.up("", lambda _: None)
+    parameters = device_loss.Parameters(device="gpu0", worker="gpu-worker", metric="gpu_present")
+    selection = device_loss.select(told, parameters)
+    assert device_loss.landed(told, selection, parameters).detail == "gpu0: can be given out still"
+    device_loss.inject(told, selection, parameters)
+    worker.page = "gpu_present 1\n"
+    assert device_loss.gone(told, selection, parameters).detail == "gpu0: cannot be given out"
+
+
+def test_a_device_that_is_lost_already_is_refused(target: FakeTarget) -> None:
+    target.detach_device("gpu0")
+    with pytest.raises(BadInput, match="gpu0 is lost already"):
+        device_loss.select(target, device_loss.Parameters(device="gpu0", worker="w", metric="m"))
 
 
 def test_a_dead_worker_says_nothing(target: FakeTarget) -> None:
@@ -170,12 +192,14 @@ def test_a_dead_worker_says_nothing(target: FakeTarget) -> None:
     told.port = 9
     told.up("", lambda _: None)
     parameters = device_loss.Parameters(device="gpu0", worker="gpu-worker", metric="gpu_present")
+    told.detach_device("gpu0")
     seen = device_loss.landed(told, Selection(("gpu0",)), parameters)
     assert (seen.seen, seen.detail) == (False, "gpu-worker-sjc-0: tells no gpu_present")
 
 
 def test_no_worker_at_all_says_nothing(target: FakeTarget) -> None:
     parameters = device_loss.Parameters(device="gpu0", worker="gpu-worker", metric="m", region="lax")
+    target.detach_device("gpu0")
     assert device_loss.landed(target, Selection(("gpu0",)), parameters).detail == "no instance of gpu-worker tells"
 
 
