@@ -159,6 +159,12 @@ class Processes(Protocol):
     def restore(self, marks: Mapping[str, str]) -> None:
         """Starts what of these instances is down; one that runs is left alone. Idempotent, and from cold."""
 
+    def restore_held(self, marks: Mapping[str, str]) -> None:
+        """The same after a hold, which ends with all that was arranged for it, whatever of that there is."""
+
+    def held(self, marks: Mapping[str, str]) -> Sequence[str]:
+        """What is left of a hold of these instances, and of what was arranged for it."""
+
 
 @runtime_checkable
 class Pauses(Protocol):

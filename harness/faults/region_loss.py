@@ -57,10 +57,10 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    control = shared.processes(target)
+    control, marks = shared.processes(target), shared.marks(selection)
     seen = shared.seen_back(selection, f"all of {parameters.region} runs and is ready")
-    return shared.observation(control.returned(shared.marks(selection), selection.made), control.observer, seen)
+    return shared.observation([*control.held(marks), *control.returned(marks, selection.made)], control.observer, seen)
 
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
-    shared.processes(target).restore(shared.marks(selection))
+    shared.processes(target).restore_held(shared.marks(selection))

@@ -68,20 +68,20 @@ def kill(site: Site, instance: Instance) -> None:
 def prepare_hold(site: Site, instances: Sequence[Instance], deadline_wall_ns: int) -> None:
     """Arms the dead man's switch. Raises TargetError for an instance that could not be started again."""
     found = pods.by_name(site, {each.name for each in instances})
-    calls = []
-    for workload in dict.fromkeys(pods.workload(pod) for pod in found.values()):
+    workloads, calls = dict.fromkeys(pods.workload(pod) for pod in found.values()), []
+    for workload in workloads:
         if workload.kind not in SCALABLE:
             raise TargetError(f"{workload} is no Deployment or StatefulSet: it could not be started again")
         there = site.cluster.read(workload.api_kind, site.namespace, workload.name)
         change = _released(int((there or {}).get("spec", {}).get("replicas", 1)))
         calls.append(deadman.patch(site, "apps", workload.plural, workload.name, change))
-    uids = [pods.uid(pod) for pod in found.values()]
-    deadman.arm(site, hold_id(uids), calls, deadman.seconds_left(deadline_wall_ns))
+    deadman.arm(site, hold_id(workloads), calls, deadman.seconds_left(deadline_wall_ns))
 
 
-def hold_id(uids: Iterable[str]) -> str:
-    """What everything that is made for one hold carries; a cold process works it out from the marks."""
-    return hashlib.sha256(" ".join(sorted(uids)).encode()).hexdigest()[:10]
+def hold_id(workloads: Iterable[Workload]) -> str:
+    """What everything that is made for one hold carries; a cold process works it out from the marks, also where a pod
+    was replaced since."""
+    return hashlib.sha256(" ".join(sorted(map(str, workloads))).encode()).hexdigest()[:10]
 
 
 def _released(replicas: int) -> Manifest:
@@ -112,7 +112,7 @@ def hold(site: Site, workload: Workload) -> None:
     """Scales to zero; idempotent, also when several do it at once."""
     for _ in range(5):
         there = site.cluster.read(workload.api_kind, site.namespace, workload.name)
-        if there is None or HELD in (there["metadata"].get("annotations") or {}):
+        if there is None or _kept(there):
             return
         change = {
             "metadata": {
@@ -133,10 +133,14 @@ def hold(site: Site, workload: Workload) -> None:
 def release(site: Site, workload: Workload) -> None:
     """Scales back to what it was before `hold`; nothing to do when it is not held."""
     there = site.cluster.read(workload.api_kind, site.namespace, workload.name)
-    kept = (there or {}).get("metadata", {}).get("annotations", {}).get(HELD, "")
-    if kept:
+    if kept := _kept(there or {}):
         change = _released(json.loads(kept)["replicas"])
         site.cluster.patch(workload.api_kind, site.namespace, workload.name, change)
+
+
+def _kept(workload: Manifest) -> str:
+    """How many replicas a held workload had, as it is written; "" when it is not held."""
+    return str((workload.get("metadata", {}).get("annotations") or {}).get(HELD, ""))
 
 
 def remains(site: Site, marked: Mapping[str, str]) -> Sequence[str]:
@@ -154,19 +158,33 @@ def returned(site: Site, marked: Mapping[str, str], made: bool = True) -> Sequen
     return [*waiting, *pods.returned(site, marked, made)]
 
 
+def restore_held(site: Site, marked: Mapping[str, str]) -> None:
+    """Scales back what is held, then takes the switch away, of which perhaps no more than its account is there."""
+    workloads = _scalable(marked)
+    for workload in workloads:
+        release(site, workload)
+    deadman.disarm(site, hold_id(workloads))
+    restore(site, marked)
+
+
+def held(site: Site, marked: Mapping[str, str]) -> Sequence[str]:
+    workloads = _scalable(marked)
+    found = ((each, site.cluster.read(each.api_kind, site.namespace, each.name)) for each in workloads)
+    still = [f"{each} is held" for each, there in found if there and _kept(there)]
+    return [*still, *deadman.remaining(site, hold_id(workloads))]
+
+
 def restore(site: Site, marked: Mapping[str, str]) -> None:
-    """Scales back what is held, removes agents, and gives a new pod to a container that the kubelet makes wait."""
-    held = {read_mark(text).workload for text in marked.values()}
-    for workload in held:
-        if workload.kind in SCALABLE:
-            release(site, workload)
-    uids = _uids(marked)
-    if agent.agents(site, hold_id(uids)):  # the switch goes last
-        deadman.disarm(site, hold_id(uids))
-    agent.remove(site, *uids)
+    """Removes agents, and gives a new pod to a container that the kubelet makes wait."""
+    agent.remove(site, *_uids(marked))
     for pod in pods.by_name(site, marked).values():
         if pods.reason(pod) == "CrashLoopBackOff" and pods.workload(pod).kind and not pods.going(pod):
             site.cluster.delete(POD, site.namespace, pods.name(pod), uid=pods.uid(pod))
+
+
+def _scalable(marked: Mapping[str, str]) -> list[Workload]:
+    workloads = dict.fromkeys(read_mark(text).workload for text in marked.values())
+    return [each for each in workloads if each.kind in SCALABLE]
 
 
 def _uids(marked: Mapping[str, str]) -> list[str]:

@@ -241,6 +241,14 @@ class LocalTarget:
         """At the same time; every instance is tried before the first error is raised."""
         at_once(self.start, self._listed(marked))
 
+    def restore_held(self, marked: Mapping[str, str]) -> None:
+        """The supervisor starts what it held; nothing else was arranged."""
+        self.restore(marked)
+
+    def held(self, marked: Mapping[str, str]) -> Sequence[str]:
+        """Nothing: that an instance is held shows in its having no process."""
+        return []
+
     def _listed(self, marked: Mapping[str, str]) -> list[Instance]:
         return [each for each in self.instances() if each.name in marked]
 

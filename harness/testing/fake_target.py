@@ -197,6 +197,14 @@ class FakeTarget:
     def restore(self, marked: Mapping[str, str]) -> None:
         at_once(self.start, [each for each, _ in self._seen(marked)])
 
+    def restore_held(self, marked: Mapping[str, str]) -> None:
+        """The supervisor starts what it held; nothing else was arranged."""
+        self.restore(marked)
+
+    def held(self, marked: Mapping[str, str]) -> Sequence[str]:
+        """Nothing: that an instance is held shows in its having no process."""
+        return []
+
     def _missing(self, marked: Mapping[str, str]) -> Sequence[str]:
         return list(marks.missing(self.instances(), marked))
 

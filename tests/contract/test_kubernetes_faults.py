@@ -17,7 +17,7 @@ from harness import faults
 from harness.chaos.lifecycle import check_capabilities, check_parameters
 from harness.chaos.undo import UndoToken
 from harness.errors import BadInput, TargetError
-from harness.kube import pods
+from harness.kube import agent, pods
 from harness.ports import FaultInjector, Selection
 from harness.spec.platform import load_platform
 from harness.testing.fake_bed import PLUGGED, FakeBed, bed_target
@@ -302,6 +302,36 @@ def test_what_the_kubelet_does_not_tell_is_not_landed(target: PlainTarget, bed: 
     assert "does not tell" in injector.landed(target, selection, parameters).detail
     bed._drop(pod)
     assert not injector.landed(target, selection, parameters).seen
+
+
+def test_a_switch_that_never_began_or_was_evicted_leaves_no_account(
+    target: PlainTarget, bed: FakeBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rights are there before its pod, and stay when that goes."""
+    kind = faults.load("region_loss")
+    parameters = kind.Parameters(region="sjc")
+
+    def refused(*_: object, **__: object) -> None:
+        raise TargetError("no image for it")
+
+    selection = kind.select(target, parameters)
+    with monkeypatch.context() as broken, pytest.raises(TargetError, match="no image"):
+        broken.setattr(agent, "launch", refused)
+        make(kind, target, selection, parameters)
+    unmade = dataclasses.replace(selection, made=False)
+    assert any("ServiceAccount" in each for each in target.left())
+    assert "Role" in kind.gone(target, unmade, parameters).detail
+    kind.recover(target, unmade, parameters)
+    assert kind.gone(target, unmade, parameters).seen
+    assert target.left() == []
+
+    bed.delete(pods.POD, "tiny", "weaviate-sjc-0")  # replaced between being selected and killed
+    make(kind, target, selection, parameters)
+    (switch,) = [pods.name(pod) for pod in bed.list(pods.POD, "tiny") if pods.name(pod).startswith("harness-undo")]
+    bed.delete(pods.POD, "tiny", switch)
+    kind.recover(target, selection, parameters)
+    assert kind.gone(target, selection, parameters).seen
+    assert target.left() == []
 
 
 def test_a_device_is_hidden_on_its_node_and_shown_again(target: PlainTarget, bed: FakeBed) -> None:

@@ -38,6 +38,7 @@ from tests.e2e.kind.small import CLUSTER, scenario
 FAULTS: dict[str, dict[str, Any]] = {
     "process_kill": {"service": "app", "region": "east"},
     "pod_delete": {"service": "app", "region": "east"},
+    "region_loss": {"region": "west"},
 }
 MANY = 30  # more than any of them takes
 

@@ -51,3 +51,9 @@ class ClusterProcesses(ABC):
 
     def restore(self, marks: Mapping[str, str]) -> None:
         processes.restore(self.site(), marks)
+
+    def restore_held(self, marks: Mapping[str, str]) -> None:
+        processes.restore_held(self.site(), marks)
+
+    def held(self, marks: Mapping[str, str]) -> Sequence[str]:
+        return processes.held(self.site(), marks)
