@@ -302,6 +302,21 @@ def test_what_pods_cannot_start_without(cluster: FakeCluster) -> None:
     assert told == ("Secret certificate", "Secret registry")
 
 
+@pytest.mark.parametrize("resource", ["secrets", "configmaps"])
+def test_what_we_may_not_look_at_hides_no_other_finding(cluster: FakeCluster, resource: str) -> None:
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "small"}})
+    refers = {"secrets": {"secretRef": {"name": "theirs"}}, "configmaps": {"configMapRef": {"name": "theirs"}}}
+    kind = {"secrets": "Secret", "configmaps": "ConfigMap"}[resource]
+    chosen = manifests(envFrom=[refers[resource]], env=[{"name": "PEER", "value": "8.8.8.8"}])
+    cluster.forbidden.add(("get", resource))
+    found = looked(cluster, chosen)
+    assert found["what pods refer to is there"].unknown == f"we may not look at {kind} theirs"
+    assert found["what pods refer to is there"].wrong == ()
+    assert found["no hard-coded public address"].wrong == ("Deployment small/edge: 8.8.8.8",)
+    cluster.forbidden.clear()
+    assert looked(cluster, chosen)["what pods refer to is there"].wrong == (f"{kind} theirs",)
+
+
 def test_claims_need_their_storage_class(cluster: FakeCluster) -> None:
     claim: dict[str, Any] = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"}, "spec": {}}
     claim["metadata"]["namespace"] = "small"

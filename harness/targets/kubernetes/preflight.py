@@ -235,13 +235,21 @@ def _referred(intent: Intent, there: Manifest | None) -> Finding:
     known = {(each["kind"], each["metadata"]["name"]) for each in intent.manifests}
     known |= {("Secret", place.secret) for place in generated if place.generate}
     named = {one for each in intent.manifests for one in objects.references(each)}
-    missing = [
-        f"{kind} {name}"
-        for kind, name in sorted(named - known)
-        if there is None or intent.cluster.read(f"v1/{kind}", intent.namespace, name) is None
-    ]
+    missing, unread = [], []
+    for kind, name in sorted(named - known):
+        try:
+            if there is None or intent.cluster.read(f"v1/{kind}", intent.namespace, name) is None:
+                missing.append(f"{kind} {name}")
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            unread.append(f"{kind} {name}")
     return Finding(
-        "what pods refer to is there", len(named), tuple(missing), fix="add it to the manifests, or create it first"
+        "what pods refer to is there",
+        len(named),
+        tuple(missing),
+        unknown=f"we may not look at {', '.join(unread)}" if unread and not missing else "",
+        fix="add it to the manifests, or create it first",
     )
 
 
