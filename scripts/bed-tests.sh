@@ -1,5 +1,7 @@
 # Sourced by the scripts that test on a bed: how long each part took, and no bed left, however it ends.
 python=.venv/bin/python
+of_programs=(tests/unit/test_manifests_rendered.py tests/contract/test_kubernetes_api.py) # need the programs and no bed
+providers=(tests/e2e/kind/test_kind_provider.py tests/e2e/kind/test_two_kinds.py) # clusters that kind makes
 controls=(tests/e2e/kind/test_controls.py tests/e2e/kind/test_kill9_on_bed.py) # of test-kind.sh; the rest is test-matrix.sh's
 times=()
 

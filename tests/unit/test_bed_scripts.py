@@ -76,7 +76,11 @@ def test_what_is_tested_on_a_bed_may_not_be_skipped(tmp_path: Path) -> None:
 
 def test_the_controls_are_there() -> None:
     told = subprocess.run(
-        ["bash", "-c", f'. {SCRIPTS}/bed-tests.sh; printf "%s\\n" "${{controls[@]}}"'],
+        [
+            "bash",
+            "-c",
+            f'. {SCRIPTS}/bed-tests.sh; printf "%s\\n" "${{of_programs[@]}}" "${{providers[@]}}" "${{controls[@]}}"',
+        ],
         capture_output=True,
         text=True,
         check=True,

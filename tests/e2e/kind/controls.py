@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.testing.authority import issue
 from tests.e2e.kind import small
 from tests.e2e.kind.bed import kubectl
 from tests.e2e.local.support import ROOT, Run
@@ -17,6 +20,30 @@ from tests.e2e.local.support import ROOT, Run
 NAMESPACE, EDGE, PROMETHEUS = "controls", 31950, 31951
 FIRST_NODE = "testbed-n1"
 RUN, FAULT = "sophia-harness/run", "sophia-harness/fault"
+
+
+@contextmanager
+def by_https(folder: Path) -> Iterator[tuple[str, str]]:
+    """The edge behind a real HAProxy that speaks TLS: (its address, the certificate to trust)."""
+    made = issue(folder, "edge")
+    both = folder / "edge.pem"
+    both.touch(mode=0o600)
+    both.write_bytes(made.certificate.read_bytes() + made.key.read_bytes())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    file = folder / "haproxy.cfg"
+    file.write_text(
+        "defaults\n  mode http\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n"
+        f"frontend edge\n  bind 127.0.0.1:{port} ssl crt {both}\n  default_backend platform\n"
+        f"backend platform\n  server edge 127.0.0.1:{EDGE}\n"
+    )
+    haproxy = shutil.which("haproxy") or "/usr/sbin/haproxy"
+    child = subprocess.Popen([haproxy, "-db", "-f", str(file)], stdout=subprocess.DEVNULL)
+    try:
+        yield f"https://127.0.0.1:{port}", str(made.certificate)
+    finally:
+        child.terminate()
+        child.wait(10)
 
 
 @contextmanager
@@ -32,10 +59,15 @@ def ways_in() -> Iterator[None]:
 
 
 def scenario(
-    folder: Path, experiments: Sequence[Path] = (), release: str = "1", rollout_within: str = "60s", **changes: Any
+    folder: Path,
+    experiments: Sequence[Path] = (),
+    release: str = "1",
+    rollout_within: str = "60s",
+    edge: str = f"http://127.0.0.1:{EDGE}",
+    **changes: Any,
 ) -> str:
     """The file of a run on the bed of some seconds."""
-    endpoints = {"edge": f"http://127.0.0.1:{EDGE}", "prometheus": f"http://127.0.0.1:{PROMETHEUS}"}
+    endpoints = {"edge": edge, "prometheus": f"http://127.0.0.1:{PROMETHEUS}"}
     cluster = {
         "context": "bare",
         "namespace": NAMESPACE,

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.e2e.kind.bed import kubectl
-from tests.e2e.kind.controls import NAMESPACE, left, reason, scenario
+from tests.e2e.kind.controls import NAMESPACE, by_https, left, reason, scenario
 from tests.e2e.kind.small import experiment
 from tests.e2e.kind.test_bare import as_certifier
 from tests.e2e.local.support import Harness
@@ -31,6 +31,22 @@ def test_metrics_that_go_away_in_mid_run_are_no_pass(harness: Harness, tmp_path:
     assert run.code == 11, run.errors[-3000:]
     assert "answered" in run.reasons()
     assert "served" not in run.reasons(), "what the users saw is known all the same"
+
+
+def test_an_edge_that_speaks_https_is_loaded_and_measured(harness: Harness, tmp_path: Path) -> None:
+    with by_https(tmp_path) as (edge, certificate):
+        run = harness("run", scenario(tmp_path, edge=edge), SSL_CERT_FILE=certificate).finish(240)
+    assert run.code == 0, f"{run.errors[-3000:]} {reason(run)}"
+    assert ("certificates are believed", 1) in {(each["name"], each["passed"]) for each in run.events("check")}
+
+
+def test_a_certificate_that_nobody_signed_ends_the_run_before_its_load(harness: Harness, tmp_path: Path) -> None:
+    with by_https(tmp_path) as (edge, _):
+        run = harness("run", scenario(tmp_path, edge=edge)).finish(240)
+    assert run.code == 21
+    assert "its certificate is not believed" in run.errors
+    assert "SSL_CERT_FILE" in run.errors
+    assert not run.events("schedule")
 
 
 def test_an_upgrade_to_an_image_that_nobody_has_is_taken_back(harness: Harness, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the bed must be there (`scripts/bed-tests.sh`), a test that is skipped has not passed."""
+"""Where the bed or its programs must be there (`scripts/bed-tests.sh`), a test that is skipped has not passed."""
 
 from __future__ import annotations
 
