@@ -26,6 +26,7 @@ RIGHTS = (
     *rights("get", "statefulsets", "apps"),
 )
 EYE_S = 120.0
+LOOKS = 3  # of which one must be good before the fault: a single echo may get lost by itself
 Ask = Callable[..., dict[str, Any]]
 T = TypeVar("T")
 
@@ -46,6 +47,18 @@ def prepare(target: Target, selection: Selection, programs: Sequence[str]) -> No
     seconds = deadman.seconds_left(selection.deadline_wall_ns)
     found = list(_there(site, selection, fail=True))
     _at_once(lambda number, _, pod: _eye(site, selection, number, pod, programs, seconds), found)
+
+
+def look_before(
+    target: Target, selection: Selection, programs: Sequence[str], object_to: Callable[[Ask, Manifest], str], fix: str
+) -> None:
+    """Refuses with BadInput, the eyes being there and nothing else, what could be seen neither to land nor to go: the
+    fault's effect is there already (`object_to` as `gone` has it), or an eye cannot see."""
+    for _ in range(LOOKS):
+        found = _looks(target, selection, programs, object_to)
+        if not found:
+            return
+    raise BadInput(f"before the fault: {'; '.join(found[:5])}", fix=fix)
 
 
 def inject(
@@ -72,9 +85,14 @@ def landed(
 
 
 def gone(
-    target: Target, selection: Selection, programs: Sequence[str], object_to: Callable[[Ask, Manifest], str], seen: str
+    target: Target,
+    selection: Selection,
+    programs: Sequence[str],
+    object_to: Callable[[Ask, Manifest], str] | None,
+    seen: str,
 ) -> Observation:
-    """As `landed`, for the pods that are still the same; and all instances are ready, and no agent is left."""
+    """As `landed`, for the pods that are still the same; and all instances are ready, and no agent is left. None: that
+    is enough."""
     site = on_cluster.on(target)
     fault = selection.before[on_cluster.ID]
 
@@ -83,7 +101,7 @@ def gone(
         yield from unready(site, selection)
 
     found = list(objections())
-    found = found or _looks(target, selection, programs, object_to)
+    found = found or (_looks(target, selection, programs, object_to) if object_to else [])
     if not found:
         agent.remove(site, fault)
     return shared.observation(found, "agent at the pod's place", seen)

@@ -18,6 +18,7 @@ from harness.kube.rights import rights
 from harness.ports import Observation, Selection, Target
 
 PROGRAMS = ("node", "network")
+ECHOES = "let these pods' echoes (ICMP) through, or name by `to` a service that answers them"
 RIGHTS = (*hands.RIGHTS, *rights("list", "services"))
 PEERS, REFERENCE = "peers", "reference"
 
@@ -61,8 +62,12 @@ def _virtual(site: Site, others: Iterable[Manifest]) -> list[str]:
     ]
 
 
-def prepare(target: Target, selection: Selection, parameters: object) -> None:
+def prepare(
+    target: Target, selection: Selection, object_to: Callable[[hands.Ask, Manifest], str], fix: str = ECHOES
+) -> None:
+    """Makes the eyes. BadInput when they see already what the fault is to do, or cannot see."""
     hands.prepare(target, selection, PROGRAMS)
+    hands.look_before(target, selection, PROGRAMS, _clear(selection, object_to), fix)
 
 
 def inject(
@@ -107,11 +112,34 @@ def landed(
 
 
 def gone(target: Target, selection: Selection, object_to: Callable[[hands.Ask, Manifest], str]) -> Observation:
-    """The measure is good again, and no rule is left in the pod's namespace (one without effect is removed)."""
+    """The measure is good again, and no rule is left in the pod's namespace (one without effect is removed).
 
+    A fault that was perhaps never made is gone with its agents, which alone keep packets: it may be that it was refused
+    because the measure was bad before it.
+    """
+    if not selection.made:
+        seen = "no agent keeps packets; nobody wrote down that one did"
+        return hands.gone(target, selection, PROGRAMS, None, seen)
+    seen = "packets pass as before, and no rule is left"
+    return hands.gone(target, selection, PROGRAMS, _clear(selection, object_to), seen)
+
+
+def _clear(
+    selection: Selection, object_to: Callable[[hands.Ask, Manifest], str]
+) -> Callable[[hands.Ask, Manifest], str]:
     def still(ask: hands.Ask, pod: Manifest) -> str:
         if left := ask("swept", pods.uid(pod), selection.before[on_cluster.ID])["chains"]:
             return f"{left} chains of rules were still there"
         return object_to(ask, pod)
 
-    return hands.gone(target, selection, PROGRAMS, still, "packets pass as before, and no rule is left")
+    return still
+
+
+def lossless(selection: Selection) -> Callable[[hands.Ask, Manifest], str]:
+    """Objects to any echo that is lost."""
+
+    def object_to(ask: hands.Ask, pod: Manifest) -> str:
+        lost, _ = measured(ask, pod, selection)
+        return f"{lost:.0%} of the echoes are lost" if lost > 0 else ""
+
+    return object_to

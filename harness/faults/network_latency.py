@@ -10,11 +10,14 @@
         blast_radius: 1
 
 An agent on the pod's node delays packets in the pod's own network namespace. Landed: echoes from the pod's place take
-at least 80 % of the delay longer than none would. Gone: they take less than half of it, no rule is left, and the pods
-are ready. Lifted when the agent ends: by the undo, at `undo_within`, or when its node ends it.
+at least 80 % of the delay longer than none would. Refused where they take half of the delay before it. Gone: they take
+less than half of it, no rule is left, and the pods are ready. Lifted when the agent ends: by the undo, at
+`undo_within`, or when its node ends it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from pydantic import Field
 
@@ -39,8 +42,11 @@ class Parameters(network.Network):
 
 predict = on_cluster.predict
 select = network.select
-prepare = network.prepare
 recover = hands.recover
+
+
+def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
+    network.prepare(target, selection, _quick(selection, parameters))
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -57,9 +63,13 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
+    return network.gone(target, selection, _quick(selection, parameters))
+
+
+def _quick(selection: Selection, parameters: Parameters) -> Callable[[hands.Ask, Manifest], str]:
     def object_to(ask: hands.Ask, pod: Manifest) -> str:
         lost, rtt_ms = network.measured(ask, pod, selection)
-        back = rtt_ms is not None and rtt_ms < parameters.delay * 1e3 / 2
-        return "" if back else f"an echo still takes {rtt_ms} ms ({lost:.0%} lost)"
+        quick = rtt_ms is not None and rtt_ms < parameters.delay * 1e3 / 2
+        return "" if quick else f"an echo takes {rtt_ms} ms ({lost:.0%} lost)"
 
-    return network.gone(target, selection, object_to)
+    return object_to

@@ -10,8 +10,9 @@
         blast_radius: 1
 
 An agent on the pod's node loses packets in the pod's own network namespace. Landed: of echoes from the pod's place at
-least a third of the declared share is lost (there are twenty in a look). Gone: none is lost, no rule is left, and the
-pods are ready. Lifted when the agent ends: by the undo, at `undo_within`, or when its node ends it.
+least a third of the declared share is lost (there are twenty in a look). Refused where echoes are lost before it. Gone:
+none is lost, no rule is left, and the pods are ready. Lifted when the agent ends: by the undo, at `undo_within`, or
+when its node ends it.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ class Parameters(network.Network):
 
 predict = on_cluster.predict
 select = network.select
-prepare = network.prepare
 recover = hands.recover
+
+
+def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
+    network.prepare(target, selection, network.lossless(selection))
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -54,8 +58,4 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    def object_to(ask: hands.Ask, pod: Manifest) -> str:
-        lost, _ = network.measured(ask, pod, selection)
-        return f"{lost:.0%} of the echoes are still lost" if lost > 0 else ""
-
-    return network.gone(target, selection, object_to)
+    return network.gone(target, selection, network.lossless(selection))

@@ -12,8 +12,8 @@
 Without `to` the pods are cut off from everybody, also from the kubelet, which then calls them unready and restarts them
 if they have a liveness probe. An agent on the pod's node loses the packets of both directions in the pod's own network
 namespace; no NetworkPolicy is used, because a cluster may accept one and not enforce it. Landed: no echo from the pod's
-place comes back. Gone: all do, no rule is left, and the pods are ready. Lifted when the agent ends: by the undo, at
-`undo_within`, or when its node ends it.
+place comes back. Refused where one is lost before it. Gone: all do, no rule is left, and the pods are ready. Lifted
+when the agent ends: by the undo, at `undo_within`, or when its node ends it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ class Parameters(network.Network):
 
 predict = on_cluster.predict
 select = network.select
-prepare = network.prepare
 recover = hands.recover
+
+
+def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
+    network.prepare(target, selection, network.lossless(selection))
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -51,8 +54,4 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    def object_to(ask: hands.Ask, pod: Manifest) -> str:
-        lost, _ = network.measured(ask, pod, selection)
-        return f"{lost:.0%} of the echoes are still lost" if lost > 0 else ""
-
-    return network.gone(target, selection, object_to)
+    return network.gone(target, selection, network.lossless(selection))

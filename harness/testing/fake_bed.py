@@ -62,6 +62,8 @@ class FakeBed(FakeCluster):
     users: dict[str, float] = field(default_factory=lambda: {"sjc": 1.0, "lax": 0.0})  # the same
     pings: int = 0
     schedules_all: bool = False  # a scheduler that does not count devices
+    deaf: bool = False  # nobody answers echoes and questions, whatever the fault
+    blind: str = ""  # why no agent can look
     cards: str = "1"  # of a node, as its kubelet tells
     gauge: str = ""  # what workers tell of their device, whatever there is
     word: str = "1 Insufficient nvidia.com/gpu"  # the scheduler's, where no device is left
@@ -129,6 +131,8 @@ class FakeBed(FakeCluster):
         if found is None:
             raise ApiError(f"{pod} is not there", 404, "NotFound")
         command, *arguments = argv[3:]
+        if self.blind:
+            return Ran(1, json.dumps({"error": self.blind}))
         try:
             answer = getattr(self, f"_{command}")(found, *arguments)
         except TargetError as error:
@@ -186,14 +190,15 @@ class FakeBed(FakeCluster):
         self._beside(asked, uid)
         specs = [json.loads(argv[2]) for argv in self._hands("disturb")]
         mine = [one for one in specs if one["pod"] == uid and not one["dns"] and address in (one["peers"] or [address])]
-        lost = max((one["loss"] for one in mine), default=0)
+        lost = 1 if self.deaf else max((one["loss"] for one in mine), default=0)
         rtt = 0.1 + sum(one["delay_ms"] for one in mine)
         return {"sent": 20, "received": round(20 * (1 - lost)), "rtt_ms": None if lost == 1 else rtt}
 
     def _resolve(self, asked: Manifest, uid: str, server: str = "") -> dict[str, Any]:
         self._beside(asked, uid)
         specs = [json.loads(argv[2]) for argv in self._hands("disturb")]
-        return {"answered": not any(one["dns"] for one in specs if one["pod"] == uid)}
+        answered = not self.deaf and not any(one["dns"] for one in specs if one["pod"] == uid)
+        return {"answered": answered, "server": server or "10.96.0.10", "why": "timed out"}
 
     def _gateway(self, _: Manifest, uid: str) -> dict[str, Any]:
         return {"address": "10.244.0.1"}

@@ -32,6 +32,7 @@ HEALED = [
 ]  # by the platform itself, perhaps before somebody looks
 KILLS = ["process_kill", "pod_delete", "region_loss"]  # what is as it was shows nothing of them
 OUTLIVING = [kind for kind in KINDS if getattr(faults.load(kind), "OUTLIVES_PLATFORM", False)]
+NETWORK = [kind for kind in ON_CLUSTERS if hasattr(faults.load(kind), "network")]
 SPEC = load_platform(REFERENCE).value
 
 
@@ -349,6 +350,76 @@ def test_a_device_is_hidden_on_its_node_and_shown_again(target: PlainTarget, bed
         assert kind.gone(target, selection, parameters).seen
     assert target.device_present("gpu-sjc")
     assert target.left() == []
+
+
+def test_the_kinds_on_networks_are_these() -> None:
+    assert {"network_latency", "network_loss", "network_partition", "dns_loss"} <= set(NETWORK)
+
+
+@pytest.mark.parametrize("kind", NETWORK)
+def test_an_untouched_network_has_no_fault_and_its_look_before_is_good(
+    kind: str, target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    injector, parameters = parts(kind, tmp_path)
+    selection = injector.select(target, parameters)
+    injector.prepare(target, selection, parameters)  # type: ignore[attr-defined]
+    assert not injector.landed(target, selection, parameters).seen
+    assert injector.gone(target, selection, parameters).seen
+    injector.recover(target, selection, parameters)
+    assert target.left() == []
+
+
+@pytest.mark.parametrize("kind", NETWORK)
+@pytest.mark.parametrize("wrong", [{"deaf": True}, {"blind": "no process of pod u on this node"}], ids=str)
+def test_an_eye_that_sees_the_fault_already_or_nothing_is_a_refusal(
+    kind: str, wrong: dict[str, Any], target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    """Before anything is touched, with what to do; and from cold it leaves nothing and is no fault that stays."""
+    injector, parameters = parts(kind, tmp_path)
+    selection = through_a_token(injector.select(target, parameters), parameters)
+    for name, value in wrong.items():
+        setattr(bed, name, value)
+    with pytest.raises(BadInput, match=r"before the fault: unified-api-sjc.*\n  fix: "):
+        make(injector, target, selection, parameters)
+    assert not [request for request in bed.requests if "harness-hand" in request]
+    injector.recover(target, selection, parameters)
+    assert not injector.gone(target, selection, parameters).seen, "who made it does not know that it is gone"
+    unmade = dataclasses.replace(selection, made=False)
+    assert injector.gone(target, unmade, parameters).seen
+    assert target.left() == []
+
+
+@pytest.mark.parametrize("kind", NETWORK)
+def test_an_echo_that_gets_lost_by_itself_is_no_refusal(
+    kind: str, target: PlainTarget, bed: FakeBed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    injector, parameters = parts(kind, tmp_path)
+    selection = injector.select(target, parameters)
+    looks: list[str] = []
+
+    def swept(*_: Any) -> dict[str, int]:
+        """A look begins with it; the first one gets no echo back."""
+        looks.append("one")
+        bed.deaf = len(looks) == 1
+        return {"chains": 0}
+
+    monkeypatch.setattr(bed, "_swept", swept)
+    make(injector, target, selection, parameters)
+    assert injector.landed(target, selection, parameters).seen
+    injector.recover(target, selection, parameters)
+
+
+@pytest.mark.parametrize("kind", NETWORK)
+def test_one_whose_agent_hangs_on_is_not_gone_though_nobody_wrote_that_it_was_made(
+    kind: str, target: PlainTarget, tmp_path: Path
+) -> None:
+    injector, parameters = parts(kind, tmp_path)
+    selection = injector.select(target, parameters)
+    make(injector, target, selection, parameters)
+    unmade = dataclasses.replace(selection, made=False)
+    assert "is still there" in injector.gone(target, unmade, parameters).detail
+    injector.recover(target, selection, parameters)
+    assert injector.gone(target, unmade, parameters).seen
 
 
 def test_a_device_is_not_lost_by_the_workers_word_alone(target: PlainTarget, bed: FakeBed) -> None:

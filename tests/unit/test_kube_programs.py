@@ -83,6 +83,13 @@ def test_rules_for_one_way_and_for_both() -> None:
     ]
 
 
+def test_a_name_server_that_the_rules_do_not_reach_cannot_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    """Silence of what was asked over IPv6 would be taken for questions that get lost."""
+    with pytest.raises(SystemExit):
+        network.resolve("p", "fd00:10::a")
+    assert json.loads(capsys.readouterr().out) == {"error": "name server fd00:10::a has an IPv6 address"}
+
+
 def test_an_echo_has_a_right_checksum() -> None:
     packet = network._echo(0x1234, 7)
     total = sum(int.from_bytes(packet[at : at + 2], "big") for at in range(0, len(packet), 2))

@@ -219,8 +219,11 @@ def _echo(mark: int, number: int) -> bytes:
 
 
 def resolve(pod: str, server: str = "", timeout_s: float = 1.0) -> None:
-    """Whether a name server (the pod's own) answers, anything, from the pod's place."""
+    """Whether a name server (the pod's own) answers, anything, from the pod's place. Exits for one with an IPv6
+    address: what goes there is not lost by rules for IPv4."""
     server = server or nameserver(pod)
+    if ":" in server:
+        fail(f"name server {server} has an IPv6 address")
     enter(pod)
     asked = struct.pack("!HHHHHH", 4711, 0x0100, 1, 0, 0, 0) + b"\x0akubernetes\x07default\x03svc\0" + b"\0\1\0\1"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
