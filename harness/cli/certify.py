@@ -20,7 +20,7 @@ def command(profile: str, release: str, seed: int | None, state: str, yes: bool,
 
     \b
     quick  one fault (Weaviate killed), at most two minutes
-    full   every experiment with repeats, and objectives claimed for the platform, not for the run alone
+    full   Weaviate killed three times, the GPU lost twice, a region lost; claims objectives for the platform
     bare   quick, on the Kubernetes of `python -m testbed up bare`; bare-full: six faults there
     kind   six faults on a cluster that the run makes with kind (docs/guides/testbed.md)
 

@@ -99,9 +99,7 @@ def claim(site: Site, selection: Selection) -> None:
             site.cluster.patch(KIND, "", node, {"metadata": {**version, "annotations": {HOLDER: mine}}})
             break
         except TargetError as error:
-            if (
-                status_of(error) != 409
-            ):  # 409: the node has changed meanwhile, as it does with every word of its kubelet
+            if status_of(error) != 409:  # 409: it has changed meanwhile, as nodes do with each word of their kubelet
                 raise
     else:
         raise TargetError(f"node {node} changes all the time: it could not be taken for the fault")

@@ -1,4 +1,4 @@
-"""The API server of a cluster, and the only module that talks to it: JSON in, JSON out.
+"""The API server of a cluster: JSON in, JSON out. Others ask it through here; `connection` and `streams` carry it.
 
 A kind is written `apiVersion/Kind`: "v1/Pod", "apps/v1/Deployment". Objects are plain dicts, as the API gives them.
 Nothing is cached but which kinds are served.

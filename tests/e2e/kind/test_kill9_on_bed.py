@@ -1,6 +1,6 @@
 """kill -9 of a real run on a real cluster, then `harness recover`: nothing is left by others' eyes, and it is no PASS.
 
-Some of the points by default; all ten by KILL9_POINTS=all.
+Two of the points by default; all eleven by KILL9_POINTS=all.
 """
 
 from __future__ import annotations
