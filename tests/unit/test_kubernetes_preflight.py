@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import tarfile
@@ -300,6 +301,34 @@ def test_what_pods_cannot_start_without(cluster: FakeCluster) -> None:
     settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "small"}}
     told = wrong(looked(cluster, [*chosen, settings]))["what pods refer to is there"]
     assert told == ("Secret certificate", "Secret registry")
+
+
+def theirs(**data: str) -> dict[str, Any]:
+    coded = {name: base64.b64encode(value.encode()).decode() for name, value in data.items()}
+    about = {"name": "theirs", "namespace": "small"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": about, "data": coded}
+
+
+def test_a_secret_that_is_there_already_may_hold_an_example(cluster: FakeCluster) -> None:
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "small"}})
+    cluster.create(theirs(password="Zq8-long-and-real", user="sophia"))
+    chosen = manifests(envFrom=[{"secretRef": {"name": "theirs"}}])
+    found = looked(cluster, chosen)["no placeholder secret"]
+    assert (found.wrong, found.unknown, found.of) == ((), "", len(chosen) + 1)
+    cluster.apply(theirs(password="changeme", key="sk-xxxxxxxx"))
+    assert wrong(looked(cluster, chosen)) == {"no placeholder secret": ("Secret small/theirs: key, password",)}
+    cluster.forbidden.add(("get", "secrets"))
+    found = looked(cluster, chosen)["no placeholder secret"]
+    assert (found.wrong, found.unknown) == ((), "we may not look at Secret theirs")
+    chosen = manifests(envFrom=[{"secretRef": {"name": "theirs"}}], env=[{"name": "KEY", "value": "changeme"}])
+    assert looked(cluster, chosen)["no placeholder secret"].wrong == ("Deployment small/edge: KEY",)
+
+
+@pytest.mark.parametrize("filled_in", [True, False])
+def test_reading_secrets_is_demanded_only_where_urls_are_filled_in_with_them(filled_in: bool) -> None:
+    asked = rights.needed([], {"GET"}, makes_namespace=False, fills_in_secrets=filled_in)
+    assert [each.needed for each in asked if (each.resource, each.verb) == ("secrets", "get")] == [filled_in]
+    assert [each.needed for each in asked if each.resource == "configmaps"] == [False]
 
 
 @pytest.mark.parametrize("resource", ["secrets", "configmaps"])

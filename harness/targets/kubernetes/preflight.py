@@ -93,14 +93,8 @@ def findings(intent: Intent) -> Iterator[Finding]:
     yield _rights(intent, served, makes_namespace=there is None)
     yield _free(intent, there)
     yield from _nodes(intent)
-    yield _referred(intent, there)
+    yield from _referred(intent, there)
     yield _storage(intent)
-    yield Finding(
-        "no placeholder secret",
-        len(intent.manifests),
-        tuple(placeholder_secrets(intent.manifests)),
-        fix="give it a real value",
-    )
     yield Finding(
         "no hard-coded public address",
         len(intent.manifests),
@@ -123,7 +117,8 @@ def _rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: boo
 def all_rights(intent: Intent, served: Mapping[str, Resource], makes_namespace: bool) -> list[Right]:
     """What the run, its faults and its actuator need, and what the Roles that it applies give."""
     watched = bool(intent.spec.endpoints.databases)
-    asked = rights.needed(served.values(), gate_methods(intent.spec), makes_namespace, watched)
+    filled_in = bool(intent.spec.kubernetes and intent.spec.kubernetes.secrets)
+    asked = rights.needed(served.values(), gate_methods(intent.spec), makes_namespace, watched, filled_in)
     return sorted({*asked, *rights.granted(intent.manifests), *intent.needs})
 
 
@@ -229,27 +224,42 @@ def _is_known(image: str, known: Iterable[str]) -> bool:
 # -- what pods refer to
 
 
-def _referred(intent: Intent, there: Manifest | None) -> Finding:
-    """Secrets and ConfigMaps that pods cannot start without are in the manifests, made by us, or there already."""
+def _referred(intent: Intent, there: Manifest | None) -> Iterator[Finding]:
+    """Secrets and ConfigMaps that pods cannot start without are in the manifests, made by us, or there already; and
+    such a Secret, as all that is applied, holds no example."""
     generated = intent.spec.kubernetes.secrets.values() if intent.spec.kubernetes else ()
     known = {(each["kind"], each["metadata"]["name"]) for each in intent.manifests}
     known |= {("Secret", place.secret) for place in generated if place.generate}
     named = {one for each in intent.manifests for one in objects.references(each)}
-    missing, unread = [], []
+    missing: list[str] = []
+    unread: dict[str, list[str]] = {"ConfigMap": [], "Secret": []}
+    read: list[Manifest] = []
     for kind, name in sorted(named - known):
         try:
-            if there is None or intent.cluster.read(f"v1/{kind}", intent.namespace, name) is None:
-                missing.append(f"{kind} {name}")
+            found = None if there is None else intent.cluster.read(f"v1/{kind}", intent.namespace, name)
         except ApiError as error:
             if error.status != 403:
                 raise
-            unread.append(f"{kind} {name}")
-    return Finding(
+            unread[kind].append(f"{kind} {name}")
+        else:
+            missing += [] if found else [f"{kind} {name}"]
+            read += [found] if found and kind == "Secret" else []
+    hidden = ", ".join(unread["ConfigMap"] + unread["Secret"])
+    yield Finding(
         "what pods refer to is there",
         len(named),
         tuple(missing),
-        unknown=f"we may not look at {', '.join(unread)}" if unread and not missing else "",
+        unknown=f"we may not look at {hidden}" if hidden and not missing else "",
         fix="add it to the manifests, or create it first",
+    )
+    looked_at = [*intent.manifests, *read]
+    examples, hidden = placeholder_secrets(looked_at), ", ".join(unread["Secret"])
+    yield Finding(
+        "no placeholder secret",
+        len(looked_at),
+        tuple(examples),
+        unknown=f"we may not look at {hidden}" if hidden and not examples else "",
+        fix="give it a real value",
     )
 
 

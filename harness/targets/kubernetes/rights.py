@@ -15,10 +15,15 @@ PROXY_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "OPTIONS": ""}
 
 
 def needed(
-    kinds: Iterable[Resource], methods: Iterable[str], makes_namespace: bool, watches_databases: bool = False
+    kinds: Iterable[Resource],
+    methods: Iterable[str],
+    makes_namespace: bool,
+    watches_databases: bool = False,
+    fills_in_secrets: bool = False,
 ) -> list[Right]:
     """What bringing up, checking and taking down needs: `kinds` are what is applied, `methods` the HTTP methods by
-    which gates ask pods. Whether a database that is out of sight stands still takes kubelets' signs of life."""
+    which gates ask pods. Whether a database that is out of sight stands still takes kubelets' signs of life; secrets
+    have to be read only where URLs are filled in with them."""
     kinds = list(kinds)
     found = {
         Right(each.group, each.plural, verb, namespaced=each.namespaced)
@@ -32,7 +37,8 @@ def needed(
     found.add(Right("", "pods", "get", "log"))
     # A WebSocket is a GET, and new API servers want the right to make one besides.
     found |= {Right("", "pods", verb, "portforward") for verb in ("get", "create")}
-    found |= {Right("", "secrets", verb) for verb in ("get", "list", "create", "delete")}
+    found |= {Right("", "secrets", verb) for verb in ("list", "create", "delete")}
+    found |= {Right("", "secrets", "get", needed=fills_in_secrets), Right("", "configmaps", "get", needed=False)}
     found |= {Right("", "persistentvolumeclaims", verb) for verb in ("list", "delete")}
     found |= {Right("apps", plural, "list") for plural in ("deployments", "statefulsets", "daemonsets", "replicasets")}
     found |= {Right("", "services", "list"), Right("discovery.k8s.io", "endpointslices", "list")}
@@ -46,7 +52,6 @@ def needed(
     if watches_databases:
         found.add(Right("coordination.k8s.io", "leases", "get", namespaced=False, needed=False))
     found.add(Right("storage.k8s.io", "storageclasses", "list", namespaced=False, needed=False))
-    found |= {Right("", plural, "get") for plural in ("secrets", "configmaps")}
     return sorted(found)
 
 
