@@ -39,6 +39,11 @@ def agent_of(uid: str) -> str:
     return f"harness-kill-{uid}"
 
 
+def kill_id(instance: str) -> str:
+    """What that agent carries; by the pod's name, which its successor in a StatefulSet has too."""
+    return _short(instance)
+
+
 def prepare(site: Site, instance: Instance) -> str:
     """Sees to it that an agent waits on the instance's node; the container's id. Idempotent."""
     pod = site.cluster.read(POD, site.namespace, instance.name)
@@ -47,7 +52,7 @@ def prepare(site: Site, instance: Instance) -> str:
     agent.launch(
         site,
         agent_of(pods.uid(pod)),
-        pods.uid(pod),
+        kill_id(instance.name),
         ("node",),
         ["hold", str(AGENT_S)],
         AGENT_S,
@@ -81,7 +86,11 @@ def prepare_hold(site: Site, instances: Sequence[Instance], deadline_wall_ns: in
 def hold_id(workloads: Iterable[Workload]) -> str:
     """What everything that is made for one hold carries; a cold process works it out from the marks, also where a pod
     was replaced since."""
-    return hashlib.sha256(" ".join(sorted(map(str, workloads))).encode()).hexdigest()[:10]
+    return _short(" ".join(sorted(map(str, workloads))))
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def _released(replicas: int) -> Manifest:
@@ -154,7 +163,7 @@ def runs(site: Site, marked: Mapping[str, str]) -> Sequence[str]:
 def returned(site: Site, marked: Mapping[str, str], made: bool = True) -> Sequence[str]:
     """A kill that was perhaps never made cannot come any more once no agent is left: it is its kubelet that told of
     the agent's end, and with it of what the agent had killed."""
-    waiting = [] if made else agent.remaining(site, *_uids(marked))
+    waiting = [] if made else agent.remaining(site, *map(kill_id, marked))
     return [*waiting, *pods.returned(site, marked, made)]
 
 
@@ -176,7 +185,7 @@ def held(site: Site, marked: Mapping[str, str]) -> Sequence[str]:
 
 def restore(site: Site, marked: Mapping[str, str]) -> None:
     """Removes agents, and gives a new pod to a container that the kubelet makes wait."""
-    agent.remove(site, *_uids(marked))
+    agent.remove(site, *map(kill_id, marked))
     for pod in pods.by_name(site, marked).values():
         if pods.reason(pod) == "CrashLoopBackOff" and pods.workload(pod).kind and not pods.going(pod):
             site.cluster.delete(POD, site.namespace, pods.name(pod), uid=pods.uid(pod))
@@ -185,7 +194,3 @@ def restore(site: Site, marked: Mapping[str, str]) -> None:
 def _scalable(marked: Mapping[str, str]) -> list[Workload]:
     workloads = dict.fromkeys(read_mark(text).workload for text in marked.values())
     return [each for each in workloads if each.kind in SCALABLE]
-
-
-def _uids(marked: Mapping[str, str]) -> list[str]:
-    return [uid for text in marked.values() if (uid := read_mark(text).uid)]

@@ -305,6 +305,20 @@ def test_what_the_kubelet_does_not_tell_is_not_landed(target: PlainTarget, bed: 
     assert not injector.landed(target, selection, parameters).seen
 
 
+def test_what_was_made_for_a_pod_that_was_replaced_meanwhile_goes_too(target: PlainTarget, bed: FakeBed) -> None:
+    """Its successor in a StatefulSet has its name: an agent waits for that one."""
+    kind = faults.load("process_kill")
+    parameters = kind.Parameters(service="weaviate", region="sjc")
+    selection = kind.select(target, parameters)
+    bed.delete(pods.POD, "tiny", "weaviate-sjc-0")
+    kind.prepare(target, selection, parameters)
+    assert target.left() != []
+    assert not kind.landed(target, selection, parameters).seen
+    kind.recover(target, selection, parameters)
+    assert kind.gone(target, selection, parameters).seen
+    assert target.left() == []
+
+
 def test_a_switch_that_never_began_or_was_evicted_leaves_no_account(
     target: PlainTarget, bed: FakeBed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
