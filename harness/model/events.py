@@ -73,10 +73,23 @@ class ClusterMade(Event):
     seconds: float
 
 
+class PhaseStep(Event):
+    """beside: copies of these workloads run the new release beside the old one, and the gates hold for them; switched:
+    these Services were seen to lead to the new release alone."""
+
+    event: Literal["phase.step"] = "phase.step"
+    phase: str
+    step: Literal["beside", "switched"]
+    names: tuple[str, ...]
+
+
 class PhaseDeployed(Event):
+    """`carried_out`: what was not done as the strategy says; empty when all was."""
+
     event: Literal["phase.deployed"] = "phase.deployed"
     phase: str
     strategy: str
+    carried_out: str = ""
     seconds: float
     services: tuple[str, ...]
 
@@ -368,6 +381,7 @@ AnyEvent = Annotated[
     | StandIn
     | Stage
     | ClusterMade
+    | PhaseStep
     | PhaseDeployed
     | PhaseTakenBack
     | GateChecked

@@ -36,6 +36,11 @@ def _closed(event: e.RunClosed) -> str:
     return f"run closed, {'all clean' if event.clean else 'CLEAN-UP NOT PROVEN'}{_tail(event.reason)}"
 
 
+def how(event: e.PhaseDeployed) -> str:
+    """A phase's strategy, and what was not done so."""
+    return event.strategy + (f"; {event.carried_out}" if event.carried_out else "")
+
+
 def _gate(event: e.GateChecked) -> str:
     word = "holds" if event.ok else "DOES NOT HOLD"
     tries = f"{count(event.attempts, 'attempt')} in {duration(event.seconds)}"
@@ -158,8 +163,12 @@ _WORDS: dict[type[e.Event], Callable[[Any], str]] = {
     e.StandIn: lambda it: f"stand-in for {it.service}: {it.text}",
     e.Stage: lambda it: it.title or it.name,
     e.ClusterMade: lambda it: f"{it.provider} made a cluster of {count(it.nodes, 'node')} in {duration(it.seconds)}",
+    e.PhaseStep: lambda it: (
+        f"phase {it.phase}: {_names(it.names)} "
+        + ("beside what serves, and the gates hold" if it.step == "beside" else "lead to the new release alone")
+    ),
     e.PhaseDeployed: lambda it: (
-        f"phase {it.phase} deployed ({it.strategy}) in {duration(it.seconds)}: {_names(it.services)}"
+        f"phase {it.phase} deployed ({how(it)}) in {duration(it.seconds)}: {_names(it.services)}"
     ),
     e.PhaseTakenBack: lambda it: (
         f"phase {it.phase} taken back, {'verified' if it.verified else 'NOT VERIFIED'}{_tail(it.reason)}"

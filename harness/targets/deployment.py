@@ -20,7 +20,7 @@ from harness.targets import instances as one
 from harness.targets.folder import PlatformFolder, make_private
 from harness.targets.gates import gate_look, see_hold
 from harness.targets.render import Context, base_environment, endpoint
-from harness.targets.rollout import first_batches, replacing_batches
+from harness.targets.rollout import at_first, first_batches, replacing_batches
 from harness.targets.state import InstanceState, PlatformState, Role, boot_id, load, save
 from harness.targets.store import Store
 
@@ -82,7 +82,7 @@ def roll_out_first(store: Store, phase: Phase, report: Report) -> None:
     except BaseException as error:
         _give_back(store, phase, error, report)
         raise
-    _finish(store, phase, begun, report)
+    _finish(store, phase, begun, report, at_first(phase.strategy))
 
 
 def replace(store: Store, phase: Phase, release: str, report: Report) -> None:
@@ -190,10 +190,17 @@ def _give_back(store: Store, phase: Phase, error: BaseException, report: Report)
         report(PhaseTakenBack(phase=phase.name, reason=reason, verified=verified))
 
 
-def _finish(store: Store, phase: Phase, begun: float, report: Report) -> None:
+def _finish(store: Store, phase: Phase, begun: float, report: Report, carried_out: str = "") -> None:
     store.update(lambda state: state.model_copy(update={"phases": tuple(dict.fromkeys((*state.phases, phase.name)))}))
-    seconds = time.monotonic() - begun
-    report(PhaseDeployed(phase=phase.name, strategy=phase.strategy, seconds=seconds, services=phase.services))
+    report(
+        PhaseDeployed(
+            phase=phase.name,
+            strategy=phase.strategy,
+            carried_out=carried_out,
+            seconds=time.monotonic() - begun,
+            services=phase.services,
+        )
+    )
 
 
 def finish(store: Store, begun: float, report: Report) -> None:

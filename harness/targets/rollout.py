@@ -23,6 +23,11 @@ def first_batches(strategy: Strategy, instances: Sequence[InstanceState]) -> lis
     return [list(instances)] if instances else []
 
 
+def at_first(strategy: Strategy) -> str:
+    """How a first deployment is carried out where that is not what the strategy says; "" where it is."""
+    return "all at once: nothing ran yet" if strategy in ("blue-green", "canary") else ""
+
+
 def replacing_batches(strategy: Strategy, old: Sequence[InstanceState]) -> list[Batch]:
     """Batches of old instances that are replaced together.
 

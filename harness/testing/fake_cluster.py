@@ -28,6 +28,7 @@ SERVED = {
     "gateway.networking.k8s.io/v1": ["HTTPRoute"],
 }  # fmt: skip
 WHOLE = ("Namespace", "Node", "PersistentVolume", "StorageClass", "ClusterRole", "ClusterRoleBinding")
+SLICE = "discovery.k8s.io/v1/EndpointSlice"
 Where = tuple[str, str, str]  # kind, namespace, name
 
 
@@ -55,9 +56,9 @@ class FakeCluster:
     `answers(pod, port, method, path, body)` is what a pod says; `broken` names images whose pods never become ready;
     `forbidden` are (verb, resource) that we lack, `only_within` those that we have in namespaces only; `stuck` names
     objects that survive their deletion; `closed` are (pod, port) at which nothing listens; `routes` is how the
-    Gateway controller takes routes up: "told" with the generation, "untold" without, "away" never; `kubelets` that
-    may be asked say by uid what runs on their node; `written` is the log of a pod (its name, whether of the run
-    before).
+    Gateway controller takes routes up: "told" with the generation, "untold" without, "away" never; `lagging` Services
+    lead where they did; `kubelets` that may be asked say by uid what runs on their node; `written` is the log of a
+    pod (its name, whether of the run before).
     """
 
     answers: Callable[[Manifest, int, str, str, str | None], Answer]
@@ -69,11 +70,14 @@ class FakeCluster:
     stuck: set[str] = field(default_factory=set)
     closed: set[tuple[str, int]] = field(default_factory=set)
     routes: Literal["told", "untold", "away"] = "told"
+    lagging: set[str] = field(default_factory=set)
     kubelets: dict[str, frozenset[str]] = field(default_factory=dict)
     written: dict[tuple[str, bool], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._objects: dict[Where, Manifest] = {}
+        self._applied: dict[Where, Manifest] = {}
+        self._selectors: dict[Where, dict[str, str]] = {}
         self._numbers = itertools.count(1)
         self.requests: list[str] = []  # verb and object of everything that changed something
         for each in ("kube-system", "default"):
@@ -105,6 +109,8 @@ class FakeCluster:
         if not namespace and ("list", self.resource(kind).plural) in self.only_within:
             raise ApiError(f"list {kind} in all namespaces: forbidden", 403, "Forbidden")
         self._settle()
+        if kind == SLICE:
+            return [self._slice_of(each) for each in self._objects.values() if _is_service(each, namespace)]
         wanted = dict(part.split("=", 1) for part in labels.split(",") if part) if isinstance(labels, str) else labels
         return [
             copy.deepcopy(each)
@@ -128,7 +134,9 @@ class FakeCluster:
         self._needs_namespace(where)
         if dry_run:
             return copy.deepcopy(manifest)
-        return self._changed("apply", _merged(self._objects.get(where, {}), manifest))
+        there = _without(self._objects.get(where, {}), self._applied.get(where, {}), manifest)
+        self._applied[where] = copy.deepcopy(manifest)
+        return self._changed("apply", _merged(there, manifest))
 
     def patch(self, kind: str, namespace: str, name: str, change: Manifest, subresource: str = "") -> Manifest:
         self._may("patch", kind)
@@ -149,6 +157,7 @@ class FakeCluster:
         self.requests.append(f"delete {kind} {name}")
         if name not in self.stuck:
             del self._objects[kind, namespace, name]
+            self._applied.pop((kind, namespace, name), None)
         if kind == "v1/Namespace" and name not in self.stuck:
             for where in [each for each in self._objects if each[1] == name]:
                 del self._objects[where]
@@ -218,6 +227,25 @@ class FakeCluster:
         for where, each in list(self._objects.items()):
             if any(one["uid"] not in owners for one in each["metadata"].get("ownerReferences") or []):
                 del self._objects[where]
+
+    def _slice_of(self, service: Manifest) -> Manifest:
+        """Where a Service leads."""
+        about = service["metadata"]
+        if about["name"] not in self.lagging:
+            self._selectors[_where(service)] = dict(service["spec"]["selector"])
+        selector = self._selectors[_where(service)]
+        mine = [each for each in self._objects.values() if each["kind"] == "Pod" and _selected(each, service, selector)]
+        endpoints = [
+            {
+                "addresses": [each["status"]["podIP"]],
+                "conditions": {"ready": _ready(each)},
+                "targetRef": {"kind": "Pod", "name": each["metadata"]["name"], "uid": each["metadata"]["uid"]},
+            }
+            for each in mine
+        ]
+        labels = {"kubernetes.io/service-name": about["name"]}
+        named = {"name": f"{about['name']}-slice", "namespace": about["namespace"], "labels": labels}
+        return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": named, "endpoints": endpoints}
 
     def _take_up(self, route: Manifest) -> None:
         if self.routes == "away":
@@ -338,6 +366,24 @@ def _ready(pod: Manifest) -> bool:
 
 def _revision(template: Manifest) -> str:
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _is_service(each: Manifest, namespace: str) -> bool:
+    mine = each["kind"] == "Service" and namespace in ("", each["metadata"]["namespace"])
+    return mine and bool(each["spec"].get("selector"))
+
+
+def _selected(pod: Manifest, service: Manifest, selector: Mapping[str, str]) -> bool:
+    same = pod["metadata"].get("namespace") == service["metadata"]["namespace"]
+    return same and selector.items() <= (pod["metadata"].get("labels") or {}).items()
+
+
+def _without(there: Any, before: Any, now: Any) -> Any:
+    """What was applied before and is not any more goes: map by map."""
+    if not (isinstance(there, dict) and isinstance(before, dict) and isinstance(now, dict)):
+        return there
+    kept = {key: value for key, value in there.items() if key in now or key not in before}
+    return {key: _without(value, before.get(key), now.get(key)) for key, value in kept.items()}
 
 
 def _merged(old: Any, new: Any) -> Any:

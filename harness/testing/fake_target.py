@@ -14,6 +14,7 @@ from harness.model.platform import Phase, Platform, PlatformSpec
 from harness.ports import Endpoints, Instance, Leftovers, Process, ProcessStatus, Report
 from harness.targets import marks, pages
 from harness.targets.restart_policy import Policy, Rule
+from harness.targets.rollout import at_first
 
 FIRST_PID, FIRST_PORT = 1000, 40_000
 MORTAL = ("KILL", "TERM", "INT", "QUIT", "ABRT", "SEGV")
@@ -81,7 +82,15 @@ class FakeTarget:
                     for _ in range(count):
                         self._add(name, region, self._release)
             self._gates(phase, before, report)
-            report(PhaseDeployed(phase=phase.name, strategy=phase.strategy, seconds=0.0, services=phase.services))
+            report(
+                PhaseDeployed(
+                    phase=phase.name,
+                    strategy=phase.strategy,
+                    carried_out=at_first(phase.strategy),
+                    seconds=0.0,
+                    services=phase.services,
+                )
+            )
         self._report_deployed(report)
 
     def deploy(self, release: str, report: Report) -> None:

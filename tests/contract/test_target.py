@@ -137,8 +137,7 @@ def test_comes_up_phase_by_phase_and_serves(up: tuple[Any, list[AnyEvent]]) -> N
     target.check(checks.append)
     assert {each.event for each in checks} == {"check"}
     wrong = {each.name for each in checks if each.passed != each.of}
-    # In memory nobody writes endpoints down.
-    assert wrong == ({"every Service has endpoints"} if isinstance(target, ON_KUBERNETES) else set())
+    assert wrong == set()
     with pytest.raises(TargetError):
         target.up("", events.append)
 

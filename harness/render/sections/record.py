@@ -12,7 +12,7 @@ from harness.model.evidence import Evidence
 from harness.model.judgement import Judgement
 from harness.model.records import Outcome
 from harness.render import words
-from harness.render.describe import describe
+from harness.render.describe import describe, how
 from harness.render.effort import effort
 from harness.render.page import (
     Cell,
@@ -47,7 +47,7 @@ def deployment(evidence: Evidence) -> Section | None:
     tables = []
     if phases:
         rows: list[tuple[Cell, ...]] = [
-            (it.phase, it.strategy, ", ".join(it.services), words.duration(it.seconds)) for it in phases
+            (it.phase, how(it), ", ".join(it.services), words.duration(it.seconds)) for it in phases
         ]
         tables.append(
             table(

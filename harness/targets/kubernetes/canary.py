@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections import Counter
 from collections.abc import Sequence
 
 from harness.errors import BadInput, TargetError
 from harness.ports import Count, Instance
-from harness.targets.kubernetes import deployment, objects, pods, state
+from harness.targets.kubernetes import beside, deployment, objects, pods, state
 from harness.targets.kubernetes.api import Manifest
 from harness.targets.kubernetes.deployment import Deployment
-from harness.targets.kubernetes.objects import RUN
 from harness.targets.kubernetes.pods import TRACK
 from harness.targets.kubernetes.rollout import wait_for_rollout
 
@@ -36,13 +34,13 @@ def add(made: Deployment, service: str, region: str, count: int, release: str) -
     stable = [each for each in chosen if _is_of(each, service, region, now)]
     if not stable or stable[0]["kind"] != "Deployment":
         raise TargetError(f"{service} in {region or 'no region'} is no Deployment, and can have no canary")
-    mine = _beside(stable[0], count, _free_name(made, stable[0]["metadata"]["name"]))
-    deployment.remember(made.folder, GROUP, [mine])
+    mine = beside.beside(stable[0], count, _free_name(made, stable[0]["metadata"]["name"]))
+    state.remember(made.folder, GROUP, [mine])
     try:
         made.cluster.apply(mine)
         wait_for_rollout(made.cluster, now, [mine])
     except BaseException:
-        _end(made, now, [mine["metadata"]["name"]])
+        beside.remove(made.cluster, made.folder, GROUP, [mine["metadata"]["name"]])
         raise
     return [each for each, name in _tracked(made, now) if name == mine["metadata"]["name"]]
 
@@ -65,7 +63,7 @@ def remove(made: Deployment, instances: Sequence[Instance]) -> None:
                 )
             left = {"spec": {"replicas": len(members) - len(going)}}
             made.cluster.patch(KIND, now.on.namespace, name, left)
-    _end(made, now, whole)
+    beside.remove(made.cluster, made.folder, GROUP, whole)
 
 
 def counts(made: Deployment, service: str, region: str) -> dict[str, Count]:
@@ -134,38 +132,9 @@ def _free_name(made: Deployment, stable: str) -> str:
     return next(name for name in names if not any(key.endswith(f"/{name}") for key in taken))
 
 
-def _beside(stable: Manifest, count: int, name: str) -> Manifest:
-    """A copy with a name, a count and a label of its own, which keeps its pods apart from the stable ones."""
-    mine = copy.deepcopy(stable)
-    mine["metadata"]["name"] = name
-    spec = mine["spec"]
-    spec["replicas"] = count
-    spec["selector"]["matchLabels"] = {**spec["selector"]["matchLabels"], TRACK: name}
-    labels = spec["template"]["metadata"]["labels"]
-    spec["template"]["metadata"]["labels"] = {**labels, TRACK: name}
-    return mine
-
-
 def _tracked(made: Deployment, now: state.ClusterState) -> list[tuple[Instance, str]]:
     """(canary, its workload)."""
     seen = pods.of_run(made.cluster, now)
     names = {pod["metadata"]["name"]: pod["metadata"]["labels"].get(TRACK, "") for pod in seen}
     found = pods.instances(now, seen, made.folder.root)
     return [(each, names[each.name]) for each in found if names[each.name]]
-
-
-def _end(made: Deployment, now: state.ClusterState, names: Sequence[str]) -> None:
-    """Deletes workloads and waits until their pods are gone. Raises TargetError when they stay."""
-    for name in names:
-        made.cluster.delete(KIND, now.on.namespace, name)
-    deadline = time.monotonic() + now.on.down_within
-    while left := _pods_of(made, now, names):
-        if time.monotonic() > deadline:
-            raise TargetError(f"canaries are still there: {', '.join(left)}")
-        time.sleep(deployment.EVERY_S)
-    deployment.forget(made.folder, GROUP, names)
-
-
-def _pods_of(made: Deployment, now: state.ClusterState, names: Sequence[str]) -> list[str]:
-    found = made.cluster.list("v1/Pod", now.on.namespace, {RUN: now.id})
-    return [pod["metadata"]["name"] for pod in found if pod["metadata"]["labels"].get(TRACK) in names]

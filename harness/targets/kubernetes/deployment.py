@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.errors import TargetError
@@ -15,12 +15,13 @@ from harness.model.platform import Phase, Platform
 from harness.ports import Report
 from harness.spec.yaml import Located
 from harness.targets.gates import see_hold
-from harness.targets.kubernetes import objects, state
+from harness.targets.kubernetes import beside, objects, services, state
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
 from harness.targets.kubernetes.gates import Gates, Place
 from harness.targets.kubernetes.objects import RUN, Key, key
 from harness.targets.kubernetes.rollout import restarts, wait_for_rollout
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
+from harness.targets.rollout import at_first
 
 EVERY_S = 0.5
 CLAIM = "v1/PersistentVolumeClaim"
@@ -59,9 +60,10 @@ class Rollout:
         for folder in {self.folder, *(each.folder for each in self.parts)}:
             state.change(folder, **values)
 
-    def gates(self) -> Gates:
+    def gates(self, copies: Collection[str] = ()) -> Gates:
+        """Of all that serves; with `copies` (names of workloads) as if those served already."""
         places = tuple(Place(each.cluster, each.state(), each.folder.root) for each in self.parts)
-        return Gates(places, self.folder, self.state())
+        return Gates(places, self.folder, self.state(), frozenset(copies))
 
 
 def new_state(folder: ClusterFolder, platform: Located[Platform], on: OnCluster, release: str) -> ClusterState:
@@ -93,7 +95,7 @@ def first(whole: Rollout, report: Report) -> None:
 
 def _foundation(made: Deployment, manifests: Sequence[Manifest], within_s: float) -> None:
     """What belongs to no service; definitions of kinds first."""
-    remember(made.folder, "", manifests)
+    state.remember(made.folder, "", manifests)
     definitions = [each for each in manifests if each["kind"] == objects.DEFINITION]
     for each in definitions:
         made.cluster.apply(each)
@@ -117,7 +119,7 @@ def _wait_until_served(cluster: Cluster, kinds: Iterable[str], within_s: float) 
 
 
 def replace(whole: Rollout, release: str, report: Report) -> None:
-    """Rolls out another release of the released services while they serve, by the manifests' own update strategies."""
+    """Rolls out another release of the released services while they serve, as their phases' strategies have it."""
     begun = time.monotonic()
     now = whole.state()
     groups = [each.phases(release) for each in whole.parts]
@@ -129,35 +131,53 @@ def replace(whole: Rollout, release: str, report: Report) -> None:
 
 
 def roll_out(whole: Rollout, phase: Phase, manifests: Sequence[Sequence[Manifest]], report: Report) -> None:
-    """One phase: applied (service after service, if its strategy says so), waited for, gated, else taken back.
+    """One phase: applied (service after service, if its strategy says so, or with a release beside the other first),
+    waited for, gated, else taken back.
 
     `manifests` has those of each part.
     """
+
+    def hold(copies: Collection[str] = ()) -> None:
+        see_hold(phase.name, phase.gates, whole.gates(copies).look, whole.folder.gates, report)
+
     begun = time.monotonic()
-    claims = []
+    claims, before = [], False
     for part in whole.parts:
-        state.save_applied(part.folder, state.read_applied(part.folder), phase.name)
+        applied = state.read_applied(part.folder)
+        state.save_applied(part.folder, applied, phase.name)
+        before = before or bool(applied.get(phase.name))
         claims.append(_claims(part.cluster, part.state()))
     try:
-        for services in _batches(phase):
+        pairs = zip(whole.parts, manifests, strict=True)
+        copies = [beside.choose(part.cluster, part.folder, phase, mine) for part, mine in pairs]
+        beside.stand(copies, phase, hold, report)
+        for names in _batches(phase):
             batches = [
-                [each for each in mine if _service(each, part.state()) in services]
+                [each for each in mine if _service(each, part.state()) in names]
                 for part, mine in zip(whole.parts, manifests, strict=True)
             ]
-            before = [restarts(part.cluster, part.state()) for part in whole.parts]
+            known = [restarts(part.cluster, part.state()) for part in whole.parts]
             for part, batch in zip(whole.parts, batches, strict=True):
-                remember(part.folder, phase.name, batch)
+                state.remember(part.folder, phase.name, batch)
                 for each in batch:
                     part.cluster.apply(each)
-            for part, batch, known in zip(whole.parts, batches, before, strict=True):
-                wait_for_rollout(part.cluster, part.state(), batch, before=known)
-        see_hold(phase.name, phase.gates, whole.gates().look, whole.folder.gates, report)
+            for part, batch, then in zip(whole.parts, batches, known, strict=True):
+                wait_for_rollout(part.cluster, part.state(), batch, before=then)
+        beside.end(copies)
+        hold()
     except Exception as error:
         _give_back(whole, phase, claims, error, report)
         raise
     whole.note(phases=tuple(dict.fromkeys((*whole.state().phases, phase.name))))
-    seconds = time.monotonic() - begun
-    report(PhaseDeployed(phase=phase.name, strategy=phase.strategy, seconds=seconds, services=phase.services))
+    report(
+        PhaseDeployed(
+            phase=phase.name,
+            strategy=phase.strategy,
+            carried_out=beside.in_place(copies) if before else at_first(phase.strategy),
+            seconds=time.monotonic() - begun,
+            services=phase.services,
+        )
+    )
 
 
 def _batches(phase: Phase) -> list[tuple[str, ...]]:
@@ -174,20 +194,6 @@ def _service(manifest: Manifest, now: ClusterState) -> str:
 # -- back
 
 
-def remember(folder: ClusterFolder, phase: str, manifests: Sequence[Manifest]) -> None:
-    """Written before it is applied: what may be on the cluster is known."""
-    applied = state.read_applied(folder)
-    applied[phase] = {**applied.get(phase, {}), **{str(key(each)): each for each in manifests}}
-    state.save_applied(folder, applied)
-
-
-def forget(folder: ClusterFolder, phase: str, names: Sequence[str]) -> None:
-    """Objects of these names are not there any more."""
-    applied = state.read_applied(folder)
-    kept = {name: each for name, each in applied.get(phase, {}).items() if each["metadata"]["name"] not in names}
-    state.save_applied(folder, {**applied, phase: kept})
-
-
 def _claims(cluster: Cluster, now: ClusterState) -> set[str]:
     return {each["metadata"]["name"] for each in cluster.list(CLAIM, now.on.namespace, {RUN: now.id})}
 
@@ -202,16 +208,18 @@ def take_back(made: Deployment, phase: str, claims: set[str]) -> bool:
     after = state.read_applied(made.folder).get(phase, {})
     for each in before.values():
         made.cluster.apply(each)
+    wait_for_rollout(made.cluster, now, list(before.values()), early=False)  # what failed may still be there
+    held = services.lead_back(made.cluster, made.folder, list(before.values()))
     new = [key(each) for name, each in after.items() if name not in before]
     for one in new:
         made.cluster.delete(one.kind, one.namespace, one.name)
-    wait_for_rollout(made.cluster, now, list(before.values()), early=False)  # what failed may still be there
-    services = {each for spec in now.spec.phases if spec.name == phase for each in spec.services}
+    theirs = {each for spec in now.spec.phases if spec.name == phase for each in spec.services}
     deadline = time.monotonic() + now.on.down_within
-    while _left(made.cluster, now, new, services if not before else set()):
+    while _left(made.cluster, now, new, theirs if not before else set()):
         if time.monotonic() > deadline:
             return False
         time.sleep(EVERY_S)
+    services.let_go(made.cluster, held)
     for name in _claims(made.cluster, now) - claims:
         made.cluster.delete(CLAIM, now.on.namespace, name)
     applied = state.read_applied(made.folder)
@@ -225,7 +233,8 @@ def _left(cluster: Cluster, now: ClusterState, gone: Sequence[Key], services: se
     left = [str(one) for one in gone if cluster.read(one.kind, one.namespace, one.name) is not None]
     running = cluster.list("v1/Pod", now.on.namespace, {RUN: now.id})
     theirs = [pod for pod in running if pod["metadata"]["labels"].get(now.labels.service) in services]
-    return left + [pod["metadata"]["name"] for pod in theirs]
+    copies = beside.pods_of(cluster, now, [one.name for one in gone])
+    return left + [pod["metadata"]["name"] for pod in theirs] + copies
 
 
 def _give_back(whole: Rollout, phase: Phase, claims: Sequence[set[str]], error: Exception, report: Report) -> None:

@@ -19,6 +19,15 @@ from harness.targets.render import own_environment
 
 
 @dataclass(frozen=True)
+class Seen:
+    """`copy`: the workload that it is of, when that stands beside what serves."""
+
+    instance: Instance
+    ready: bool
+    copy: str
+
+
+@dataclass(frozen=True)
 class Place:
     """Where some of the instances are: those whose `state` is `root`."""
 
@@ -26,23 +35,29 @@ class Place:
     state: ClusterState
     root: Path
 
-    def instances(self) -> list[tuple[Instance, bool]]:
-        """(instance, whether it is ready) of those that are there now."""
-        seen = pods.of_run(self.cluster, self.state)
-        ready = {pod["metadata"]["name"] for pod in seen if pods.is_ready(pod)}
-        return [(each, each.name in ready) for each in pods.instances(self.state, seen, self.root)]
+    def instances(self) -> list[Seen]:
+        """Those that are there now."""
+        seen = {pod["metadata"]["name"]: pod for pod in pods.of_run(self.cluster, self.state)}
+        return [
+            Seen(each, pods.is_ready(seen[each.name]), seen[each.name]["metadata"]["labels"].get(pods.TRACK, ""))
+            for each in pods.instances(self.state, list(seen.values()), self.root)
+        ]
 
 
 @dataclass(frozen=True)
 class Gates:
-    """Looks at gates of one platform; what runs is asked anew each time. `folder` and `state` are the whole's."""
+    """Looks at gates of one platform; what runs is asked anew each time. `folder` and `state` are the whole's.
+
+    `copies`: workloads beside what serves. Who has a copy is asked there, and not where it serves still.
+    """
 
     places: Sequence[Place]
     folder: ClusterFolder
     state: ClusterState
+    copies: frozenset[str] = frozenset()
 
     def serving(self) -> list[Instance]:
-        return [each for place in self.places for each, _ in place.instances()]
+        return [each.instance for place in self.places for each in place.instances()]
 
     def look(self, gate: Gate) -> Look:
         """Whether a gate holds now. An HTTP gate of a service must hold for each of its pods; one without a service
@@ -51,15 +66,18 @@ class Gates:
             found = [each for place in self.places for each in place.instances()]
         except ApiError as error:
             return Look(False, str(error))
-        serving = [each for each, _ in found]
-        first_ready = [each for each, ready in found if ready] + [each for each, ready in found if not ready]
+        serving = [each.instance for each in found]
+        found.sort(key=lambda each: (each.copy not in self.copies, not each.ready))
+        first_ready = [each.instance for each in found]
         fill = pods.Filling(self.state, first_ready, Path(self.state.platform_file).parent, self.folder.root)
         try:
             if gate.command:
                 return self._command(gate, fill)
             assert gate.http is not None
             if gate.http.service:
-                return self._each([one for one in serving if one.service == gate.http.service], gate.http, fill)
+                asked = [each for each in found if each.instance.service == gate.http.service]
+                new = [each for each in asked if each.copy in self.copies]
+                return self._each([each.instance for each in new or asked], gate.http, fill)
             return http_look(gate.http, self.state.on.endpoints.edge, fill, self._send(gate.http, serving))
         except LookupError as error:
             return Look(False, str(error))

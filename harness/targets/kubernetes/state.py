@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from harness.model.base import Frozen
 from harness.model.on_cluster import OnCluster
 from harness.model.platform import OnKubernetes, PlatformSpec, PodLabels, Release, Service
 from harness.targets.folder import make_private
+from harness.targets.kubernetes.api import Manifest
+from harness.targets.kubernetes.objects import key
 from harness.targets.state import write_whole
 
 
@@ -161,6 +164,20 @@ def read_applied(folder: ClusterFolder, when: str = "now") -> dict[str, dict[str
     """Phase → name of the object → manifest, for all that was applied."""
     file = folder.applied(when)
     return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def remember(folder: ClusterFolder, phase: str, manifests: Sequence[Manifest]) -> None:
+    """Written before it is applied: what may be on the cluster is known."""
+    applied = read_applied(folder)
+    applied[phase] = {**applied.get(phase, {}), **{str(key(each)): each for each in manifests}}
+    save_applied(folder, applied)
+
+
+def forget(folder: ClusterFolder, phase: str, names: Collection[str]) -> None:
+    """Objects of these names are not there any more."""
+    applied = read_applied(folder)
+    kept = {name: each for name, each in applied.get(phase, {}).items() if each["metadata"]["name"] not in names}
+    save_applied(folder, {**applied, phase: kept})
 
 
 def save_applied(folder: ClusterFolder, manifests: object, when: str = "now") -> None:
