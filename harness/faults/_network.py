@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from harness.errors import BadInput, TargetError
 from harness.faults import _cluster as on_cluster
@@ -96,13 +97,21 @@ def inject(
     hands.inject(target, selection, PROGRAMS, argv)
 
 
-def measured(ask: hands.Ask, pod: Manifest, selection: Selection) -> tuple[float, float | None]:
-    """(share of echoes lost, their median round trip in ms) between the pod and whom it is measured against."""
+class Echoes(NamedTuple):
+    """Share of echoes lost; median round trip in ms of those that came back, now and before the fault."""
+
+    lost: float
+    rtt_ms: float | None
+    before_ms: float | None
+
+
+def measured(ask: hands.Ask, pod: Manifest, selection: Selection, keep: bool = False) -> Echoes:
+    """Between the pod and whom it is measured against. `keep`: what is seen now is how it was before."""
     address = selection.before[REFERENCE] or ask("gateway", pods.uid(pod))["address"]
     if not address:
         raise TargetError("there is nobody to measure against")
-    answer = ask("ping", pods.uid(pod), address)
-    return 1 - answer["received"] / answer["sent"], answer["rtt_ms"]
+    answer = ask("ping", pods.uid(pod), address, *(["keep"] if keep else []))
+    return Echoes(1 - answer["received"] / answer["sent"], answer["rtt_ms"], answer["before_ms"])
 
 
 def landed(
@@ -139,7 +148,7 @@ def lossless(selection: Selection) -> Callable[[hands.Ask, Manifest], str]:
     """Objects to any echo that is lost."""
 
     def object_to(ask: hands.Ask, pod: Manifest) -> str:
-        lost, _ = measured(ask, pod, selection)
+        lost = measured(ask, pod, selection).lost
         return f"{lost:.0%} of the echoes are lost" if lost > 0 else ""
 
     return object_to

@@ -51,7 +51,7 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     def object_to(ask: hands.Ask, pod: Manifest) -> str:
-        lost, _ = network.measured(ask, pod, selection)
+        lost = network.measured(ask, pod, selection).lost
         return "" if lost >= SEEN * parameters.loss and lost > 0 else f"{lost:.0%} of the echoes are lost"
 
     return network.landed(target, selection, object_to, "echoes are lost")

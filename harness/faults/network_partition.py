@@ -47,7 +47,7 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     def object_to(ask: hands.Ask, pod: Manifest) -> str:
-        lost, _ = network.measured(ask, pod, selection)
+        lost = network.measured(ask, pod, selection).lost
         return "" if lost == 1 else f"{1 - lost:.0%} of the echoes come back"
 
     return network.landed(target, selection, object_to, "no echo comes back")

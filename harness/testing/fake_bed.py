@@ -63,6 +63,8 @@ class FakeBed(FakeCluster):
     pings: int = 0
     schedules_all: bool = False  # a scheduler that does not count devices
     deaf: bool = False  # nobody answers echoes and questions, whatever the fault
+    far_ms: float = 0.1  # how long an echo takes without any fault
+    kept_ms: dict[str, float] = field(default_factory=dict)  # what each observer was told to keep
     blind: str = ""  # why no agent can look
     cards: str = "1"  # of a node, as its kubelet tells
     gauge: str = ""  # what workers tell of their device, whatever there is
@@ -186,13 +188,17 @@ class FakeBed(FakeCluster):
         if not there or pods.node(there[0]) != pods.node(asked):
             raise TargetError(f"no process of pod {uid} on this node")
 
-    def _ping(self, asked: Manifest, uid: str, address: str) -> dict[str, Any]:
+    def _ping(self, asked: Manifest, uid: str, address: str, keep: str = "") -> dict[str, Any]:
         self._beside(asked, uid)
         specs = [json.loads(argv[2]) for argv in self._hands("disturb")]
         mine = [one for one in specs if one["pod"] == uid and not one["dns"] and address in (one["peers"] or [address])]
         lost = 1 if self.deaf else max((one["loss"] for one in mine), default=0)
-        rtt = 0.1 + sum(one["delay_ms"] for one in mine)
-        return {"sent": 20, "received": round(20 * (1 - lost)), "rtt_ms": None if lost == 1 else rtt}
+        rtt = self.far_ms + sum(one["delay_ms"] for one in mine)
+        if keep and lost < 1:
+            self.kept_ms[pods.uid(asked)] = rtt
+        before = self.kept_ms.get(pods.uid(asked))
+        answer = {"rtt_ms": None if lost == 1 else rtt, "before_ms": before}
+        return {"sent": 20, "received": round(20 * (1 - lost)), **answer}
 
     def _resolve(self, asked: Manifest, uid: str, server: str = "") -> dict[str, Any]:
         self._beside(asked, uid)

@@ -436,6 +436,52 @@ def test_one_whose_agent_hangs_on_is_not_gone_though_nobody_wrote_that_it_was_ma
     assert injector.gone(target, unmade, parameters).seen
 
 
+@pytest.mark.parametrize("far_ms", [0.1, 30, 99])
+@pytest.mark.parametrize("jitter", [0.0, 0.02, 0.1, 0.199])
+def test_an_echo_that_takes_long_by_itself_is_no_latency(
+    far_ms: float, jitter: float, target: PlainTarget, bed: FakeBed
+) -> None:
+    kind = faults.load("network_latency")
+    bed.far_ms = far_ms
+    parameters = kind.Parameters(service="unified-api", region="sjc", delay=0.2, jitter=jitter)
+    selection = kind.select(target, parameters)
+    kind.prepare(target, selection, parameters)
+    assert not kind.landed(target, selection, parameters).seen
+    kind.inject(target, selection, parameters)
+    assert kind.landed(target, selection, parameters).seen
+    kind.recover(target, selection, parameters)
+    assert kind.gone(target, selection, parameters).seen
+
+
+def test_a_delay_that_is_too_short_is_not_made_up_for_by_a_long_way(target: PlainTarget, bed: FakeBed) -> None:
+    kind = faults.load("network_latency")
+    bed.far_ms = 90
+    parameters = kind.Parameters(service="unified-api", region="sjc", delay=0.2, jitter=0.02)
+    selection = kind.select(target, parameters)
+    kind.prepare(target, selection, parameters)
+    kind.inject(target, selection, kind.Parameters(service="unified-api", delay=0.1))
+    assert "takes 190.0 ms (0% lost), 90 ms before" in kind.landed(target, selection, parameters).detail
+    kind.recover(target, selection, parameters)
+
+
+def test_an_eye_that_was_not_there_before_does_not_tell_a_delay(target: PlainTarget, bed: FakeBed) -> None:
+    kind = faults.load("network_latency")
+    parameters = kind.Parameters(service="unified-api", region="sjc", count=1, delay=0.2)
+    selection = kind.select(target, parameters)
+    make(kind, target, selection, parameters)
+    bed.delete(pods.POD, "tiny", f"harness-eye-{selection.before['id']}-0")
+    assert "nobody knows any more" in kind.landed(target, selection, parameters).detail
+    kind.recover(target, selection, parameters)
+    assert kind.gone(target, selection, parameters).seen, "that, it can tell"
+
+
+@pytest.mark.parametrize("jitter", ["200ms", "1s"])
+def test_more_jitter_than_delay_is_refused(jitter: str) -> None:
+    kind = faults.load("network_latency")
+    with pytest.raises(BadInput, match="must be less than the delay"):
+        check_parameters(kind, "network_latency", {"service": "unified-api", "delay": "200ms", "jitter": jitter})
+
+
 def test_a_device_is_not_lost_by_the_workers_word_alone(target: PlainTarget, bed: FakeBed) -> None:
     """The node can give it out still; and nodes that tell nothing of it, as without its plug-in, are nobody's word."""
     kind = faults.load("device_loss")

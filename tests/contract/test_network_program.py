@@ -91,16 +91,24 @@ def pair() -> Iterator[Pair]:
             holder.wait()
 
 
+@pytest.fixture(autouse=True)
+def observers_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
 def end(hand: subprocess.Popen[str], how: signal.Signals = signal.SIGTERM) -> None:
     hand.send_signal(how)
     hand.wait(10)
 
 
 def test_a_delay_is_measured_and_goes_with_its_maker(pair: Pair) -> None:
-    assert pair.ask("ping", "p", THERE)["rtt_ms"] < 20
+    assert pair.ask("ping", "p", THERE)["before_ms"] is None
+    before = pair.ask("ping", "p", THERE, "keep")
+    assert before["before_ms"] == before["rtt_ms"] < 20
     hand = pair.disturb(delay_ms=80, jitter_ms=10)
     seen = pair.ask("ping", "p", THERE)
     end(hand)
+    assert seen["before_ms"] == before["rtt_ms"], "what was kept stays"
     assert seen["received"] == 20
     assert 65 <= seen["rtt_ms"] <= 120, seen
     assert pair.ask("ping", "p", THERE)["rtt_ms"] < 20

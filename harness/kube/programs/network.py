@@ -19,6 +19,7 @@ import socket
 import statistics
 import struct
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -190,8 +191,11 @@ def _attribute(kind: int, value: bytes) -> bytes:
 # -- the observer
 
 
-def ping(pod: str, address: str, count: int = 20, every_s: float = 0.02, timeout_s: float = 1.0) -> None:
-    """ICMP echoes from the pod's place: how many came back, and their median round trip."""
+def ping(
+    pod: str, address: str, keep: bool = False, count: int = 20, every_s: float = 0.02, timeout_s: float = 1.0
+) -> None:
+    """ICMP echoes from the pod's place: how many came back, their median round trip, and the one that this observer was
+    last told to `keep` (in its own file system: it is lost with it)."""
     enter(pod)
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.getprotobyname("icmp"))
     mark, sent, times = os.getpid() & 0xFFFF, list[float](), dict[int, float]()
@@ -208,7 +212,10 @@ def ping(pod: str, address: str, count: int = 20, every_s: float = 0.02, timeout
             if kind == 0 and who == mark and number < len(sent):
                 times.setdefault(number, time.monotonic() - sent[number])
     rtt = round(statistics.median(times.values()) * 1e3, 3) if times else None
-    tell(sent=count, received=len(times), rtt_ms=rtt)
+    kept = Path(tempfile.gettempdir(), f"harness-rtt-{pod}")
+    if keep and rtt is not None:
+        kept.write_text(str(rtt))
+    tell(sent=count, received=len(times), rtt_ms=rtt, before_ms=float(kept.read_text()) if kept.exists() else None)
 
 
 def _echo(mark: int, number: int) -> bytes:
@@ -265,7 +272,7 @@ def swept(pod: str, fault: str) -> None:
 
 COMMANDS.update(
     disturb=lambda args: disturb(json.loads(args[1]), float(args[0])),
-    ping=lambda args: ping(args[0], args[1]),
+    ping=lambda args: ping(args[0], args[1], keep=args[2:] == ["keep"]),
     resolve=lambda args: resolve(args[0], "".join(args[1:])),
     gateway=lambda args: gateway(args[0]),
     swept=lambda args: swept(args[0], args[1]),
