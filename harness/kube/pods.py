@@ -143,6 +143,8 @@ def remains(pods: Mapping[str, Manifest], marks: Mapping[str, str]) -> Iterator[
             yield f"{each}: container {old.container_id[:12]} still runs"
         elif not container_id(status):
             yield f"{each}: the kubelet does not tell its container"
+        elif not of_old:  # it tells of the last one that ended
+            yield f"{each}: replaced more than once, so nobody tells how container {old.container_id[:12]} ended"
 
 
 def lingers(pods: Sequence[Manifest], marks: Mapping[str, str]) -> Iterator[str]:

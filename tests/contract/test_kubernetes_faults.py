@@ -295,6 +295,18 @@ def test_a_kill_that_another_signal_did_is_not_taken_for_one(target: PlainTarget
     assert "exit code 143" in injector.landed(target, selection, parameters).detail
 
 
+def test_a_container_that_was_replaced_twice_does_not_tell_how_it_ended(
+    target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    """The kubelet tells of the last one that ended only, and that one was killed too."""
+    injector, parameters = parts("process_kill", tmp_path)
+    selection = injector.select(target, parameters)
+    make(injector, target, selection, parameters)
+    make(injector, target, selection, parameters)
+    seen = injector.landed(target, selection, parameters)
+    assert (seen.seen, "replaced more than once" in seen.detail) == (False, True)
+
+
 def test_what_the_kubelet_does_not_tell_is_not_landed(target: PlainTarget, bed: FakeBed, tmp_path: Path) -> None:
     injector, parameters = parts("process_kill", tmp_path)
     selection = injector.select(target, parameters)
