@@ -29,7 +29,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Instance:
-    """One running (or dead) copy of a service."""
+    """One running (or dead) copy of a service. `container`: which of its containers is meant, "" for the service's."""
 
     name: str
     service: str
@@ -39,6 +39,7 @@ class Instance:
     host: str
     ports: Mapping[str, int]
     state: Path
+    container: str = ""
 
 
 @dataclass(frozen=True)

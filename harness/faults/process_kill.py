@@ -15,24 +15,31 @@ down; an instance that runs is left alone.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 from pydantic import Field
 
+from harness.errors import BadInput
 from harness.faults import _shared as shared
 from harness.kube import processes as on_cluster
+from harness.kube.ports import Kubernetes
 from harness.model.base import Frozen
 from harness.model.platform import PlatformSpec
-from harness.ports import Observation, Processes, Selection, Target
+from harness.ports import Instance, Observation, Processes, Selection, Target
 
 REQUIRES = (Processes,)
 RIGHTS = on_cluster.RIGHTS  # on Kubernetes
 
 
 class Parameters(Frozen):
-    """Which instances: of this service, in this region (every region when left out), the first `count` of them."""
+    """Which instances: of this service, in this region (every region when left out), the first `count` of them. On
+    Kubernetes which `container` of each pod: by its name, also a side-car; the first when left out."""
 
     service: str
     region: str | None = None
     count: int | None = Field(default=None, ge=1)
+    container: str | None = Field(default=None, min_length=1)
 
 
 def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
@@ -40,15 +47,18 @@ def predict(platform: PlatformSpec, parameters: Parameters) -> Selection:
 
 
 def select(target: Target, parameters: Parameters) -> Selection:
-    return shared.select(target, target.instances(parameters.service, parameters.region)[: parameters.count])
+    if parameters.container and not isinstance(target, Kubernetes):
+        raise BadInput("an instance of this platform is a process", key="container", fix="leave it out")
+    instances = target.instances(parameters.service, parameters.region)[: parameters.count]
+    return shared.select(target, _meant(instances, parameters))
 
 
 def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    shared.processes(target).prepare(shared.named(target, selection))
+    shared.processes(target).prepare(_meant(shared.named(target, selection), parameters))
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
-    for instance in shared.named(target, selection):
+    for instance in _meant(shared.named(target, selection), parameters):
         shared.processes(target).kill(instance)
 
 
@@ -70,3 +80,7 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
     shared.processes(target).restore(shared.marks(selection))
+
+
+def _meant(instances: Sequence[Instance], parameters: Parameters) -> list[Instance]:
+    return [dataclasses.replace(each, container=parameters.container or "") for each in instances]

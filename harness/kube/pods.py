@@ -32,23 +32,25 @@ class Workload:
 
 @dataclass(frozen=True)
 class Mark:
-    """Which run of a pod's container this is; the workload's kind is "" for a pod that nobody replaces."""
+    """Which run of a pod's container this is; the workload's kind is "" for a pod that nobody replaces, `container` for
+    the main one."""
 
     uid: str
     container_id: str
     workload: Workload
+    container: str = ""
 
     def __str__(self) -> str:
-        return f"{self.uid}/{self.container_id}/{self.workload}"
+        return f"{self.uid}/{self.container_id}/{self.workload}" + (f"/{self.container}" if self.container else "")
 
 
 def read_mark(text: str) -> Mark:
-    uid, container_id, kind, name = (text or "///").split("/")
-    return Mark(uid, container_id, Workload(kind, name))
+    uid, container_id, kind, name, *container = (text or "///").split("/")
+    return Mark(uid, container_id, Workload(kind, name), *container)
 
 
-def mark(pod: Manifest) -> Mark:
-    return Mark(uid(pod), container_id(main(pod)), workload(pod))
+def mark(pod: Manifest, container: str = "") -> Mark:
+    return Mark(uid(pod), container_id(container_status(pod, container)), workload(pod), container)
 
 
 def name(pod: Manifest) -> str:
@@ -92,10 +94,22 @@ def main_container(spec: Manifest) -> Manifest:
     return dict(spec["containers"][0])
 
 
+def containers(pod: Manifest) -> list[str]:
+    """The names of all that run as long as the pod does: the first is the main one; side-cars may be among the init
+    containers."""
+    aside = [each for each in pod["spec"].get("initContainers") or [] if each.get("restartPolicy") == "Always"]
+    return [str(each["name"]) for each in (*pod["spec"]["containers"], *aside)]
+
+
 def main(pod: Manifest) -> Manifest:
     """What the kubelet says of the main container; empty when it says nothing yet."""
-    wanted = main_container(pod["spec"])["name"]
-    for status in pod.get("status", {}).get("containerStatuses") or []:
+    return container_status(pod)
+
+
+def container_status(pod: Manifest, container: str = "") -> Manifest:
+    """The same of the container of that name."""
+    wanted, told = container or main_container(pod["spec"])["name"], pod.get("status", {})
+    for status in (*(told.get("containerStatuses") or []), *(told.get("initContainerStatuses") or [])):
         if status["name"] == wanted:
             return dict(status)
     return {}
@@ -112,9 +126,9 @@ def is_ready(pod: Manifest) -> bool:
     return not going(pod) and any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def reason(pod: Manifest) -> str:
-    """Why its main container does not run, in the kubelet's words; "" when it does."""
-    state = main(pod).get("state") or {}
+def reason(pod: Manifest, container: str = "") -> str:
+    """Why a container of it, else the main one, does not run, in the kubelet's words; "" when it does."""
+    state = container_status(pod, container).get("state") or {}
     for kind in ("waiting", "terminated"):
         if kind in state:
             return str(state[kind].get("reason", kind))
@@ -133,7 +147,7 @@ def remains(pods: Mapping[str, Manifest], marks: Mapping[str, str]) -> Iterator[
         if pod is None or uid(pod) != old.uid:
             yield f"{each}: the pod is gone, so nobody tells how its container ended"
             continue
-        status = main(pod)
+        status = container_status(pod, old.container)
         states = [status.get("state") or {}, status.get("lastState") or {}]
         told = [state["terminated"] for state in states if "terminated" in state]
         of_old = [one for one in told if str(one.get("containerID", "")).rpartition("/")[2] == old.container_id]
@@ -166,10 +180,11 @@ def returned(site: Site, marks: Mapping[str, str], made: bool = True) -> Iterato
     for each, text in marks.items():
         old, pod = read_mark(text), found.get(each)
         if pod is not None:
-            if made and uid(pod) == old.uid and container_id(main(pod)) == old.container_id:
+            if made and uid(pod) == old.uid and container_id(container_status(pod, old.container)) == old.container_id:
                 yield f"{each}: still container {old.container_id[:12]}"
             elif not is_ready(pod):
-                yield f"{each}: not ready{' (' + reason(pod) + ')' if reason(pod) else ''}"
+                why = reason(pod, old.container)
+                yield f"{each}: not ready{' (' + why + ')' if why else ''}"
         elif any(uid(other) == old.uid for other in pods):
             yield f"{each}: still the same pod"
         else:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.errors import TargetError
+from harness.errors import BadInput, TargetError
 from harness.kube import agent, deadman, pods
 from harness.kube.pods import POD, Workload, read_mark
 from harness.kube.ports import Manifest, Site, status_of
@@ -29,9 +29,17 @@ SCALABLE = ("Deployment", "StatefulSet")
 
 
 def marks(site: Site, instances: Sequence[Instance]) -> dict[str, str]:
-    """`POD UID/CONTAINER ID/KIND/WORKLOAD` of each instance; a pod without a container is marked as having none."""
+    """`POD UID/CONTAINER ID/KIND/WORKLOAD` of each instance, and `/CONTAINER` where one is named; a pod without a
+    container is marked as having none. Raises BadInput for a name that no container of the pod has."""
     found = pods.by_name(site, {each.name for each in instances})
-    return {each.name: str(pods.mark(found[each.name])) if each.name in found else "" for each in instances}
+    for each in instances:
+        there = pods.containers(found[each.name]) if each.name in found else []
+        if each.container and there and each.container not in there:
+            fix = f"it has {', '.join(there)}"
+            raise BadInput(f"pod {each.name} has no container {each.container!r}", key="container", fix=fix)
+    return {
+        each.name: str(pods.mark(found[each.name], each.container)) if each.name in found else "" for each in instances
+    }
 
 
 def agent_of(uid: str) -> str:
@@ -47,7 +55,8 @@ def kill_id(instance: str) -> str:
 def prepare(site: Site, instance: Instance) -> str:
     """Sees to it that an agent waits on the instance's node; the container's id. Idempotent."""
     pod = site.cluster.read(POD, site.namespace, instance.name)
-    if pod is None or not pods.container_id(pods.main(pod)):
+    container = pods.container_id(pods.container_status(pod, instance.container)) if pod else ""
+    if pod is None or not container:
         raise TargetError(f"{instance.name} has no running container to signal")
     agent.launch(
         site,
@@ -59,7 +68,7 @@ def prepare(site: Site, instance: Instance) -> str:
         security=agent.KILL,
         node=pods.node(pod),
     )
-    return f"{pods.uid(pod)}/{pods.container_id(pods.main(pod))}"
+    return f"{pods.uid(pod)}/{container}"
 
 
 def kill(site: Site, instance: Instance) -> None:
@@ -186,8 +195,9 @@ def held(site: Site, marked: Mapping[str, str]) -> Sequence[str]:
 def restore(site: Site, marked: Mapping[str, str]) -> None:
     """Removes agents, and gives a new pod to a container that the kubelet makes wait."""
     agent.remove(site, *map(kill_id, marked))
-    for pod in pods.by_name(site, marked).values():
-        if pods.reason(pod) == "CrashLoopBackOff" and pods.workload(pod).kind and not pods.going(pod):
+    for name, pod in pods.by_name(site, marked).items():
+        why = pods.reason(pod, read_mark(marked[name]).container)
+        if why == "CrashLoopBackOff" and pods.workload(pod).kind and not pods.going(pod):
             site.cluster.delete(POD, site.namespace, pods.name(pod), uid=pods.uid(pod))
 
 

@@ -156,10 +156,10 @@ class FakeBed(FakeCluster):
 
     def _kill(self, asked: Manifest, container: str) -> dict[str, Any]:
         for pod in self._objects.values():
-            if pod["kind"] == "Pod" and pods.container_id(pods.main(pod)) == container:
+            told = pod["status"].get("containerStatuses", []) if pod["kind"] == "Pod" else []
+            for status in (each for each in told if pods.container_id(each) == container):
                 if pods.node(pod) != pods.node(asked):
                     break
-                status = pod["status"]["containerStatuses"][0]
                 ended = {"exitCode": 137, "containerID": status["containerID"]}
                 status |= {
                     "containerID": f"fake://{next(self._numbers)}",
@@ -319,11 +319,20 @@ class FakeBed(FakeCluster):
             status |= {"containerID": "", "state": {"waiting": {"reason": "ErrImagePull"}}}
         elif container.get("command") == MISSING_PROGRAM:
             status |= {"restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+        aside = [
+            {
+                "name": each["name"],
+                "restartCount": 0,
+                "state": {"running": {}},
+                "containerID": f"fake://{number}-{beside}",
+            }
+            for beside, each in enumerate(pod["spec"]["containers"][1:], 1)
+        ]
         return {
             "phase": "Running",
             "podIP": f"10.244.0.{number % 250 + 1}",
             "conditions": [{"type": "Ready", "status": str(ready)}],
-            "containerStatuses": [status],
+            "containerStatuses": [status, *aside],
         }
 
     def _slice(self) -> Manifest:

@@ -227,6 +227,12 @@ def test_a_kill_that_never_came_is_gone_where_nobody_wrote_down_that_it_did(
     assert wait_for(lambda: injector.gone(tiny, unmade, parameters)).seen
 
 
+def test_a_container_of_a_process_is_refused(tiny: LocalTarget) -> None:
+    kind = faults.load("process_kill")
+    with pytest.raises(BadInput, match="container: an instance of this platform is a process"):
+        kind.select(tiny, kind.Parameters(service="unified-api", container="proxy"))
+
+
 def test_a_platform_that_does_not_restart_is_not_seen_healed(tiny: LocalTarget) -> None:
     assert isinstance(tiny, Processes)
     kind = faults.load("process_kill")

@@ -295,6 +295,69 @@ def test_a_kill_that_another_signal_did_is_not_taken_for_one(target: PlainTarget
     assert "exit code 143" in injector.landed(target, selection, parameters).detail
 
 
+def with_side_car(bed: FakeBed) -> None:
+    there = bed.read("apps/v1/Deployment", "tiny", "unified-api-sjc")
+    assert there is not None
+    containers = [*there["spec"]["template"]["spec"]["containers"], {"name": "proxy", "image": "proxy:1"}]
+    change = {"spec": {"template": {"spec": {"containers": containers}}}}
+    bed.patch("apps/v1/Deployment", "tiny", "unified-api-sjc", change)
+    for _ in range(4):  # until it is rolled out
+        bed.list(pods.POD, "tiny")
+
+
+def test_a_side_car_is_killed_by_its_name_and_nothing_else_is(target: PlainTarget, bed: FakeBed) -> None:
+    with_side_car(bed)
+    kind = faults.load("process_kill")
+    named = kind.Parameters(service="unified-api", region="sjc", count=1, container="proxy")
+    unnamed = named.model_copy(update={"container": None})
+    selection, of_main = (through_a_token(kind.select(target, each), each) for each in (named, unnamed))
+    (name,) = selection.names
+    assert selection.before[name] != of_main.before[name]
+    assert "still runs" in kind.landed(target, selection, named).detail
+    make(kind, target, selection, named)
+    assert kind.landed(target, selection, named).seen
+    assert "still runs" in kind.landed(target, of_main, unnamed).detail, "the first container was left alone"
+    pod = bed._objects[pods.POD, "tiny", name]
+    assert [each["restartCount"] for each in pod["status"]["containerStatuses"]] == [0, 1]
+    pod["status"]["containerStatuses"][1]["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
+    kind.recover(target, selection, named)
+    assert bed.read(pods.POD, "tiny", name) is None, "a side-car that waits is given a new pod"
+    assert kind.gone(target, selection, named).seen
+    assert target.left() == []
+
+
+def test_without_a_name_it_is_the_first_container(target: PlainTarget, bed: FakeBed) -> None:
+    with_side_car(bed)
+    kind = faults.load("process_kill")
+    parameters = kind.Parameters(service="unified-api", region="sjc", count=1)
+    selection = kind.select(target, parameters)
+    make(kind, target, selection, parameters)
+    pod = bed._objects[pods.POD, "tiny", selection.names[0]]
+    assert [each["restartCount"] for each in pod["status"]["containerStatuses"]] == [1, 0]
+    kind.recover(target, selection, parameters)
+
+
+def test_a_name_that_no_container_has_is_refused(target: PlainTarget, bed: FakeBed) -> None:
+    with_side_car(bed)
+    kind = faults.load("process_kill")
+    bed.requests.clear()
+    with pytest.raises(BadInput, match=r"no container 'prox'\n  fix: it has unified-api, proxy"):
+        kind.select(target, kind.Parameters(service="unified-api", region="sjc", container="prox"))
+    with pytest.raises(BadInput, match="no container 'proxy'"):  # one of its regions lacks it
+        kind.select(target, kind.Parameters(service="unified-api", container="proxy"))
+    assert bed.requests == []
+
+
+def test_side_cars_may_be_among_the_init_containers() -> None:
+    init = [{"name": "once"}, {"name": "mesh", "restartPolicy": "Always"}]
+    told = {"initContainerStatuses": [{"name": "mesh", "containerID": "x://7"}]}
+    pod = {"metadata": {"uid": "u"}, "spec": {"containers": [{"name": "a"}], "initContainers": init}, "status": told}
+    assert pods.containers(pod) == ["a", "mesh"]
+    assert str(pods.mark(pod, "mesh")) == "u/7///mesh"
+    assert pods.read_mark("u/7///mesh") == pods.mark(pod, "mesh")
+    assert pods.read_mark("u/7/Deployment/d").container == "", "as earlier releases wrote it"
+
+
 def test_a_container_that_was_replaced_twice_does_not_tell_how_it_ended(
     target: PlainTarget, bed: FakeBed, tmp_path: Path
 ) -> None:
