@@ -22,7 +22,7 @@ SERVED = {
     ],
     "apps/v1": ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"],
     "coordination.k8s.io/v1": ["Lease"],
-    "storage.k8s.io/v1": ["StorageClass"],
+    "storage.k8s.io/v1": ["StorageClass", "CSIStorageCapacity"],
     "rbac.authorization.k8s.io/v1": ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"],
     "discovery.k8s.io/v1": ["EndpointSlice"],
     "gateway.networking.k8s.io/v1": ["HTTPRoute"],
@@ -94,7 +94,8 @@ class FakeCluster:
         if name not in SERVED.get(api_version, []):
             raise ApiError(f"{kind} is not served", 404, "NotFound")
         group, _, version = api_version.rpartition("/")
-        return Resource(group, version, name.lower() + ("es" if name.endswith("s") else "s"), name not in WHOLE)
+        plural = name.lower().removesuffix("y") + {"s": "es", "y": "ies"}.get(name[-1], "s")
+        return Resource(group, version, plural, name not in WHOLE)
 
     def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         self._may("get", kind)

@@ -60,7 +60,7 @@ def cluster() -> FakeCluster:
 def test_nothing_is_found_where_all_is_well(cluster: FakeCluster) -> None:
     found = looked(cluster)
     assert wrong(found) == {}
-    assert all(each.of and not each.unknown for name, each in found.items() if name != "storage classes are there")
+    assert all(each.of and not each.unknown for each in found.values())
     assert cluster.requests == []
 
 
@@ -357,6 +357,123 @@ def test_claims_need_their_storage_class(cluster: FakeCluster) -> None:
         {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "fast", "annotations": marked}}
     )
     assert wrong(looked(cluster, chosen)) == {}
+
+
+GI = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}}
+
+
+def claim(name: str, **spec: Any) -> dict[str, Any]:
+    about = {"name": name, "namespace": "small"}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": about, "spec": {**GI, **spec}}
+
+
+def volume(name: str, size: str, of: str = "by-hand", phase: str = "Available", **spec: Any) -> dict[str, Any]:
+    made = {"storageClassName": of, "capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], **spec}
+    about = {"name": name, "labels": {"disk": name}}
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": about, "spec": made, "status": {"phase": phase}}
+
+
+def storage_class(name: str, provisioner: str) -> dict[str, Any]:
+    about = {"name": name}
+    return {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": about, "provisioner": provisioner}
+
+
+def left(name: str, of: str = "fast", **told: str) -> dict[str, Any]:
+    about = {"name": name, "namespace": "kube-system"}
+    kind = {"apiVersion": "storage.k8s.io/v1", "kind": "CSIStorageCapacity"}
+    return {**kind, "metadata": about, "storageClassName": of, **told}
+
+
+def storage_of(cluster: FakeCluster, *claims: dict[str, Any]) -> Finding:
+    return looked(cluster, [*manifests(), *claims])["claims find storage"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        volume("small", "5Gi"),
+        volume("taken", "20Gi", phase="Bound"),
+        volume("kept", "20Gi", claimRef={"namespace": "small", "name": "another"}),
+        volume("read-only", "20Gi", accessModes=["ReadOnlyMany"]),
+        volume("raw", "20Gi", volumeMode="Block"),
+        volume("elsewhere", "20Gi", of="other"),
+    ],
+    ids=lambda each: each["metadata"]["name"],
+)
+def test_a_claim_of_volumes_by_hand_needs_one_that_fits(cluster: FakeCluster, other: dict[str, Any]) -> None:
+    cluster.create(storage_class("by-hand", "kubernetes.io/no-provisioner"))
+    cluster.create(other)
+    (told,) = storage_of(cluster, claim("data", storageClassName="by-hand")).wrong
+    assert told.startswith("PersistentVolumeClaim small/data finds no volume for 10Gi that is free and fits: ")
+    cluster.create(volume("good", "10Gi", claimRef={"namespace": "small", "name": "data"}))
+    assert wrong(looked(cluster, [*manifests(), claim("data", storageClassName="by-hand")])) == {}
+
+
+def test_each_claim_needs_a_volume_of_its_own(cluster: FakeCluster) -> None:
+    some = claim("some", storageClassName="by-hand")
+    that = claim("that", storageClassName="by-hand", selector={"matchLabels": {"disk": "a"}})
+    cluster.create(volume("a", "10Gi"))
+    cluster.create(volume("b", "10Gi"))
+    for those in ((some, that), (that, some)):  # the one that may have any leaves the other one its own
+        found = looked(cluster, [*manifests(), *those])
+        assert wrong(found) == {}, "a class of which there are volumes needs no object"
+        assert found["claims find storage"].of == 2
+    (told,) = storage_of(cluster, some, that, claim("third", storageClassName="by-hand")).wrong
+    assert "small/third" in told
+    named = claim("named", storageClassName="by-hand", volumeName="c")
+    assert "small/named" in storage_of(cluster, named).wrong[0]
+    with_it = volume("c", "10Gi")
+    assert storage_of(cluster, named, with_it).wrong == (), "it is applied together with the claim"
+
+
+def test_claims_that_pods_make_are_counted_and_kept_ones_used(cluster: FakeCluster) -> None:
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "small"}})
+    cluster.create(storage_class("by-hand", "kubernetes.io/no-provisioner"))
+    cluster.create(volume("a", "10Gi"))
+    chosen = manifests()
+    base = next(each for each in chosen if each["kind"] == "StatefulSet")
+    base["spec"]["volumeClaimTemplates"] = [
+        {"metadata": {"name": "data"}, "spec": {**GI, "storageClassName": "by-hand"}}
+    ]
+    base["spec"]["replicas"] = 2
+    name = base["metadata"]["name"]
+    (told,) = looked(cluster, chosen)["claims find storage"].wrong
+    assert told.startswith(f"claim data-{name}-1 of StatefulSet small/{name} finds no volume")
+    cluster.create(claim(f"data-{name}-0"))
+    assert looked(cluster, chosen)["claims find storage"].wrong == ()
+
+
+def test_what_a_driver_has_left_is_compared(cluster: FakeCluster) -> None:
+    cluster.create(storage_class("fast", "disks.example.org"))
+    chosen = [claim(name, storageClassName="fast") for name in "ab"]
+    unknown = storage_of(cluster, *chosen)
+    assert (unknown.wrong, unknown.unknown) == ((), "nobody says what is left of storage class fast")
+    cluster.create(left("one", capacity="8Gi"))
+    assert len(storage_of(cluster, *chosen).wrong) == 2
+    assert "may have 8Gi at most" in storage_of(cluster, *chosen).wrong[0]
+    cluster.create(left("two", capacity="11Gi"))
+    (told,) = storage_of(cluster, *chosen).wrong
+    assert told.startswith("2 claims ask for")
+    cluster.create(left("three", capacity="40Gi", maximumVolumeSize="10Gi"))
+    found = storage_of(cluster, *chosen)
+    assert (found.wrong, found.unknown, found.of) == ((), "", 2)
+    assert storage_of(cluster, claim("picky", storageClassName="fast", selector={"matchLabels": {"disk": "a"}})).wrong
+
+
+@pytest.mark.parametrize(
+    ("resource", "told"),
+    [
+        ("csistoragecapacities", "we may not look at what drivers say is left of storage class fast"),
+        ("persistentvolumes", "we may not look at volumes"),
+        ("storageclasses", "we may not look at storage classes"),
+    ],
+)
+def test_storage_that_we_may_not_look_at_is_unknown(cluster: FakeCluster, resource: str, told: str) -> None:
+    cluster.create(storage_class("fast", "disks.example.org"))
+    cluster.forbidden.add(("list", resource))
+    found = looked(cluster, [*manifests(), claim("data", storageClassName="fast")])
+    assert wrong(found) == {}
+    assert found["claims find storage"].unknown == told
 
 
 def test_what_is_there_already_and_is_not_ours(cluster: FakeCluster) -> None:

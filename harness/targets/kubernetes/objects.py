@@ -211,16 +211,6 @@ def references(manifest: Manifest) -> Iterator[tuple[str, str]]:
     return ((kind, each["name"]) for kind, each in found if each and not each.get("optional"))
 
 
-def storage_classes(manifest: Manifest) -> Iterator[str]:
-    """Of the claims that an object is or makes; "" for the default one. A claim of a named volume needs none."""
-    spec = manifest.get("spec") or {}
-    own = [manifest] if manifest["kind"] == "PersistentVolumeClaim" else []
-    for claim in [*own, *(spec.get("volumeClaimTemplates") or [])]:
-        asked = claim.get("spec") or {}
-        if not asked.get("volumeName") and asked.get("storageClassName") != "":
-            yield asked.get("storageClassName") or ""
-
-
 def quantity(text: str | int | float) -> Decimal:
     """A Kubernetes quantity ("250m", "1Gi", "2") as a number. Raises BadInput."""
     word = str(text)

@@ -11,7 +11,7 @@ from harness.kube.rights import Right
 from harness.model.events import CheckDone
 from harness.model.platform import OnKubernetes, PlatformSpec
 from harness.ports import Report
-from harness.targets.kubernetes import architectures, claim, objects, rights, room
+from harness.targets.kubernetes import architectures, claim, objects, rights, room, storage
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
 from harness.targets.kubernetes.architectures import Built
 from harness.targets.kubernetes.checks import hard_coded, placeholder_secrets
@@ -20,7 +20,6 @@ from harness.targets.kubernetes.objects import RUN, key
 
 CHECKED = "preflight: "
 EVERY_S = 1.0
-DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 BUILT = "images are built for the nodes"
 IMAGES_LISTED = 50  # a kubelet names at most so many of its images
 
@@ -94,7 +93,7 @@ def findings(intent: Intent) -> Iterator[Finding]:
     yield _free(intent, there)
     yield from _nodes(intent)
     yield from _referred(intent, there)
-    yield _storage(intent)
+    yield from _storage(intent, there)
     yield Finding(
         "no hard-coded public address",
         len(intent.manifests),
@@ -263,20 +262,48 @@ def _referred(intent: Intent, there: Manifest | None) -> Iterator[Finding]:
     )
 
 
-def _storage(intent: Intent) -> Finding:
-    """The storage classes that claims name; for a claim that names none, a default one."""
-    wanted = {name for each in intent.manifests for name in objects.storage_classes(each)}
-    name = "storage classes are there"
-    if not wanted:
-        return Finding(name, 0)
+def _storage(intent: Intent, there: Manifest | None) -> Iterator[Finding]:
+    """The storage classes that claims name are there; and so is what they ask for, where that can be known."""
+    if not list(storage.claims(intent.manifests)):
+        return
+    made = _seen(intent, "v1/PersistentVolumeClaim", intent.namespace) if there else []  # 403: told by the rights
+    wanted = list(storage.claims(intent.manifests, {each["metadata"]["name"] for each in made or ()}))
+    classes, volumes = _seen(intent, "storage.k8s.io/v1/StorageClass"), _seen(intent, "v1/PersistentVolume")
+    capacities = _seen(intent, "storage.k8s.io/v1/CSIStorageCapacity")
+    has = storage.Storage(
+        [*(classes or ()), *(each for each in intent.manifests if each["kind"] == "StorageClass")],
+        [*(volumes or ()), *(each for each in intent.manifests if each["kind"] == "PersistentVolume")],
+        capacities or (),
+    )
+    count, missing = storage.no_class(wanted, has)
+    yield Finding(
+        "storage classes are there",
+        count,
+        () if classes is None else tuple(missing),
+        unknown="we may not look at storage classes" if classes is None else "",
+        fix="name a class that is there (`kubectl get storageclass`)",
+    )
+    wrong, untold = storage.short(wanted, has)
+    unseen = [name for name, found in (("storage classes", classes), ("volumes", volumes)) if found is None]
+    if unseen:
+        wrong, unknown = [], f"we may not look at {' and '.join(unseen)}"
+    else:
+        who = "we may not look at what drivers say" if capacities is None else "nobody says what"
+        unknown = f"{who} is left of storage class {', '.join(untold)}" if untold and not wrong else ""
+    yield Finding(
+        "claims find storage",
+        max(len(wanted), len(wrong)),
+        tuple(wrong),
+        unknown=unknown,
+        fix="make volumes that fit, or ask for less (`kubectl get persistentvolume,csistoragecapacity -A`)",
+    )
+
+
+def _seen(intent: Intent, kind: str, namespace: str = "") -> Sequence[Manifest] | None:
+    """All objects of a kind, None when we may not look; there is none of a kind that is not served."""
     try:
-        classes = intent.cluster.list("storage.k8s.io/v1/StorageClass")
+        return intent.cluster.list(kind, namespace)
     except ApiError as error:
-        if error.status != 403:
+        if error.status not in (403, 404):
             raise
-        return Finding(name, 0, unknown="we may not look at storage classes")
-    known = {each["metadata"]["name"] for each in classes}
-    if any((each["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true" for each in classes):
-        known.add("")
-    missing = tuple(each or "a default class" for each in sorted(wanted - known))
-    return Finding(name, len(wanted), missing, fix="name a class that is there (`kubectl get storageclass`)")
+        return None if error.status == 403 else ()

@@ -51,7 +51,8 @@ def needed(
     found.add(Right("", "persistentvolumes", "list", namespaced=False, needed=False))
     if watches_databases:
         found.add(Right("coordination.k8s.io", "leases", "get", namespaced=False, needed=False))
-    found.add(Right("storage.k8s.io", "storageclasses", "list", namespaced=False, needed=False))
+    for plural in ("storageclasses", "csistoragecapacities"):
+        found.add(Right("storage.k8s.io", plural, "list", namespaced=False, needed=False))
     return sorted(found)
 
 

@@ -129,7 +129,7 @@ def _may_run(spec: Manifest, labels: Mapping[str, str], taints: Iterable[Mapping
         "requiredDuringSchedulingIgnoredDuringExecution"
     ) or {}
     terms = affinity.get("nodeSelectorTerms") or []
-    if terms and not any(all(_matches(one, labels) for one in term.get("matchExpressions") or []) for term in terms):
+    if terms and not any(all(matches(one, labels) for one in term.get("matchExpressions") or []) for term in terms):
         return False
     tolerations = spec.get("tolerations") or []
     return all(
@@ -139,7 +139,7 @@ def _may_run(spec: Manifest, labels: Mapping[str, str], taints: Iterable[Mapping
     )
 
 
-def _matches(expression: Mapping[str, object], labels: Mapping[str, str]) -> bool:
+def matches(expression: Mapping[str, object], labels: Mapping[str, str]) -> bool:
     name, values = str(expression["key"]), expression.get("values") or []
     assert isinstance(values, list)
     return {
