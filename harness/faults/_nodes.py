@@ -1,33 +1,21 @@
-"""What the kinds share that act on a whole node: who else is on it, and that one run at a time does so on a cluster.
-
-A node belongs to no namespace, so the Lease of a run's namespace keeps nobody off it. Who acts on one writes so on the
-node itself: an annotation, taken by its resource version and then looked for on all other nodes. Of two runs that come
-at the same moment at least one sees the other, and gives its own back.
-"""
+"""What the kinds share that act on a whole node: who else is on it, counted before anything is touched."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from harness.errors import BadInput, TargetError
+from harness.errors import BadInput
 from harness.faults import _cluster as on_cluster
-from harness.kube import agent, pods
-from harness.kube.ports import Manifest, Site, status_of
+from harness.kube import holds, pods
+from harness.kube.ports import Manifest, Site
 from harness.kube.rights import rights
 from harness.ports import Selection, Target
 
-KIND = "v1/Node"
 NODE, OTHERS = "node", "others"  # in a selection's `before`
-HOLDER = agent.FAULT  # annotation of a node: NAMESPACE/ID of the fault that has it
-RIGHTS = (
-    *rights("get list patch", "nodes", namespaced=False),
-    *rights("list", "pods", namespaced=False),
-)
-TRIES = 5
+RIGHTS = (*holds.RIGHTS, *rights("list", "pods", namespaced=False))
 SYSTEM = "kube-"  # namespaces of the cluster itself begin so
 COME_BACK = ("DaemonSet", "Node")  # owners of pods that belong to the node as it is
 SHOWN = 8
@@ -68,8 +56,7 @@ def check(target: Target, node: str, allowed: Collection[str]) -> str:
     On a cluster that goes with its run there is nobody else.
     """
     site = on_cluster.on(target)
-    if taken := list(_held(site, node, "")):
-        raise TargetError(_told(taken))
+    holds.check(site, node)
     if getattr(target, "goes_with_cluster", False):
         return ""
     found = others(site, node)
@@ -84,87 +71,15 @@ def check(target: Target, node: str, allowed: Collection[str]) -> str:
     return _short(found)
 
 
-def claim(site: Site, selection: Selection) -> None:
-    """Takes the node for this fault, before anything is done to it. Raises TargetError when another fault has it, or
-    another run has any node of the cluster. Idempotent."""
-    node, mine = selection.before[NODE], _mine(site, selection)
-    for _ in range(TRIES):
-        there = site.cluster.read(KIND, "", node)
-        if there is None:
-            raise TargetError(f"there is no node {node} any more")
-        if taken := list(_held(site, node, mine)):
-            raise TargetError(_told(taken))
-        version = {"resourceVersion": there["metadata"]["resourceVersion"]}
-        try:
-            site.cluster.patch(KIND, "", node, {"metadata": {**version, "annotations": {HOLDER: mine}}})
-            break
-        except TargetError as error:
-            if status_of(error) != 409:  # 409: it has changed meanwhile, as nodes do with each word of their kubelet
-                raise
-    else:
-        raise TargetError(f"node {node} changes all the time: it could not be taken for the fault")
-    if taken := list(_held(site, node, mine)):
-        release(site, selection)
-        raise TargetError(_told(taken))
-
-
-def is_anothers(site: Site, selection: Selection) -> bool:
-    """Whether another fault has the node by now: then nothing of it is ours to undo. While the API server is away it is
-    not known, and what is ours is to be undone: False."""
-    with suppress(TargetError):
-        held = _holder(site.cluster.read(KIND, "", selection.before[NODE]) or {})
-        return held not in ("", _mine(site, selection))
-    return False
-
-
-def release(site: Site, selection: Selection) -> None:
-    """Gives the node back; idempotent, and nothing of another fault's is taken away."""
-    node, mine = selection.before[NODE], _mine(site, selection)
-    if _holder(site.cluster.read(KIND, "", node) or {}) == mine:
-        site.cluster.patch(KIND, "", node, given_back())
-
-
-def given_back() -> Manifest:
-    """The change to a node that gives it back."""
-    return {"metadata": {"annotations": {HOLDER: None}}}
-
-
-def still_held(site: Site, selection: Selection) -> Iterator[str]:
-    node = selection.before[NODE]
-    if _holder(site.cluster.read(KIND, "", node) or {}) == _mine(site, selection):
-        yield f"node {node} is still marked as held by this fault"
+def held(selection: Selection) -> tuple[str, str]:
+    """(node, id of the fault). Undo tokens of earlier versions have no id: they never took a node."""
+    return selection.before[NODE], selection.before.get(on_cluster.ID, "")
 
 
 def seen(what: str, selection: Selection) -> str:
     """What was seen, and whom it met beside the platform."""
     met = selection.before.get(OTHERS, "")
     return f"{what}; with it pods of others: {met}" if met else what
-
-
-def _held(site: Site, node: str, mine: str) -> Iterator[tuple[str, str]]:
-    """(node, holder) of what speaks against taking this node: another fault has it, or another namespace's run has
-    one."""
-    for each in site.cluster.list(KIND):
-        name, holder = each["metadata"]["name"], _holder(each)
-        if holder and holder != mine and (name == node or holder.partition("/")[0] != site.namespace):
-            yield name, holder
-
-
-def _told(taken: Sequence[tuple[str, str]]) -> str:
-    name, holder = taken[0]
-    return (
-        f"node {name} is held by a fault of namespace {holder.partition('/')[0]}: one run at a time acts on nodes\n"
-        f"  fix: wait for its end, or `harness recover RUN`; when that run is of a machine that is no more: "
-        f"kubectl annotate node {name} {HOLDER}-"
-    )
-
-
-def _holder(node: Manifest) -> str:
-    return str((node.get("metadata", {}).get("annotations") or {}).get(HOLDER, ""))
-
-
-def _mine(site: Site, selection: Selection) -> str:
-    return f"{site.namespace}/{selection.before.get(on_cluster.ID, '')}"
 
 
 def _place(pod: Manifest) -> str:

@@ -24,7 +24,7 @@ from harness.errors import BadInput, TargetError
 from harness.faults import _cluster as on_cluster
 from harness.faults import _nodes as on_node
 from harness.faults import _shared as shared
-from harness.kube import deadman, pods
+from harness.kube import deadman, holds, pods
 from harness.kube.ports import Kubernetes, Manifest, Site, status_of
 from harness.kube.rights import rights
 from harness.model.base import Duration
@@ -41,7 +41,7 @@ RIGHTS = (
     *deadman.RIGHTS,
     *deadman.CLUSTER_RIGHTS,
 )
-NODE, KIND = on_node.NODE, on_node.KIND
+NODE, KIND = on_node.NODE, holds.KIND
 OUTLIVES_PLATFORM = True
 AGAIN_S = 1.0
 UNCORDONED = {"spec": {"unschedulable": None}}
@@ -75,8 +75,8 @@ def select(target: Target, parameters: Parameters) -> Selection:
 def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
     site = on_cluster.on(target)
     node = selection.before[NODE]
-    on_node.claim(site, selection)
-    calls = [deadman.patch(site, "", "nodes", node, {**UNCORDONED, **on_node.given_back()}, wide=True)]
+    holds.claim(site, *on_node.held(selection))
+    calls = [deadman.patch(site, "", "nodes", node, {**UNCORDONED, **holds.given_back()}, wide=True)]
     seconds = deadman.seconds_left(selection.deadline_wall_ns)
     deadman.arm(site, selection.before[on_cluster.ID], calls, seconds, avoid=[node])
 
@@ -112,16 +112,16 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
     site = on_cluster.on(target)
-    if not on_node.is_anothers(site, selection):
+    if not holds.is_anothers(site, *on_node.held(selection)):
         if _node(site, selection).get("spec", {}).get("unschedulable"):
             site.cluster.patch(KIND, "", selection.before[NODE], UNCORDONED)
-        on_node.release(site, selection)
+        holds.release(site, *on_node.held(selection))
     deadman.disarm(site, selection.before[on_cluster.ID], cluster_wide=True)
 
 
 def by_hand(selection: Selection, parameters: Parameters) -> str:
     node = selection.before[NODE]
-    return f"kubectl uncordon {node}; kubectl annotate node {node} {on_node.HOLDER}-"
+    return f"kubectl uncordon {node}; {holds.by_hand(node)}"
 
 
 def _refused(site: Site, name: str, uid: str) -> str:
@@ -156,7 +156,7 @@ def _not_back(target: Target, selection: Selection) -> Iterable[str]:
     site = on_cluster.on(target)
     if _node(site, selection).get("spec", {}).get("unschedulable"):
         yield f"node {selection.before[NODE]} is unschedulable"
-    yield from on_node.still_held(site, selection)
+    yield from holds.remaining(site, *on_node.held(selection))
     for workload in on_cluster.workloads(selection):
         yield from on_cluster.complete(site, workload)
     yield from deadman.remaining(site, selection.before[on_cluster.ID], cluster_wide=True)

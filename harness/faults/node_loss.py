@@ -24,7 +24,7 @@ from harness.errors import TargetError
 from harness.faults import _cluster as on_cluster
 from harness.faults import _nodes as on_node
 from harness.faults import _shared as shared
-from harness.kube import pods
+from harness.kube import holds, pods
 from harness.kube.ports import Kubernetes, Manifest, Nodes, Site
 from harness.kube.rights import rights
 from harness.ports import Instance, Observation, Selection, Target
@@ -37,7 +37,7 @@ RIGHTS = (
     *rights("get", "deployments", "apps"),
     *rights("get", "statefulsets", "apps"),
 )
-NODE, KIND = on_node.NODE, on_node.KIND
+NODE, KIND = on_node.NODE, holds.KIND
 OUTLIVES_PLATFORM = True
 TIMEOUT_S = 2.0
 
@@ -61,7 +61,7 @@ def select(target: Target, parameters: Parameters) -> Selection:
 
 
 def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
-    on_node.claim(on_cluster.on(target), selection)
+    holds.claim(on_cluster.on(target), *on_node.held(selection))
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -81,15 +81,15 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
 
 def recover(target: Target, selection: Selection, parameters: Parameters) -> None:
     site = on_cluster.on(target)
-    if on_node.is_anothers(site, selection):
+    if holds.is_anothers(site, *on_node.held(selection)):
         return
     _nodes(target).start_node(selection.before[NODE])
-    on_node.release(site, selection)
+    holds.release(site, *on_node.held(selection))
 
 
 def by_hand(selection: Selection, parameters: Parameters) -> str:
     node = selection.before[NODE]
-    return f"switch node {node} on again, then kubectl annotate node {node} {on_node.HOLDER}-"
+    return f"switch node {node} on again, then {holds.by_hand(node)}"
 
 
 def _nodes(target: Target) -> Nodes:
@@ -128,7 +128,7 @@ def _not_back(target: Target, selection: Selection) -> Iterable[str]:
     node = site.cluster.read(KIND, "", selection.before[NODE])
     if node is None or not _is_ready(node):
         yield f"node {selection.before[NODE]}: is not Ready"
-    yield from on_node.still_held(site, selection)
+    yield from holds.remaining(site, *on_node.held(selection))
     for workload in on_cluster.workloads(selection):
         if workload.kind in on_cluster.SCALABLE:
             yield from on_cluster.complete(site, workload)

@@ -13,9 +13,9 @@ from harness.chaos import lifecycle, undo
 from harness.chaos.lifecycle import Session
 from harness.chaos.preview import preview
 from harness.errors import BadInput, TargetError
-from harness.faults import _nodes as on_node
 from harness.journal import log
 from harness.journal.layout import RunFolder
+from harness.kube import holds
 from harness.kube.ports import Manifest
 from harness.model.events import FaultLanded
 from harness.spec.platform import load_platform
@@ -73,7 +73,7 @@ def put(bed: FakeBed, manifest: Manifest) -> None:
 
 
 def holder(bed: FakeBed, name: str) -> str:
-    return str((bed._objects["v1/Node", "", name]["metadata"].get("annotations") or {}).get(on_node.HOLDER, ""))
+    return str((bed._objects["v1/Node", "", name]["metadata"].get("annotations") or {}).get(holds.HOLDER, ""))
 
 
 def test_pods_of_others_are_named_and_nothing_is_touched(
@@ -153,11 +153,11 @@ def test_a_second_run_is_kept_off_all_nodes_until_the_first_has_given_its_own_ba
     kind: str, target: PlainTarget, bed: FakeBed, node: str, tmp_path: Path
 ) -> None:
     first = session(tmp_path, target)
-    bed.patch("v1/Node", "", "n4", {"metadata": {"annotations": {on_node.HOLDER: "elsewhere/0123"}}})
+    bed.patch("v1/Node", "", "n4", {"metadata": {"annotations": {holds.HOLDER: "elsewhere/0123"}}})
     with pytest.raises(TargetError, match=r"node n4 is held by a fault of namespace elsewhere(.|\n)*kubectl annotate"):
         inject(first, kind)
     assert not first.folder.journal.exists(), "nothing was even intended"
-    bed.patch("v1/Node", "", "n4", {"metadata": {"annotations": {on_node.HOLDER: None}}})
+    bed.patch("v1/Node", "", "n4", {"metadata": {"annotations": {holds.HOLDER: None}}})
     inject(first, kind)
     assert holder(bed, node).startswith("tiny/")
     lifecycle.recover(first, kind, 1)
@@ -172,8 +172,8 @@ def test_of_two_that_come_at_once_none_stops_a_node_and_each_gives_its_own_back(
 
     class Late(FakeBed):
         def patch(self, kind: str, namespace: str, name: str, change: Manifest, subresource: str = "") -> Manifest:
-            if kind == on_node.KIND and (change.get("metadata") or {}).get("resourceVersion"):
-                patch(kind, "", "n4", {"metadata": {"annotations": {on_node.HOLDER: "elsewhere/0123"}}})
+            if kind == holds.KIND and (change.get("metadata") or {}).get("resourceVersion"):
+                patch(kind, "", "n4", {"metadata": {"annotations": {holds.HOLDER: "elsewhere/0123"}}})
             return super().patch(kind, namespace, name, change, subresource)
 
     bed.__class__ = Late
@@ -213,7 +213,7 @@ def test_who_was_refused_does_not_undo_what_another_does(
     class Late(FakeBed):
         def patch(self, kind: str, namespace: str, name: str, change: Manifest, subresource: str = "") -> Manifest:
             if (change.get("metadata") or {}).get("resourceVersion"):
-                taken = {"metadata": {"annotations": {on_node.HOLDER: "elsewhere/0123"}}}
+                taken = {"metadata": {"annotations": {holds.HOLDER: "elsewhere/0123"}}}
                 patch(kind, "", name, {**taken, "spec": {"unschedulable": True}})
             return super().patch(kind, namespace, name, change, subresource)
 
@@ -251,7 +251,7 @@ def test_a_dead_mans_switch_gives_the_node_back_too(
 ) -> None:
     inject(session(tmp_path, target), "node_drain")
     (switch,) = [each for each in bed.list("v1/Pod", "tiny") if each["metadata"]["name"].startswith("harness-undo-")]
-    assert on_node.HOLDER in str(switch["spec"]["containers"][0]["command"])
+    assert holds.HOLDER in str(switch["spec"]["containers"][0]["command"])
 
 
 def test_the_shipped_experiment_lets_a_scenario_name_the_others() -> None:

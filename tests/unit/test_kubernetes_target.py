@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harness.errors import BadInput, TargetError
+from harness.kube import holds
 from harness.model.events import AnyEvent
 from harness.model.on_cluster import OnCluster
 from harness.ports import Artifacts, Logs, Releases, Target
@@ -489,6 +490,24 @@ def test_a_node_that_a_fault_still_holds_keeps_the_switch_that_will_free_it(made
     with pytest.raises(TargetError, match="still has hold of node node-1"):
         made.target.down()
     made.cluster.patch("v1/Pod", "small", "harness-undo-1", {"status": {"phase": "Succeeded"}})
+    assert made.target.down().clean
+
+
+def test_a_node_that_is_marked_as_held_keeps_the_platform_up(made: Made) -> None:
+    """As by the loss of a node, for which there is no switch: it is off, and only the run knows."""
+    made.up()
+    held = {"metadata": {"annotations": {holds.HOLDER: "small/0123"}}}
+    made.cluster.patch("v1/Node", "", "node-1", held)
+    with pytest.raises(TargetError, match=r"still has hold of node node-1(.|\n)*kubectl annotate node node-1"):
+        made.target.down()
+    assert made.target.ready() == []
+    made.cluster.patch("v1/Node", "", "node-1", {"metadata": {"annotations": {holds.HOLDER: "another/0123"}}})
+    assert made.target.down().clean, "what another run holds is not ours"
+
+
+def test_nodes_that_we_may_not_see_keep_nothing_up(made: Made) -> None:
+    made.up()
+    made.cluster.forbidden.add(("list", "nodes"))
     assert made.target.down().clean
 
 

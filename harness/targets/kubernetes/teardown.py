@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from harness.errors import TargetError
+from harness.kube import holds
 from harness.ports import Leftovers
 from harness.targets.kubernetes import claim
 from harness.targets.kubernetes.api import ApiError, Cluster, Manifest
@@ -58,7 +59,13 @@ def end(cluster: Cluster, now: ClusterState) -> Leftovers:
 
 def _nodes_are_free(cluster: Cluster, now: ClusterState) -> None:
     """A switch that still has to give a node back (uncordon it, label it again) would go with the namespace, and nobody
-    else would do it."""
+    else would do it; nor would anybody find a node that is marked as held, and off."""
+    if marked := _marked(cluster, now.on.namespace):
+        raise TargetError(
+            f"a fault of this platform's run still has hold of node {', '.join(marked)}\n"
+            "  fix: `harness recover RUN` gives it back, and takes the platform down if the run brought it up; when "
+            f"nothing is left of that run: {holds.by_hand(marked[0])}"
+        )
     try:
         switches = cluster.list(f"{RBAC}/ClusterRole", labels={RUN: now.id})
     except ApiError as error:
@@ -76,6 +83,17 @@ def _nodes_are_free(cluster: Cluster, now: ClusterState) -> None:
                 f"a fault of this platform's run still has hold of node {', '.join(held)}\n"
                 "  fix: `harness recover RUN` gives it back, and takes the platform down if the run brought it up"
             )
+
+
+def _marked(cluster: Cluster, namespace: str) -> list[str]:
+    """Nodes that a fault of this namespace has, none where we may not look: then no fault of the run takes one."""
+    try:
+        found = cluster.list(holds.KIND)
+    except ApiError as error:
+        if error.status == 403:
+            return []
+        raise
+    return [each["metadata"]["name"] for each in found if holds.holder(each).partition("/")[0] == namespace]
 
 
 def _is_cordoned(cluster: Cluster, name: str) -> bool:
