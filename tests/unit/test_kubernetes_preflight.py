@@ -20,7 +20,8 @@ from harness.spec.platform import load_platform
 from harness.targets.kubernetes import objects, rights, room, sources
 from harness.targets.kubernetes.api import Resource
 from harness.targets.kubernetes.architectures import Built, built
-from harness.targets.kubernetes.preflight import Finding, Intent, findings, preflight
+from harness.targets.kubernetes.finding import Finding, Intent
+from harness.targets.kubernetes.preflight import findings, preflight
 from harness.testing.fake_cluster import FakeCluster, node
 
 CLUSTER = Path(__file__).parent.parent / "fixtures" / "cluster"

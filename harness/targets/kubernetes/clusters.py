@@ -22,8 +22,8 @@ from harness.ports import Endpoints, Instance, Leftovers, Report
 from harness.spec.yaml import Located
 from harness.targets.kubernetes import checks, claim, deployment, objects, planning, preflight, state, teardown
 from harness.targets.kubernetes.deployment import Deployment, Rollout
+from harness.targets.kubernetes.finding import Finding
 from harness.targets.kubernetes.gates import Gates
-from harness.targets.kubernetes.preflight import Finding
 from harness.targets.kubernetes.standstill import Standstill
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState, make_folder
 from harness.targets.kubernetes.target import KubernetesTarget

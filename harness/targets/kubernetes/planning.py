@@ -12,7 +12,7 @@ from harness.spec.yaml import Located
 from harness.targets.kubernetes import claim, deployment, objects, rights, sources
 from harness.targets.kubernetes.api import Cluster, Manifest, Resource
 from harness.targets.kubernetes.architectures import built
-from harness.targets.kubernetes.preflight import Intent
+from harness.targets.kubernetes.finding import Intent
 from harness.targets.kubernetes.state import ClusterFolder, ClusterState
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from harness.errors import TargetError
 from harness.kube.rights import Right
 from harness.model.events import CheckDone
 from harness.model.platform import OnKubernetes, PlatformSpec
 from harness.ports import Report
-from harness.targets.kubernetes import architectures, claim, objects, rights, room, storage
-from harness.targets.kubernetes.api import ApiError, Cluster, Manifest, Resource
-from harness.targets.kubernetes.architectures import Built
-from harness.targets.kubernetes.checks import hard_coded, placeholder_secrets
+from harness.targets.kubernetes import architectures, claim, objects, referred, rights, room
+from harness.targets.kubernetes.api import ApiError, Manifest, Resource
+from harness.targets.kubernetes.checks import hard_coded
+from harness.targets.kubernetes.finding import Finding, Intent
 from harness.targets.kubernetes.nodes import node_troubles
 from harness.targets.kubernetes.objects import RUN, key
 
@@ -22,31 +22,6 @@ CHECKED = "preflight: "
 EVERY_S = 1.0
 BUILT = "images are built for the nodes"
 IMAGES_LISTED = 50  # a kubelet names at most so many of its images
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One look. `wrong`: what keeps a run from being started, each with its fix; `unknown`: why it cannot be told."""
-
-    name: str
-    of: int
-    wrong: tuple[str, ...] = ()
-    unknown: str = ""
-    fix: str = ""
-
-
-@dataclass(frozen=True)
-class Intent:
-    """What a run is about to do: objects as they will be applied, where, how pods are going to be asked, and what its
-    faults and its actuator need."""
-
-    cluster: Cluster
-    namespace: str
-    run: str
-    manifests: Sequence[Manifest]
-    spec: PlatformSpec
-    needs: Collection[Right] = ()
-    built: Built = field(default_factory=dict)
 
 
 def preflight(intents: Mapping[str, Intent], report: Report, settles_within_s: float = 0.0) -> None:
@@ -92,8 +67,8 @@ def findings(intent: Intent) -> Iterator[Finding]:
     yield _rights(intent, served, makes_namespace=there is None)
     yield _free(intent, there)
     yield from _nodes(intent)
-    yield from _referred(intent, there)
-    yield from _storage(intent, there)
+    yield from referred.named_by_pods(intent, there)
+    yield from referred.claimed(intent, there)
     yield Finding(
         "no hard-coded public address",
         len(intent.manifests),
@@ -218,92 +193,3 @@ def _architectures(intent: Intent, nodes: Sequence[Manifest]) -> Finding:
 def _is_known(image: str, known: Iterable[str]) -> bool:
     names = {image, f"docker.io/{image}", f"docker.io/library/{image}"}
     return any(name in names for name in known)
-
-
-# -- what pods refer to
-
-
-def _referred(intent: Intent, there: Manifest | None) -> Iterator[Finding]:
-    """Secrets and ConfigMaps that pods cannot start without are in the manifests, made by us, or there already; and
-    such a Secret, as all that is applied, holds no example."""
-    generated = intent.spec.kubernetes.secrets.values() if intent.spec.kubernetes else ()
-    known = {(each["kind"], each["metadata"]["name"]) for each in intent.manifests}
-    known |= {("Secret", place.secret) for place in generated if place.generate}
-    named = {one for each in intent.manifests for one in objects.references(each)}
-    missing: list[str] = []
-    unread: dict[str, list[str]] = {"ConfigMap": [], "Secret": []}
-    read: list[Manifest] = []
-    for kind, name in sorted(named - known):
-        try:
-            found = None if there is None else intent.cluster.read(f"v1/{kind}", intent.namespace, name)
-        except ApiError as error:
-            if error.status != 403:
-                raise
-            unread[kind].append(f"{kind} {name}")
-        else:
-            missing += [] if found else [f"{kind} {name}"]
-            read += [found] if found and kind == "Secret" else []
-    hidden = ", ".join(unread["ConfigMap"] + unread["Secret"])
-    yield Finding(
-        "what pods refer to is there",
-        len(named),
-        tuple(missing),
-        unknown=f"we may not look at {hidden}" if hidden and not missing else "",
-        fix="add it to the manifests, or create it first",
-    )
-    looked_at = [*intent.manifests, *read]
-    examples, hidden = placeholder_secrets(looked_at), ", ".join(unread["Secret"])
-    yield Finding(
-        "no placeholder secret",
-        len(looked_at),
-        tuple(examples),
-        unknown=f"we may not look at {hidden}" if hidden and not examples else "",
-        fix="give it a real value",
-    )
-
-
-def _storage(intent: Intent, there: Manifest | None) -> Iterator[Finding]:
-    """The storage classes that claims name are there; and so is what they ask for, where that can be known."""
-    if not list(storage.claims(intent.manifests)):
-        return
-    made = _seen(intent, "v1/PersistentVolumeClaim", intent.namespace) if there else []  # 403: told by the rights
-    wanted = list(storage.claims(intent.manifests, {each["metadata"]["name"] for each in made or ()}))
-    classes, volumes = _seen(intent, "storage.k8s.io/v1/StorageClass"), _seen(intent, "v1/PersistentVolume")
-    capacities = _seen(intent, "storage.k8s.io/v1/CSIStorageCapacity")
-    has = storage.Storage(
-        [*(classes or ()), *(each for each in intent.manifests if each["kind"] == "StorageClass")],
-        [*(volumes or ()), *(each for each in intent.manifests if each["kind"] == "PersistentVolume")],
-        capacities or (),
-    )
-    count, missing = storage.no_class(wanted, has)
-    yield Finding(
-        "storage classes are there",
-        count,
-        () if classes is None else tuple(missing),
-        unknown="we may not look at storage classes" if classes is None else "",
-        fix="name a class that is there (`kubectl get storageclass`)",
-    )
-    wrong, untold = storage.short(wanted, has)
-    unseen = [name for name, found in (("storage classes", classes), ("volumes", volumes)) if found is None]
-    if unseen:
-        wrong, unknown = [], f"we may not look at {' and '.join(unseen)}"
-    else:
-        who = "we may not look at what drivers say" if capacities is None else "nobody says what"
-        unknown = f"{who} is left of storage class {', '.join(untold)}" if untold and not wrong else ""
-    yield Finding(
-        "claims find storage",
-        max(len(wanted), len(wrong)),
-        tuple(wrong),
-        unknown=unknown,
-        fix="make volumes that fit, or ask for less (`kubectl get persistentvolume,csistoragecapacity -A`)",
-    )
-
-
-def _seen(intent: Intent, kind: str, namespace: str = "") -> Sequence[Manifest] | None:
-    """All objects of a kind, None when we may not look; there is none of a kind that is not served."""
-    try:
-        return intent.cluster.list(kind, namespace)
-    except ApiError as error:
-        if error.status not in (403, 404):
-            raise
-        return None if error.status == 403 else ()

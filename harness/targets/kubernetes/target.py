@@ -42,8 +42,9 @@ from harness.targets.kubernetes import (
 )
 from harness.targets.kubernetes.api import Cluster
 from harness.targets.kubernetes.deployment import Deployment, Rollout
+from harness.targets.kubernetes.finding import Finding
 from harness.targets.kubernetes.gates import Gates, Place
-from harness.targets.kubernetes.preflight import Finding, all_rights, findings, preflight
+from harness.targets.kubernetes.preflight import all_rights, findings, preflight
 from harness.targets.kubernetes.processes import ClusterProcesses
 from harness.targets.kubernetes.rollout import wait_for_add_ons
 from harness.targets.kubernetes.standstill import Standstill
