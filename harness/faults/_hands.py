@@ -85,14 +85,10 @@ def landed(
 
 
 def gone(
-    target: Target,
-    selection: Selection,
-    programs: Sequence[str],
-    object_to: Callable[[Ask, Manifest], str] | None,
-    seen: str,
+    target: Target, selection: Selection, programs: Sequence[str], object_to: Callable[[Ask, Manifest], str], seen: str
 ) -> Observation:
-    """As `landed`, for the pods that are still the same; and all instances are ready, and no agent is left. None: that
-    is enough."""
+    """As `landed`, for the pods that are still the same; and all instances are ready, and no agent is left. Of a fault
+    that was perhaps never made that is enough where an eye cannot see: it may be why it was not made."""
     site = on_cluster.on(target)
     fault = selection.before[on_cluster.ID]
 
@@ -101,16 +97,20 @@ def gone(
         yield from unready(site, selection)
 
     found = list(objections())
-    found = found or (_looks(target, selection, programs, object_to) if object_to else [])
+    found = found or _looks(target, selection, programs, object_to, must_see=selection.made)
     if not found:
         agent.remove(site, fault)
     return shared.observation(found, "agent at the pod's place", seen)
 
 
 def _looks(
-    target: Target, selection: Selection, programs: Sequence[str], object_to: Callable[[Ask, Manifest], str]
+    target: Target,
+    selection: Selection,
+    programs: Sequence[str],
+    object_to: Callable[[Ask, Manifest], str],
+    must_see: bool = True,
 ) -> list[str]:
-    """What the eyes object to, all asked at once; one that cannot see objects too."""
+    """What the eyes object to, all asked at once; one that cannot see objects too (`must_see`)."""
     site = on_cluster.on(target)
 
     def look(number: int, name: str, pod: Manifest) -> str:
@@ -118,7 +118,7 @@ def _looks(
             eye = _eye(site, selection, number, pod, programs, EYE_S)
             objection = object_to(_asking(site, eye), pod)
         except TargetError as error:
-            objection = str(error).splitlines()[0]
+            objection = str(error).splitlines()[0] if must_see or getattr(error, "passing", False) else ""
         return f"{name}: {objection}" if objection else ""
 
     return [each for each in _at_once(look, list(_there(site, selection, fail=False))) if each]

@@ -128,7 +128,7 @@ def gone(target: Target, selection: Selection, object_to: Callable[[hands.Ask, M
     """
     if not selection.made:
         seen = "no agent keeps packets; nobody wrote down that one did"
-        return hands.gone(target, selection, PROGRAMS, None, seen)
+        return hands.gone(target, selection, PROGRAMS, _clear(selection, lambda *_: ""), seen)
     seen = "packets pass as before, and no rule is left"
     return hands.gone(target, selection, PROGRAMS, _clear(selection, object_to), seen)
 

@@ -8,8 +8,9 @@
 
 An ordinary pod, without any right and without a password, opens connections until it is refused, and asks again for
 each that the server ends. Connections that others have already stay theirs; what they open new is refused. Landed:
-another pod that asks is refused with SQLSTATE 53300 (too many connections). Gone: it is asked who it is, and the pods
-are ready. Lifted when the agent ends: by the undo, at `undo_within`, or when its node ends it.
+another pod that asks is refused with SQLSTATE 53300 (too many connections). Refused where it is so before. Gone: it is
+asked who it is, and the pods are ready. Lifted when the agent ends: by the undo, at `undo_within`, or when its node
+ends it.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def select(target: Target, parameters: Parameters) -> Selection:
 
 def prepare(target: Target, selection: Selection, parameters: Parameters) -> None:
     _eye(target, selection, deadman.seconds_left(selection.deadline_wall_ns))
+    if found := list(_unlike(target, selection, ASKS)):
+        raise BadInput(f"before the fault: {'; '.join(found)}", fix="see to it that these servers take new connections")
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -78,7 +81,9 @@ def gone(target: Target, selection: Selection, parameters: Parameters) -> Observ
     site = on_cluster.on(target)
     fault = selection.before[on_cluster.ID]
     found = [left for left in agent.remaining(site, fault) if "harness-eye-" not in left]
-    found += [*hands.unready(site, selection), *(() if found else _unlike(target, selection, ASKS))]
+    found += hands.unready(site, selection)
+    if not found and selection.made:  # else it may have been refused for what a second client was told before it
+        found += _unlike(target, selection, ASKS)
     if not found:
         agent.remove(site, fault)
     return shared.observation(found, "second client", "new connections are taken")

@@ -11,8 +11,9 @@
 
 An agent on the pod's node puts a process that takes memory into the container's own cgroup; should the limit be reached
 nevertheless, the kernel kills that process first. A container without a limit is refused: what is taken would be its
-node's. Landed: the cgroup uses at least 95 % of the share. Gone: no process that is not the container's is in it, and
-the pods are ready. Lifted when the agent ends: by the undo, at `undo_within`, or when its node ends it.
+node's. Landed: the cgroup uses at least 95 % of the share, that process being in it. Gone: no process that is not the
+container's is in it, and the pods are ready. Lifted when the agent ends: by the undo, at `undo_within`, or when its
+node ends it.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
     def object_to(ask: hands.Ask, pod: Manifest) -> str:
         used = pressure.usage(ask, pod)
+        if not used["foreign"]:
+            return "nothing else runs in its cgroup"
         share = used["memory"] / used["limit"]
         return "" if share >= SEEN * parameters.fill else f"its cgroup uses {share:.0%} of its memory"
 

@@ -62,7 +62,7 @@ class FakeBed(FakeCluster):
     users: dict[str, float] = field(default_factory=lambda: {"sjc": 1.0, "lax": 0.0})  # the same
     pings: int = 0
     schedules_all: bool = False  # a scheduler that does not count devices
-    deaf: bool = False  # nobody answers echoes and questions, whatever the fault
+    deaf: bool = False  # nobody answers echoes and questions, or takes connections, whatever the fault
     far_ms: float = 0.1  # how long an echo takes without any fault
     kept_ms: dict[str, float] = field(default_factory=dict)  # what each observer was told to keep
     blind: str = ""  # why no agent can look
@@ -228,7 +228,8 @@ class FakeBed(FakeCluster):
         return {"shown": 0}
 
     def _look(self, _: Manifest, host: str, port: str) -> dict[str, Any]:
-        return {"said": "53300" if any(argv[2] == host for argv in self._hands("take")) else "asks"}
+        taken = self.deaf or any(argv[2] == host for argv in self._hands("take"))
+        return {"said": "53300" if taken else "asks"}
 
     # -- controllers
 

@@ -20,7 +20,7 @@ from harness.errors import BadInput, TargetError
 from harness.kube import agent, pods
 from harness.ports import FaultInjector, Selection
 from harness.spec.platform import load_platform
-from harness.testing.fake_bed import PLUGGED, FakeBed, bed_target
+from harness.testing.fake_bed import MISSING_TAG, PLUGGED, FakeBed, bed_target
 from harness.testing.plain_target import PlainTarget
 from tests.contract.test_fault_injectors import KINDS, ON_CLUSTERS, REFERENCE, TOLD, how_to
 
@@ -132,6 +132,26 @@ def test_one_that_was_never_made_is_seen_gone_and_leaves_nothing(
         assert "still container" in injector.gone(target, selection, parameters).detail, "made, it is not gone"
         bed._objects[pods.POD, "tiny", selection.names[0]]["status"]["containerStatuses"][0]["state"] = {"waiting": {}}
         assert "not ready" in injector.gone(target, unmade, parameters).detail
+
+
+def test_one_whose_agent_cannot_start_is_not_made_and_is_seen_gone(
+    kind: str, target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    """Nor can the one that would look; on a platform that was up before, `recover` would end with 22 each time."""
+    injector, parameters = parts(kind, tmp_path)
+    target.agent_image = f"a{MISSING_TAG}"
+    selection = through_a_token(injector.select(target, parameters), parameters)
+    try:
+        make(injector, target, selection, parameters)
+    except TargetError as error:
+        assert "does not start" in str(error)
+    else:
+        assert not [each for each in bed.requests if "create v1/Pod" in each], "it needs no agent"
+        return
+    injector.recover(target, selection, parameters)
+    assert injector.gone(target, dataclasses.replace(selection, made=False), parameters).seen
+    assert target.ready() == []
+    assert target.left() == []
 
 
 @pytest.mark.parametrize("kind", ON_CLUSTERS)
@@ -458,7 +478,7 @@ def test_an_untouched_network_has_no_fault_and_its_look_before_is_good(
     assert target.left() == []
 
 
-@pytest.mark.parametrize("kind", NETWORK)
+@pytest.mark.parametrize("kind", [*NETWORK, "connections_exhausted"])
 @pytest.mark.parametrize("wrong", [{"deaf": True}, {"blind": "no process of pod u on this node"}], ids=str)
 def test_an_eye_that_sees_the_fault_already_or_nothing_is_a_refusal(
     kind: str, wrong: dict[str, Any], target: PlainTarget, bed: FakeBed, tmp_path: Path
@@ -468,7 +488,7 @@ def test_an_eye_that_sees_the_fault_already_or_nothing_is_a_refusal(
     selection = through_a_token(injector.select(target, parameters), parameters)
     for name, value in wrong.items():
         setattr(bed, name, value)
-    with pytest.raises(BadInput, match=r"before the fault: unified-api-sjc.*\n  fix: "):
+    with pytest.raises(BadInput, match=r"before the fault: [a-z-]+-sjc.*\n  fix: "):
         make(injector, target, selection, parameters)
     assert not [request for request in bed.requests if "harness-hand" in request]
     injector.recover(target, selection, parameters)
@@ -548,6 +568,17 @@ def test_an_eye_that_was_not_there_before_does_not_tell_a_delay(target: PlainTar
     assert "nobody knows any more" in kind.landed(target, selection, parameters).detail
     kind.recover(target, selection, parameters)
     assert kind.gone(target, selection, parameters).seen, "that, it can tell"
+
+
+def test_memory_that_the_service_takes_itself_is_no_pressure(
+    target: PlainTarget, bed: FakeBed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    injector, parameters = parts("memory_pressure", tmp_path)
+    selection = injector.select(target, parameters)
+    used = {"cores": 0.0, "memory": 99, "limit": 100, "foreign": 0, "file": 0}
+    monkeypatch.setattr(bed, "_usage", lambda *_: used)
+    assert "nothing else runs in its cgroup" in injector.landed(target, selection, parameters).detail
+    injector.recover(target, selection, parameters)
 
 
 @pytest.mark.parametrize("jitter", ["200ms", "1s"])
