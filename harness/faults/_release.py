@@ -7,14 +7,14 @@ StatefulSet does not replace a pod that never became ready, even after its templ
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from harness.faults import _cluster as on_cluster
 from harness.faults import _shared as shared
-from harness.kube import agent, deadman, pods
+from harness.kube import agent, deadman, pods, traffic
 from harness.kube.pods import Workload
 from harness.kube.ports import Manifest, Site
-from harness.kube.rights import rights
+from harness.kube.rights import Right, rights
 from harness.ports import Observation, Selection, Target
 
 RIGHTS = (
@@ -29,9 +29,9 @@ RIGHTS = (
 LEAVINGS = ("apps/v1/ReplicaSet", "apps/v1/ControllerRevision")
 
 
-def select(target: Target, parameters: on_cluster.Whole) -> Selection:
+def select(target: Target, parameters: on_cluster.Whole, needed: Sequence[Right]) -> Selection:
     """The pods, and the pod template of each of their workloads as it is now."""
-    selection = on_cluster.select(target, parameters, RIGHTS, scalable=True)
+    selection = on_cluster.select(target, parameters, needed, scalable=True)
     site = on_cluster.on(target)
     saved = {
         str(workload): json.dumps(on_cluster.read(site, workload)["spec"]["template"], sort_keys=True)
@@ -61,9 +61,13 @@ def inject(target: Target, selection: Selection, spoil: Callable[[Manifest], Man
         site.cluster.patch(workload.api_kind, site.namespace, workload.name, {"spec": {"template": template}})
 
 
-def landed(target: Target, selection: Selection, good: Callable[[Site, Manifest], str], seen: str) -> Observation:
-    """Of each workload there must be a new pod, and each new one must be as bad as meant; `good` objects, "" if so."""
-    return shared.observation(_whole(target, selection, good), "kubelet", seen)
+def landed(
+    target: Target, selection: Selection, good: Callable[[Site, Manifest], str], seen: str, answers: bool = False
+) -> Observation:
+    """Of each workload there must be a new pod, and each new one must be as bad as meant: `good` objects, "" if so. No
+    Service may count on it, and, unless a bad one `answers` too, nobody may answer there."""
+    observer = "kubelet and EndpointSlices" if answers else "kubelet, EndpointSlices, and whoever asks the pods"
+    return shared.observation(_whole(target, selection, good, answers), observer, seen)
 
 
 def gone(target: Target, selection: Selection, parameters: object) -> Observation:
@@ -101,7 +105,7 @@ def _back(saved: Manifest) -> Manifest:
     return {"spec": {"template": template}}
 
 
-def _whole(target: Target, selection: Selection, good: Callable[[Site, Manifest], str]) -> Iterator[str]:
+def _whole(target: Target, selection: Selection, good: Callable[[Site, Manifest], str], answers: bool) -> Iterator[str]:
     site = on_cluster.on(target)
     new = [pod for pod in new_pods(site, selection.before[on_cluster.ID]) if not pods.going(pod)]
     for workload in on_cluster.workloads(selection):
@@ -109,8 +113,10 @@ def _whole(target: Target, selection: Selection, good: Callable[[Site, Manifest]
         if not of_it:
             yield f"{workload}: no pod of the bad release is there yet"
         for pod in of_it:
-            if objection := good(site, pod):
-                yield f"{pods.name(pod)}: {objection}"
+            objections = filter(None, [good(site, pod), *traffic.counted_on(site, pod)])
+            yield from (f"{pods.name(pod)}: {each}" for each in objections)
+            if not answers:
+                yield from (f"{pods.name(pod)}: {each}" for each in traffic.answered(site, pod))
 
 
 def _not_back(target: Target, selection: Selection) -> Iterable[str]:

@@ -7,7 +7,8 @@
       arguments: {fault: bad_image, parameters: {service: unified-api, region: sjc}, blast_radius: 2}
 
 A Deployment keeps serving with its old pods as far as its strategy says; a StatefulSet loses its last pod at once.
-Landed: the kubelet says of each new pod that its image cannot be had. Gone: the pod template is byte for byte what was
+Landed: the kubelet says of each new pod that its image cannot be had, no Service counts on it, and nobody answers at
+its ports. Gone: the pod template is byte for byte what was
 saved, all pods are of it and ready, nothing of the bad release is left. A dead man's switch in the cluster puts the
 template back when `undo_within` is over.
 """
@@ -16,12 +17,12 @@ from __future__ import annotations
 
 from harness.faults import _cluster as on_cluster
 from harness.faults import _release as release
-from harness.kube import pods
+from harness.kube import pods, traffic
 from harness.kube.ports import Kubernetes, Manifest, Site
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
-RIGHTS = release.RIGHTS
+RIGHTS = (*release.RIGHTS, *traffic.RIGHTS)
 NOT_TO_BE_HAD = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull")
 
 
@@ -32,10 +33,13 @@ class Parameters(on_cluster.Whole):
 
 
 predict = on_cluster.predict
-select = release.select
 prepare = release.prepare
 gone = release.gone
 recover = release.recover
+
+
+def select(target: Target, parameters: Parameters) -> Selection:
+    return release.select(target, parameters, RIGHTS)
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -46,7 +50,7 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return release.landed(target, selection, _runs, "the new pods have no image to run")
+    return release.landed(target, selection, _runs, "the new pods have no image to run, and serve nobody")
 
 
 def repository(image: str) -> str:

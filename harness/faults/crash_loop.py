@@ -7,19 +7,20 @@
       arguments: {fault: crash_loop, parameters: {service: unified-api, region: sjc}, blast_radius: 2}
 
 The container's command is replaced by a program that is not there, which works with any image. Landed: the kubelet has
-tried each new pod's container at least twice and waits before it tries again. Gone and undone as with bad_image.
+tried each new pod's container at least twice and waits before it tries again, no Service counts on the pod, and nobody
+answers at its ports. Gone and undone as with bad_image.
 """
 
 from __future__ import annotations
 
 from harness.faults import _cluster as on_cluster
 from harness.faults import _release as release
-from harness.kube import pods
+from harness.kube import pods, traffic
 from harness.kube.ports import Kubernetes, Manifest, Site
 from harness.ports import Observation, Selection, Target
 
 REQUIRES = (Kubernetes,)
-RIGHTS = release.RIGHTS
+RIGHTS = (*release.RIGHTS, *traffic.RIGHTS)
 COMMAND = "/harness-no-such-program"
 
 
@@ -28,10 +29,13 @@ class Parameters(on_cluster.Whole):
 
 
 predict = on_cluster.predict
-select = release.select
 prepare = release.prepare
 gone = release.gone
 recover = release.recover
+
+
+def select(target: Target, parameters: Parameters) -> Selection:
+    return release.select(target, parameters, RIGHTS)
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -39,7 +43,7 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return release.landed(target, selection, _stays, "the new pods' containers end again and again")
+    return release.landed(target, selection, _stays, "the new pods' containers end again and again, and serve nobody")
 
 
 def _stays(site: Site, pod: Manifest) -> str:

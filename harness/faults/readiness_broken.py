@@ -7,7 +7,7 @@
       arguments: {fault: readiness_broken, parameters: {service: unified-api, region: sjc}, blast_radius: 2}
 
 The container's readiness probe is replaced by one that always fails. Landed: the kubelet says of each new pod that it
-runs, that it is not ready, and that its readiness probe failed. Gone and undone as with bad_image.
+runs, is not ready, and failed its readiness probe, and no Service counts on it. Gone and undone as with bad_image.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ recover = release.recover
 
 
 def select(target: Target, parameters: Parameters) -> Selection:
-    on_cluster.check(target, RIGHTS)
-    return release.select(target, parameters)
+    return release.select(target, parameters, RIGHTS)
 
 
 def inject(target: Target, selection: Selection, parameters: Parameters) -> None:
@@ -44,7 +43,8 @@ def inject(target: Target, selection: Selection, parameters: Parameters) -> None
 
 
 def landed(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return release.landed(target, selection, _is_well, "the new pods run and are not ready: their probe fails")
+    seen = "the new pods run and are not ready: their probe fails"
+    return release.landed(target, selection, _is_well, seen, answers=True)
 
 
 def _is_well(site: Site, pod: Manifest) -> str:

@@ -61,6 +61,8 @@ class FakeBed(FakeCluster):
     primary: str = "sjc"  # as whoever decides it tells
     users: dict[str, float] = field(default_factory=lambda: {"sjc": 1.0, "lax": 0.0})  # the same
     pings: int = 0
+    counted_on: set[str] = field(default_factory=set)  # by Services, though they are not ready
+    speaks: dict[str, int] = field(default_factory=dict)  # with which status, though its container does not run
     schedules_all: bool = False  # a scheduler that does not count devices
     deaf: bool = False  # nobody answers echoes and questions, or takes connections, whatever the fault
     far_ms: float = 0.1  # how long an echo takes without any fault
@@ -147,6 +149,12 @@ class FakeBed(FakeCluster):
 
     def proxy(self, namespace: str, pod: str, port: int, method: str, path: str, *rest: Any, **options: Any) -> Answer:
         before = set(self.used)
+        found = self._objects.get(("v1/Pod", namespace, pod))
+        if found is not None and pods.reason(found):
+            self.used.add(("get", "pods", "proxy"))
+            if pod in self.speaks:
+                return Answer(self.speaks[pod], {}, "")
+            raise ApiError(f"dial tcp {pod}:{port}: connect: connection refused", 503, "ServiceUnavailable")
         answer = super().proxy(namespace, pod, port, method, path, *rest, **options)
         verb = {"GET": "get", "POST": "create", "PUT": "update"}[method]
         self.used = before | {(verb, "pods", "proxy")}
@@ -340,12 +348,12 @@ class FakeBed(FakeCluster):
         endpoints = [
             {
                 "targetRef": {"uid": pods.uid(pod), "name": pods.name(pod)},
-                "conditions": {"ready": pods.is_ready(pod)},
+                "conditions": {"ready": True, "serving": pods.is_ready(pod) or pods.name(pod) in self.counted_on},
             }
             for pod in super().list("v1/Pod", NAMESPACE)
             if pods.workload(pod).kind
         ]
-        return {"metadata": {"name": "all"}, "endpoints": endpoints}
+        return {"metadata": {"name": "all"}, "ports": [{"port": 8080}], "endpoints": endpoints}
 
 
 def _owned(pod: Manifest, workload: Manifest) -> bool:

@@ -17,9 +17,11 @@ from harness import faults
 from harness.chaos.lifecycle import check_capabilities, check_parameters
 from harness.chaos.undo import UndoToken
 from harness.errors import BadInput, TargetError
-from harness.kube import agent, pods
+from harness.faults import _release as release
+from harness.kube import agent, pods, traffic
 from harness.ports import FaultInjector, Selection
 from harness.spec.platform import load_platform
+from harness.targets.kubernetes.api import ApiError
 from harness.testing.fake_bed import MISSING_TAG, PLUGGED, FakeBed, bed_target
 from harness.testing.plain_target import PlainTarget
 from tests.contract.test_fault_injectors import KINDS, ON_CLUSTERS, REFERENCE, TOLD, how_to
@@ -304,6 +306,49 @@ def test_a_bad_release_that_somebody_else_put_right_is_left_alone(
     assert there is not None
     assert there["spec"]["template"]["spec"]["containers"][0]["image"] == "b:2"
     assert "not what it was" in injector.gone(target, selection, parameters).detail
+
+
+@pytest.mark.parametrize("kind", ["bad_image", "crash_loop", "readiness_broken"])
+def test_a_bad_release_that_users_are_still_served_by_has_not_landed(
+    kind: str, target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    """Whatever the kubelet says of its containers."""
+    injector, parameters = parts(kind, tmp_path)
+    selection = injector.select(target, parameters)
+    make(injector, target, selection, parameters)
+    assert injector.landed(target, selection, parameters).seen
+    (new,) = [pods.name(each) for each in release.new_pods(target.site(), selection.before["id"])]
+    bed.counted_on = {new}
+    assert "all takes it for one that serves" in injector.landed(target, selection, parameters).detail
+    bed.counted_on = set()
+    if kind != "readiness_broken":  # that one runs
+        bed.speaks = {new: 404}
+        assert "port 8080: it answers with 404" in injector.landed(target, selection, parameters).detail
+        bed.speaks = {new: 503}  # a mesh's proxy, for instance, which has nobody to send it to
+        assert injector.landed(target, selection, parameters).seen
+    injector.recover(target, selection, parameters)
+
+
+def test_a_port_of_which_nobody_can_tell_is_not_taken_for_silent(target: PlainTarget, bed: FakeBed) -> None:
+    pod = bed.list(pods.POD, "tiny")[0]
+    pod["spec"]["containers"][0]["ports"] = [{"containerPort": 9, "protocol": "UDP"}, {"containerPort": 7}]
+    answers: list[TargetError] = [ApiError("dial tcp: i/o timeout", 503), ApiError("connect: connection refused", 503)]
+
+    class Told:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bed, name)
+
+        def proxy(self, _namespace: str, _pod: str, port: int, *_: object, **__: object) -> None:
+            asked.append(port)
+            raise answers.pop(0)
+
+    asked: list[int] = []
+    site = dataclasses.replace(target.site(), cluster=Told())
+    assert list(traffic.answered(site, pod)) == ["port 7: nobody can tell: dial tcp: i/o timeout"]
+    assert asked == [7, 8080], "those that it declares, and those that Services send to"
+    answers.append(TargetError("connection refused"))
+    with pytest.raises(TargetError):  # by the API server itself
+        list(traffic.answered(site, pod))
 
 
 def test_a_kill_that_another_signal_did_is_not_taken_for_one(target: PlainTarget, bed: FakeBed, tmp_path: Path) -> None:
