@@ -158,12 +158,14 @@ def sized(name: str, **amounts: str) -> dict[str, Any]:
 
 
 def test_what_could_go_anywhere_leaves_room_for_what_can_not() -> None:
-    nodes = [sized("gpu", memory="5Gi", **{"nvidia.com/gpu": "1"}), sized("plain", memory="5Gi")]
-    large, asked = workload("large", memory="4Gi"), {"memory": "2Gi", "nvidia.com/gpu": "1"}
+    gpu = {"nvidia.com/gpu": "1"}  # on the roomiest node and on the smallest one
+    nodes = [sized("g1", memory="6Gi", **gpu), sized("g2", memory="4Gi", **gpu)]
+    nodes += [sized(name, memory="5Gi") for name in ("p1", "p2")]
+    large, asked = workload("large", 2, memory="4Gi"), {"memory": "3Gi", **gpu}
     for those in (nodes, nodes[::-1]):
-        assert room.placed([large, workload("worker", **asked)], those, []) == (2, [])
+        assert room.placed([large, workload("worker", 2, **asked)], those, []) == (4, [])
     told = "Deployment small/worker finds no node: 1 nvidia.com/gpu asked, at most 0 free on one node"
-    assert room.placed([large, workload("worker", 2, **asked)], nodes, []) == (3, [told])
+    assert room.placed([large, workload("worker", 3, **asked)], nodes, []) == (5, [told])
 
 
 @pytest.mark.parametrize(
