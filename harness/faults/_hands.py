@@ -118,7 +118,7 @@ def _looks(
             eye = _eye(site, selection, number, pod, programs, EYE_S)
             objection = object_to(_asking(site, eye), pod)
         except TargetError as error:
-            objection = str(error).splitlines()[0] if must_see or getattr(error, "passing", False) else ""
+            objection = str(error).splitlines()[0] if must_see or error.passing else ""
         return f"{name}: {objection}" if objection else ""
 
     return [each for each in _at_once(look, list(_there(site, selection, fail=False))) if each]

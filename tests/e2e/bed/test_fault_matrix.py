@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from harness.chaos.lifecycle import Session
 from harness.errors import BadInput, TargetError
 from harness.journal.layout import RunFolder
 from harness.kube import agent, pods
+from harness.kube.programs.node import members
 from harness.kube.rights import Right
+from harness.ports import Observation
 from harness.targets.kubernetes import rights
 from harness.targets.kubernetes.api import Cluster
 from harness.testing.plain_target import PlainTarget
 from tests.contract.test_fault_injectors import ON_CLUSTERS, how_to
-from tests.e2e.bed.conftest import NAMESPACE
+from tests.e2e.bed.conftest import NAMESPACE, testbed
 
 KINDS = [*ON_CLUSTERS, "process_kill", "region_loss", "device_loss", "provider_failure"]
 GPU = {"device": "gpu-sjc", "worker": "gpu-worker", "metric": "sophia_gpu_present", "region": "sjc"}
@@ -191,6 +193,40 @@ def test_without_the_harness_the_cluster_undoes_it_at_the_deadline(
     assert second_look(bed) == []
 
 
+def test_a_switch_goes_on_until_an_api_server_that_was_away_has_taken_its_calls(
+    bed: dict[str, Any], cluster: Cluster, target: PlainTarget, session: Session, tmp_path: Path
+) -> None:
+    """Away from before its deadline until after it, so that its first calls are lost."""
+    kind, told = "scale_to_zero", arguments("scale_to_zero", tmp_path)
+    lifecycle.inject(session, kind, kind, told["parameters"], told["blast_radius"], 15)
+    lifecycle.await_landed(session, kind, 12)
+    token, _ = lifecycle._token(session, kind)
+    injector, parameters, _ = lifecycle._resolve(session, token)
+    testbed("api", "stop")
+    try:
+        time.sleep(20)
+        with pytest.raises(TargetError):
+            cluster.read(pods.POD, NAMESPACE, token.selection[0])
+    finally:
+        testbed("api", "start")
+    back = time.monotonic()
+    while (seen := _look(lambda: injector.landed(target, token.selected, parameters))) is None or seen.seen:
+        assert time.monotonic() < back + 60, "nobody undid it"
+        time.sleep(0.5)
+    note(kind=kind, after_api_is_back_s=round(time.monotonic() - back, 1))
+    lifecycle.recover(session, kind, GOES_S)
+    whole(target)
+    assert second_look(bed) == []
+
+
+def _look(look: Callable[[], Observation]) -> Observation | None:
+    """None while the API server is not quite back."""
+    try:
+        return look()
+    except TargetError:
+        return None
+
+
 def test_a_selector_that_matches_nothing_is_refused(session: Session) -> None:
     with pytest.raises(BadInput, match="selects nothing"):
         lifecycle.inject(session, "x", "pod_delete", {"service": "weaviate", "region": "mars"}, 1, 60)
@@ -242,6 +278,32 @@ def test_a_network_policy_that_nobody_enforces_is_no_partition(
     finally:
         cluster.delete("networking.k8s.io/v1/NetworkPolicy", NAMESPACE, "deny-all")
         injector.recover(target, selection, parameters)
+
+
+def test_echoes_that_something_else_blocks_are_no_partition(
+    bed: dict[str, Any], target: PlainTarget, session: Session, tmp_path: Path
+) -> None:
+    """Refused before any packet is kept, and no fault that stays; with the echoes back it is made."""
+    told = arguments("network_partition", tmp_path)
+    injector = faults.load("network_partition")
+    selection = injector.select(target, injector.Parameters(**told["parameters"]))
+    uid = pods.read_mark(selection.before[selection.names[0]]).uid
+    (pid, *_) = members(uid) or members(uid.replace("-", "_"))
+    block = ["nsenter", f"--net=/proc/{pid}/ns/net", "iptables", "-w", "-I", "OUTPUT", "-p", "icmp", "-j", "DROP"]
+    subprocess.run(block, check=True)
+    try:
+        with pytest.raises(BadInput, match=r"before the fault: .*100% of the echoes are lost"):
+            lifecycle.inject(session, "blocked", "network_partition", told["parameters"], told["blast_radius"], 60)
+        assert lifecycle.recover(session, "blocked", GOES_S).seen
+    finally:
+        subprocess.run(["-D" if word == "-I" else word for word in block], check=True)
+    assert second_look(bed) == []
+    try:
+        lifecycle.inject(session, "made", "network_partition", told["parameters"], told["blast_radius"], 60)
+        assert lifecycle.await_landed(session, "made", LANDS_S).seen
+    finally:
+        lifecycle.recover(session, "made", GOES_S)
+    assert second_look(bed) == []
 
 
 def test_a_budget_keeps_a_pod_from_being_drained(
