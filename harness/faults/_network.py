@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from harness.errors import BadInput, TargetError
@@ -95,6 +96,16 @@ def inject(
         return ["disturb", str(seconds), json.dumps(spec)]
 
     hands.inject(target, selection, PROGRAMS, argv)
+
+
+def later(target: Target, selection: Selection) -> Selection:
+    """With somebody to measure against who is there now: pods are replaced, and nobody answers at an old address."""
+    kept, peers = selection.before[REFERENCE], selection.before[PEERS].split(",")
+    there = [each.host for each in target.instances() if each.name not in selection.names]
+    if not kept or not there:
+        return selection
+    reference = next((address for address in (kept, *peers) if address in there), there[0])
+    return replace(selection, before={**selection.before, REFERENCE: reference})
 
 
 class Echoes(NamedTuple):

@@ -76,7 +76,7 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return network.gone(target, selection, _quick(selection, parameters))
+    return network.gone(target, selection, _quick(network.later(target, selection), parameters))
 
 
 def _quick(selection: Selection, parameters: Parameters, keep: bool = False) -> Callable[[hands.Ask, Manifest], str]:

@@ -54,4 +54,4 @@ def landed(target: Target, selection: Selection, parameters: Parameters) -> Obse
 
 
 def gone(target: Target, selection: Selection, parameters: Parameters) -> Observation:
-    return network.gone(target, selection, network.lossless(selection))
+    return network.gone(target, selection, network.lossless(network.later(target, selection)))

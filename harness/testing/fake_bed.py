@@ -30,6 +30,7 @@ SERVED["rbac.authorization.k8s.io/v1"] = ["Role", "RoleBinding", "ClusterRole", 
 NAMESPACE = "tiny"
 MISSING_PROGRAM, MISSING_TAG = ["/harness-no-such-program"], ":harness-no-such-release"
 PLUGGED = "nvidia.com/gpu.present"  # the device plug-in chooses its nodes by this label
+GATEWAY = "10.245.0.1"
 NODES = {"n1": "", "n2": "sjc", "n3": "sjc", "n4": "lax"}
 
 
@@ -200,7 +201,8 @@ class FakeBed(FakeCluster):
         self._beside(asked, uid)
         specs = [json.loads(argv[2]) for argv in self._hands("disturb")]
         mine = [one for one in specs if one["pod"] == uid and not one["dns"] and address in (one["peers"] or [address])]
-        lost = 1 if self.deaf else max((one["loss"] for one in mine), default=0)
+        there = {GATEWAY, *(pods.address(each) for each in self._objects.values() if each["kind"] == "Pod")}
+        lost = 1 if self.deaf or address not in there else max((one["loss"] for one in mine), default=0)
         rtt = self.far_ms + sum(one["delay_ms"] for one in mine)
         if keep and lost < 1:
             self.kept_ms[pods.uid(asked)] = rtt
@@ -215,7 +217,7 @@ class FakeBed(FakeCluster):
         return {"answered": answered, "server": server or "10.96.0.10", "why": "timed out"}
 
     def _gateway(self, _: Manifest, uid: str) -> dict[str, Any]:
-        return {"address": "10.244.0.1"}
+        return {"address": GATEWAY}
 
     def _swept(self, _: Manifest, uid: str, fault: str) -> dict[str, Any]:
         return {"chains": 0}

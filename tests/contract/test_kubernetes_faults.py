@@ -563,6 +563,20 @@ def test_an_echo_that_gets_lost_by_itself_is_no_refusal(
     injector.recover(target, selection, parameters)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in NETWORK if kind.startswith("network_")])
+def test_who_was_measured_against_may_be_another_pod_by_now(
+    kind: str, target: PlainTarget, bed: FakeBed, tmp_path: Path
+) -> None:
+    injector, parameters = parts(kind, tmp_path)
+    selection = injector.select(target, parameters)
+    make(injector, target, selection, parameters)
+    (reference,) = [pod for pod in bed.list(pods.POD, "tiny") if pods.address(pod) == selection.before["reference"]]
+    bed.delete(pods.POD, "tiny", pods.name(reference))
+    injector.recover(target, selection, parameters)
+    assert injector.gone(target, selection, parameters).seen
+    assert target.left() == []
+
+
 @pytest.mark.parametrize("kind", NETWORK)
 def test_one_whose_agent_hangs_on_is_not_gone_though_nobody_wrote_that_it_was_made(
     kind: str, target: PlainTarget, tmp_path: Path
