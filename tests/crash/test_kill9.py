@@ -21,7 +21,7 @@ from harness.chaos import undo
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.model.events import FaultGone, Recovered
-from harness.run.recover import recover
+from harness.run.recover import note_target, recover
 from harness.spec.platform import load_platform
 from harness.targets.local import LocalTarget, local
 from harness.testing.experiments import action, probe
@@ -189,6 +189,32 @@ def test_without_any_watchdog_it_is_done_from_cold(start: Start, folder: RunFold
     assert children.leftovers(folder) == {}
 
 
+@pytest.mark.parametrize("fault", ["process_kill", "region_loss"])
+def test_killed_between_the_intent_and_the_kill_nothing_new_is_waited_for(
+    fault: str, folder: RunFolder, tiny: LocalTarget
+) -> None:
+    note_target(folder, tiny.reference, owned=False)
+    before = [tiny.status(each).process for each in tiny.instances()]
+    done = subprocess.run([sys.executable, "-c", MEANT, str(folder.root), tiny.reference, fault], check=False)
+    assert done.returncode == -9
+    assert not lifted(folder)
+    recovered = recover(folder, by="user")
+    assert (recovered.clean, recovered.undone) == (True, (f"lost#1/{fault}",))
+    assert [tiny.status(each).process for each in tiny.instances()] == before, "nothing was touched"
+
+
+MEANT = """
+import os, sys
+from pathlib import Path
+from harness import faults
+from harness.chaos import lifecycle
+from harness.chaos.attach import attach
+from harness.journal.layout import RunFolder
+folder, reference, kind = RunFolder(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
+faults.load(kind).inject = lambda *_: os.kill(os.getpid(), 9)
+what = {"region": "sjc", **({"service": "unified-api"} if kind == "process_kill" else {})}
+lifecycle.inject(lifecycle.Session(folder, "lost#1", reference, attach), kind, kind, what, 9, 60)
+"""
 COLD = """
 import sys
 from pathlib import Path
