@@ -379,17 +379,34 @@ def test_the_same_release_again_replaces_nothing(tmp_path: Path, edge: str) -> N
     assert [each["metadata"]["uid"] for each in made.pods()] == names
 
 
-def test_a_platform_goes_down_from_the_middle(tmp_path: Path, edge: str) -> None:
+@pytest.fixture(params=["beside", "switched"])
+def killed(request: pytest.FixtureRequest, tmp_path: Path, edge: str) -> Phased:
+    """Half-way through the upgrade to release 2 its process was killed."""
     made = Phased(tmp_path, edge, "blue-green")
     made.up()
 
-    def killed(event: Any) -> None:
-        if isinstance(event, PhaseStep):
+    def kill(event: Any) -> None:
+        if isinstance(event, PhaseStep) and event.step == request.param:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        made.target.deploy("2", killed)
+        made.target.deploy("2", kill)
     assert made.left() != []
+    return made
+
+
+@pytest.mark.parametrize("release", ["1", "2"])
+def test_the_next_upgrade_begins_where_the_killed_one_began(killed: Phased, release: str) -> None:
+    killed.led.clear()
+    events: list[Any] = []
+    killed.attached().deploy(release, events.append)
+    assert (killed.releases(), killed.left(), killed.target.ready()) == ({release}, [], [])
+    assert [step for step, _ in steps(events)] == ([] if release == "1" else ["beside", "switched"])
+    assert all(led["app-east"] and led["app-west"] for led in killed.led)
+
+
+def test_a_platform_goes_down_from_the_middle(killed: Phased) -> None:
+    made = killed
     assert made.attached().down().clean
     assert made.pods() == []
 

@@ -142,6 +142,12 @@ def in_place(copies: Sequence[Beside]) -> str:
     return f"{whole}in place: {told}" if told else ""
 
 
+def unfinished(folder: ClusterFolder, phase: str) -> bool:
+    """Whether copies may be there: of a process that was killed with its phase half-way."""
+    applied = state.read_applied(folder).get(phase, {})
+    return any(TRACK in objects.pod_labels(each) for each in applied.values())
+
+
 def remove(cluster: Cluster, folder: ClusterFolder, group: str, names: Collection[str]) -> None:
     """Deletes copies that were applied as of a group, and waits until their pods are gone. Raises TargetError when
     they stay."""

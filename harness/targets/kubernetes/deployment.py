@@ -143,10 +143,12 @@ def roll_out(whole: Rollout, phase: Phase, manifests: Sequence[Sequence[Manifest
     begun = time.monotonic()
     claims, before = [], False
     for part in whole.parts:
+        claims.append(_claims(part.cluster, part.state()))
+        if beside.unfinished(part.folder, phase.name) and not take_back(part, phase.name, claims[-1]):
+            raise TargetError(f"phase {phase.name!r} was left half-way by another run, and cannot be taken back")
         applied = state.read_applied(part.folder)
         state.save_applied(part.folder, applied, phase.name)
         before = before or bool(applied.get(phase.name))
-        claims.append(_claims(part.cluster, part.state()))
     try:
         pairs = zip(whole.parts, manifests, strict=True)
         copies = [beside.choose(part.cluster, part.folder, phase, mine) for part, mine in pairs]
