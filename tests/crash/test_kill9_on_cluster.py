@@ -27,6 +27,7 @@ from harness.errors import BadInput
 from harness.journal import log
 from harness.journal.layout import RunFolder
 from harness.judge import selectors
+from harness.kube import holds
 from harness.load import engine
 from harness.load.schedule import count
 from harness.metrics.evidence import save_answers
@@ -67,8 +68,8 @@ class World:
         return RunFolder(next(iter((self.root / "reports").iterdir())))
 
     def there(self) -> dict[tuple[str, str, str], Any]:
-        """All objects, each with what was asked for it."""
-        return {where: each.get("spec") for where, each in self.bed._objects.items()}
+        """All objects, each with what was asked for it, and which fault has hold of it."""
+        return {where: (each.get("spec"), holds.holder(each)) for where, each in self.bed._objects.items()}
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,12 @@ def left() -> list[str]:
     bindings = kubectl("get", "clusterrolebindings", "-l", FAULT, "-o", bound).split()
     found += [name for name in bindings if name.endswith(f"/{NAMESPACE}")]
     cordoned = kubectl("get", "nodes", "-o", "jsonpath={.items[?(@.spec.unschedulable)].metadata.name}")
-    return [*found, *(f"{name} is cordoned" for name in cordoned.split())]
+    held = [FAULT] if FAULT in kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.annotations}") else []
+    return [
+        *found,
+        *(f"{name} is cordoned" for name in cordoned.split()),
+        *(f"a node is marked: {each}" for each in held),
+    ]
 
 
 def reason(run: Run) -> str:
