@@ -101,7 +101,7 @@ def inject(
 def later(target: Target, selection: Selection) -> Selection:
     """With somebody to measure against who is there now: pods are replaced, and nobody answers at an old address."""
     kept, peers = selection.before[REFERENCE], selection.before[PEERS].split(",")
-    there = [each.host for each in target.instances() if each.name not in selection.names]
+    there = [each.host for each in target.instances() if each.host and each.name not in selection.names]
     if not kept or not there:
         return selection
     reference = next((address for address in (kept, *peers) if address in there), there[0])
