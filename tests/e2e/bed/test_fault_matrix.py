@@ -54,6 +54,8 @@ def arguments(kind: str, tmp_path: Path) -> dict[str, Any]:
         "cpu_pressure": {**told["parameters"], "workers": 1},
         "device_loss": GPU,
         "device_plugin_loss": {**told["parameters"], "label": "testbed/gpu"},
+        "node_drain": {**told["parameters"], "others": "gateway"},  # a bed may have a Gateway controller
+        "node_loss": {**told["parameters"], "others": "gateway"},
     }
     return {"parameters": own.get(kind, told["parameters"]), "blast_radius": told["blast_radius"]}
 
@@ -320,7 +322,7 @@ def test_a_budget_keeps_a_pod_from_being_drained(
     old = {pods.uid(pod) for pod in cluster.list(pods.POD, NAMESPACE, kept)}
     try:
         time.sleep(2)
-        parameters = {"service": "weaviate", "region": "sjc", "within": "4s"}
+        parameters = {"service": "weaviate", "region": "sjc", "within": "4s", "others": "gateway"}
         with pytest.raises(TargetError, match="may not go"):
             lifecycle.inject(session, "drain", "node_drain", parameters, 20, 60)
         lifecycle.recover(session, "drain", GOES_S)
