@@ -12,7 +12,7 @@ from harness.model.plan import Plan, PlannedFault
 from harness.model.platform import Platform
 from harness.model.rollout import Rollout
 from harness.plan import gaps, plan
-from harness.spec.scenario import ScenarioFiles, load_scenario
+from harness.spec.scenario import ScenarioFiles, check_archives, load_scenario
 from harness.spec.yaml import Located
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def prepare(file: Path, choices: Choices) -> Prepared:
 
 
 def may_act(files: ScenarioFiles, yes: bool) -> None:
-    """A cluster that the scenario does not mark as one for tests is acted on only when somebody says so."""
+    """A cluster that the scenario does not mark as one for tests is acted on only when somebody says so; and none is
+    made whose images are not there."""
+    check_archives(files)
     on = files.cluster
     if on is None or on.provider != "context" or yes:
         return

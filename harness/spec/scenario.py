@@ -64,7 +64,7 @@ def load_scenario(file: Path) -> ScenarioFiles:
         slos=tuple(there(("spec", "slos", i), slo) for i, slo in enumerate(spec.slos)),
         waivers=there(("spec", "waivers"), spec.waivers) if spec.waivers else None,
         certificate_key=there(("spec", "certificate_key"), spec.certificate_key) if spec.certificate_key else None,
-        cluster=_cluster(spec.target.kubernetes, there),
+        cluster=_cluster(spec.target.kubernetes, base, there),
     )
     names = [path.stem for path in files.experiments]
     for index, name in enumerate(names):
@@ -75,7 +75,17 @@ def load_scenario(file: Path) -> ScenarioFiles:
     return files
 
 
-def _cluster(given: OnCluster | None, there: There) -> OnCluster | None:
+def check_archives(files: ScenarioFiles) -> None:
+    """Images are built for a run, not for looking at its file. Raises BadInput for an archive that is not there."""
+    on = files.cluster
+    for name, section in (("kind", on and on.kind), ("k3s", on and on.k3s)):
+        for index, archive in enumerate(section.archives if section else ()):
+            if not Path(archive).exists():
+                path = ("spec", "target", "kubernetes", name, "archives", index)
+                raise files.scenario.error(path, f"{archive} does not exist", "build or save the images first")
+
+
+def _cluster(given: OnCluster | None, base: Path, there: There) -> OnCluster | None:
     if given is None:
         return None
     at = ("spec", "target", "kubernetes")
@@ -86,7 +96,7 @@ def _cluster(given: OnCluster | None, there: There) -> OnCluster | None:
     }
     if (kind := given.kind) is not None:
         config = str(there((*at, "kind", "config"), kind.config)) if kind.config else ""
-        archives = tuple(str(there((*at, "kind", "archives", i), name)) for i, name in enumerate(kind.archives))
+        archives = tuple(str(base / name) for name in kind.archives)
         addons = tuple(str(there((*at, "kind", "addons", i), name)) for i, name in enumerate(kind.addons))
         changes["kind"] = kind.model_copy(update={"config": config, "archives": archives, "addons": addons})
     if (k3s := given.k3s) is not None:
@@ -94,7 +104,7 @@ def _cluster(given: OnCluster | None, there: There) -> OnCluster | None:
             update={
                 "binary": str(there((*at, "k3s", "binary"), k3s.binary)),
                 "installer": str(there((*at, "k3s", "installer"), k3s.installer)),
-                "archives": tuple(str(there((*at, "k3s", "archives", i), n)) for i, n in enumerate(k3s.archives)),
+                "archives": tuple(str(base / name) for name in k3s.archives),
             }
         )
     return given.model_copy(update=changes)

@@ -124,6 +124,7 @@ class Listener:
         self.folder, self.call = folder, call
         self.policy = Policy(lambda name: read_rules(folder).get(name))
         self.watched: dict[int, tuple[str, int]] = {}  # pidfd → instance, pid
+        self.caught_up: set[str] = set()  # whose exit was in the list, and may be told as an event as well
 
     def run(self, events: IO[bytes], answers: IO[bytes]) -> None:
         """Until supervisord closes the pipe."""
@@ -163,6 +164,7 @@ class Listener:
             if process["statename"] == "RUNNING":
                 self.watch(name, pid, poller)
             elif process["statename"] == "EXITED":
+                self.caught_up.add(name)
                 self.exited(name, 0)
 
     def handle(self, event: dict[str, str], poller: select.poll) -> None:
@@ -170,11 +172,15 @@ class Listener:
         if name == supervisor.POLICY:
             return
         if event["eventname"] == "PROCESS_STATE_RUNNING":
+            self.caught_up.discard(name)
             self.policy.started(name, time.monotonic())
             self.watch(name, int(event["pid"]), poller)
         elif event["eventname"] == "PROCESS_STATE_EXITED":
             self.end_group(int(event["pid"]))
-            self.exited(name, int(event["pid"]))
+            if name in self.caught_up:
+                self.caught_up.discard(name)
+            else:
+                self.exited(name, int(event["pid"]))
 
     def watch(self, name: str, pid: int, poller: select.poll) -> None:
         try:

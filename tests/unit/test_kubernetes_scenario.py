@@ -128,6 +128,21 @@ def test_a_cluster_that_is_not_for_tests_needs_a_word(tmp_path: Path) -> None:
     may_act(load_scenario(scenario(tmp_path, marked.format(**values))), yes=False)
 
 
+def test_images_that_are_not_built_keep_from_a_run_and_not_from_a_look_at_its_file(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text("")
+    section = """
+      provider: kind
+      kind: {archives: [built.tar]}
+      namespace: n
+      manifests: m.yaml
+      endpoints: {edge: "http://e"}"""
+    files = load_scenario(scenario(tmp_path, section))
+    with pytest.raises(BadInput, match=r"s\.yaml:\d+: .*archives\[0\]: .*built\.tar does not exist"):
+        may_act(files, yes=True)
+    (tmp_path / "built.tar").write_text("")
+    may_act(files, yes=False)
+
+
 def test_the_local_target_refuses_a_service_without_a_command(tmp_path: Path) -> None:
     platform = load_platform(CLUSTER / "platform.yaml")
     with pytest.raises(BadInput, match=r"platform\.yaml:9: .*service 'base' has no command"):

@@ -35,6 +35,11 @@ class Supervisord:
             target=listener.run, args=(os.fdopen(events, "rb", buffering=0), os.fdopen(out, "wb"))
         )
 
+    def listen(self) -> None:
+        """Returns when the listener has seen what there is, and waits for events."""
+        self.thread.start()
+        assert self.answers.readline() == b"READY\n"
+
     def call(self, _folder: PlatformFolder, method: str, *arguments: Any, ignore: tuple[int, ...] = ()) -> Any:
         name = arguments[0] if arguments else ""
         if name in self.refuses:
@@ -98,8 +103,7 @@ def until(condition: Callable[[], Any]) -> None:
 
 
 def test_restarts_after_the_declared_waits_and_gives_up(supervisord: Supervisord) -> None:
-    supervisord.thread.start()
-    assert supervisord.answers.readline() == b"READY\n"
+    supervisord.listen()
     supervisord.spawn("a")
     supervisord.tell("RUNNING", "a", supervisord.children["a"].pid)
     assert supervisord.answers.readline() == b"RESULT 2\n"
@@ -123,7 +127,7 @@ def test_restarts_after_the_declared_waits_and_gives_up(supervisord: Supervisord
 
 
 def test_the_rest_of_a_group_ends_with_its_leader(supervisord: Supervisord) -> None:
-    supervisord.thread.start()
+    supervisord.listen()
     supervisord.spawn("a")
     leader = supervisord.children["a"].pid
     supervisord.tell("RUNNING", "a", leader)
@@ -133,7 +137,7 @@ def test_the_rest_of_a_group_ends_with_its_leader(supervisord: Supervisord) -> N
 
 
 def test_a_held_instance_is_left_alone_even_when_a_restart_was_due(supervisord: Supervisord) -> None:
-    supervisord.thread.start()
+    supervisord.listen()
     supervisord.spawn("a")
     supervisord.crash("a")
     until(lambda: supervisord.lines("a"))
@@ -146,8 +150,20 @@ def test_a_held_instance_is_left_alone_even_when_a_restart_was_due(supervisord: 
     assert supervisord.lines("a")[-1]["held"] is True
 
 
+def test_an_exit_that_was_in_the_list_and_is_told_as_well_counts_once(supervisord: Supervisord) -> None:
+    """As when this program itself was started again: supervisord keeps events for it meanwhile."""
+    supervisord.spawn("a")
+    supervisord.crash("a")
+    supervisord.listen()
+    until(lambda: supervisord.lines("a")[-1:] and supervisord.lines("a")[-1]["what"] == "restarted")
+    supervisord.tell("RUNNING", "a", supervisord.children["a"].pid)
+    supervisord.crash("a")
+    until(lambda: len([line for line in supervisord.lines("a") if line["what"] == "restarted"]) == 2)
+    assert [line["what"] for line in supervisord.lines("a")] == ["exited", "restarted"] * 2
+
+
 def test_without_waits_nothing_is_restarted(supervisord: Supervisord) -> None:
-    supervisord.thread.start()
+    supervisord.listen()
     supervisord.spawn("b")
     supervisord.crash("b")
     until(lambda: len(supervisord.lines("b")) == 2)
@@ -155,7 +171,7 @@ def test_without_waits_nothing_is_restarted(supervisord: Supervisord) -> None:
 
 
 def test_a_restart_that_is_refused_is_written_down(supervisord: Supervisord) -> None:
-    supervisord.thread.start()
+    supervisord.listen()
     supervisord.spawn("a")
     supervisord.refuses.add("a")
     supervisord.crash("a")
@@ -178,7 +194,7 @@ def test_a_listener_that_was_away_takes_up_where_it_was(supervisord: Supervisord
     supervisord.children["a"].kill()
     supervisord.children["a"].wait()
     supervisord.states["a"] = "EXITED"
-    supervisord.thread.start()
+    supervisord.listen()
     until(lambda: supervisord.lines("a")[-1]["what"] == "restarted" and len(supervisord.lines("a")) == 3)
     assert supervisord.lines("a")[-1]["attempt"] == 2
     supervisord.crash("b")  # it runs, so it is watched again
