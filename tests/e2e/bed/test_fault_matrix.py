@@ -333,6 +333,58 @@ def test_a_budget_keeps_a_pod_from_being_drained(
     assert second_look(bed) == []
 
 
+@pytest.mark.parametrize("kind", ["process_kill", "region_loss", "pod_delete"])
+def test_a_kill_that_never_came_is_gone_when_all_is_well(
+    kind: str, bed: dict[str, Any], target: PlainTarget, session: Session, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Its agents wait on their nodes already, and nobody is there to let them kill."""
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {pods.uid(pod) for pod in target._pods()}
+    told = arguments(kind, tmp_path)
+    monkeypatch.setattr(faults.load(kind), "inject", dies)
+    with pytest.raises(KeyboardInterrupt):
+        lifecycle.inject(session, kind, kind, told["parameters"], told["blast_radius"], 60)
+    began = time.monotonic()
+    lifecycle.recover(session, kind, GOES_S)
+    note(kind=kind, never_came_s=round(time.monotonic() - began, 2))
+    assert {pods.uid(pod) for pod in target._pods()} == before
+    assert second_look(bed) == []
+
+
+def test_a_side_car_is_killed_by_its_name(bed: dict[str, Any], target: PlainTarget, session: Session) -> None:
+    where = ("apps/v1/Deployment", NAMESPACE, "unified-api-sjc")
+    workload = target.api.read(*where)
+    assert workload is not None
+    containers = workload["spec"]["template"]["spec"]["containers"]
+    side_car = {"name": "side-car", "image": target.agent_image, "command": ["sleep", "600"]}
+    target.api.patch(*where, {"spec": {"template": {"spec": {"containers": [*containers, side_car]}}}})
+    try:
+        rolled_out(bed)
+        told = {"service": "unified-api", "region": "sjc", "count": 1, "container": "side-car"}
+        lifecycle.inject(session, "kill", "process_kill", told, 1, 60)
+        seen = lifecycle.await_landed(session, "kill", LANDS_S)
+        assert lifecycle.recover(session, "kill", GOES_S).seen, seen
+        restarts = [
+            {each["name"]: each["restartCount"] for each in pod["status"]["containerStatuses"]}
+            for pod in target._pods()
+            if pod["metadata"]["labels"].get("app.kubernetes.io/name") == "unified-api"
+            and len(pod["spec"]["containers"]) == 2
+        ]
+        assert sorted(each["side-car"] for each in restarts) == [0, 1]
+        assert {each["unified-api"] for each in restarts} == {0}
+    finally:
+        target.api.patch(*where, {"spec": {"template": {"spec": {"containers": containers}}}})
+        rolled_out(bed)
+    assert second_look(bed) == []
+
+
+def rolled_out(bed: dict[str, Any]) -> None:
+    kubectl(bed, "rollout", "status", "deployment/unified-api-sjc", "-n", NAMESPACE, "--timeout=50s")
+
+
 def test_a_kill_that_did_not_happen_is_not_seen(target: PlainTarget, session: Session, tmp_path: Path) -> None:
     injector = faults.load("process_kill")
     parameters = injector.Parameters(service="weaviate", region="sjc")
