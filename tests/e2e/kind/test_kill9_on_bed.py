@@ -92,7 +92,7 @@ def test_killed_there_it_leaves_nothing_and_is_no_pass(point: Point, harness: Ha
 
 
 def test_a_machine_that_restarts_without_its_state_folder_gives_the_node_back(harness: Harness, tmp_path: Path) -> None:
-    fault = experiment(tmp_path, "node_drain", {**AWAY, "evict": False}, "2s")
+    fault = experiment(tmp_path, "node_drain", {**AWAY, "evict": False, "others": "gateway"}, "2s")
     run = harness("run", scenario(tmp_path, [fault]))
     run.wait_for("fault.landed", within=180, landed=True)
     kill(run, alone=False)
