@@ -92,11 +92,19 @@ def test_one_that_cannot_be_killed_is_told_after_all_others_were(target: FakeTar
     assert set(stubborn.ready()) == {"weaviate-sjc-0", "gpu-worker-sjc-0", "unified-api-sjc-1"}
 
 
-@pytest.mark.parametrize("act", [process_kill.inject, region_loss.recover, process_pause.inject, device_loss.inject])
-def test_a_target_without_the_capability_says_so(act: Callable[..., None], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("act", "parameters"),
+    [
+        (process_kill.inject, process_kill.Parameters(service="store")),
+        (region_loss.recover, None),
+        (process_pause.inject, None),
+        (device_loss.inject, None),
+    ],
+)
+def test_a_target_without_the_capability_says_so(act: Callable[..., None], parameters: object, tmp_path: Path) -> None:
     (tmp_path / "store-0").touch()
     with pytest.raises(TargetError, match=r"cannot signal|cannot pause|has no devices"):
-        act(FolderTarget(tmp_path), Selection(("store-0",)), None)
+        act(FolderTarget(tmp_path), Selection(("store-0",)), parameters)
 
 
 @dataclasses.dataclass
