@@ -41,11 +41,12 @@ def test_an_edge_that_speaks_https_is_loaded_and_measured(harness: Harness, tmp_
 
 
 def test_a_certificate_that_nobody_signed_ends_the_run_before_its_load(harness: Harness, tmp_path: Path) -> None:
+    """Here the edge's own gate meets it first: as for its users, the release cannot be reached."""
     with by_https(tmp_path) as (edge, _):
         run = harness("run", scenario(tmp_path, edge=edge)).finish(240)
-    assert run.code == 21
-    assert "its certificate is not believed" in run.errors
-    assert "SSL_CERT_FILE" in run.errors
+    assert run.code == 10
+    assert "self-signed certificate" in reason(run)
+    assert run.events("phase.taken-back")
     assert not run.events("schedule")
 
 
