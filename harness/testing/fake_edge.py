@@ -123,6 +123,8 @@ class Edge(asyncio.Protocol):
                 first = number - number % 3 + (3 if wrong else 0)
                 found = dict.fromkeys((number, first, first + 1, first + 2))
                 return 200, {"hits": [] if how.empty_search else [{"id": f"doc-{n}", "score": 0.9} for n in found]}
+            case "GET", ["", "info"]:
+                return 200, {"service": "orchestrator"}
             case "POST", ["", "call"]:
                 given = {"number": -1} if wrong else document["arguments"]
                 return 200, {"service": "orchestrator", "tool": document["tool"], "given": given}
