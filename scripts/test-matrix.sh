@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every fault on the bare test bed: landed, undone, and a second look that finds nothing. Figures: build/fault-matrix.jsonl.
-# Then all else that is tested there, but the controls of test-kind.sh; and clusters that kind makes, where no bed was up
-# before. Needs root. A bed that was up before stays up.
+# Every fault on the bare test bed: landed, undone, judged by a run of the harness, and a second look that finds nothing.
+# Figures: build/fault-matrix.jsonl. Then all else that is tested there, but the controls of test-kind.sh; and clusters that
+# kind makes, where no bed was up before. Needs root. A bed that was up before stays up.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/bed-tests.sh

@@ -46,7 +46,8 @@ PROGRAMS: dict[str, tuple[str, dict[str, str], dict[str, int]]] = {
 DATABASE = """
 set -e
 bin=$(echo /usr/lib/postgresql/*/bin)
-$bin/initdb -D /tmp/data -U sophia >/dev/null
+printf %s "${PGPASSWORD:-unused}" > /tmp/password
+$bin/initdb -D /tmp/data -U sophia --pwfile=/tmp/password >/dev/null
 echo 'host all all all scram-sha-256' >> /tmp/data/pg_hba.conf
 exec $bin/postgres -D /tmp/data -k /tmp -c listen_addresses='*' -c max_connections=20
 """
@@ -74,7 +75,7 @@ def cluster(bed: dict[str, Any]) -> Cluster:
     return Cluster.connect(bed["kubeconfig"], "bare")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def target(cluster: Cluster) -> Iterator[PlainTarget]:
     """Some of the reference platform's services: those of PROGRAMS are themselves, plain containers play the others."""
 

@@ -47,9 +47,10 @@ def by_https(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def ways_in() -> Iterator[None]:
-    """The node ports are reached from this machine."""
-    command = [sys.executable, "-I", str(ROOT / "testbed" / "expose.py"), FIRST_NODE, str(EDGE), str(PROMETHEUS)]
+def ways_in(*ports: int) -> Iterator[None]:
+    """The node ports, those of `scenario` unless others are named, are reached from this machine."""
+    words = [str(port) for port in ports or (EDGE, PROMETHEUS)]
+    command = [sys.executable, "-I", str(ROOT / "testbed" / "expose.py"), FIRST_NODE, *words]
     child = subprocess.Popen(command)
     try:
         yield

@@ -83,7 +83,7 @@ def manifests(folder: Path, namespace: str = "small", port: int = 30080, prometh
         if each["kind"] == "Namespace":
             each["metadata"]["name"] = namespace
         made.append(each)
-    made += _prometheus(prometheus) if prometheus else []
+    made += prometheus_at(prometheus) if prometheus else []
     ports = [{"port": 8000, "nodePort": port}]
     spec = {"type": "NodePort", "selector": {"app.kubernetes.io/name": "edge"}, "ports": ports}
     made.append({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "edge"}, "spec": spec})
@@ -114,7 +114,8 @@ def _real(workload: dict[str, Any]) -> None:
     pod["terminationGracePeriodSeconds"] = 5
 
 
-def _prometheus(port: int) -> list[dict[str, Any]]:
+def prometheus_at(port: int) -> list[dict[str, Any]]:
+    """One that only looks at itself."""
     job = {"job_name": "prometheus", "static_configs": [{"targets": ["127.0.0.1:9090"]}]}
     config = yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]})
     labels = {"app": "prometheus"}
