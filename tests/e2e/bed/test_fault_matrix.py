@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ from harness import faults
 from harness.chaos import lifecycle
 from harness.chaos.lifecycle import Session
 from harness.errors import BadInput, TargetError
+from harness.faults import _cluster as on_cluster
 from harness.journal.layout import RunFolder
 from harness.kube import agent, pods
 from harness.kube.programs.node import members
 from harness.kube.rights import Right
-from harness.ports import Observation
 from harness.targets.kubernetes import rights
 from harness.targets.kubernetes.api import Cluster
 from harness.testing.plain_target import PlainTarget
@@ -195,40 +195,6 @@ def test_without_the_harness_the_cluster_undoes_it_at_the_deadline(
     assert second_look(bed) == []
 
 
-def test_a_switch_goes_on_until_an_api_server_that_was_away_has_taken_its_calls(
-    bed: dict[str, Any], cluster: Cluster, target: PlainTarget, session: Session, tmp_path: Path
-) -> None:
-    """Away from before its deadline until after it, so that its first calls are lost."""
-    kind, told = "scale_to_zero", arguments("scale_to_zero", tmp_path)
-    lifecycle.inject(session, kind, kind, told["parameters"], told["blast_radius"], 15)
-    lifecycle.await_landed(session, kind, 12)
-    token, _ = lifecycle._token(session, kind)
-    injector, parameters, _ = lifecycle._resolve(session, token)
-    testbed("api", "stop")
-    try:
-        time.sleep(20)
-        with pytest.raises(TargetError):
-            cluster.read(pods.POD, NAMESPACE, token.selection[0])
-    finally:
-        testbed("api", "start")
-    back = time.monotonic()
-    while (seen := _look(lambda: injector.landed(target, token.selected, parameters))) is None or seen.seen:
-        assert time.monotonic() < back + 60, "nobody undid it"
-        time.sleep(0.5)
-    note(kind=kind, after_api_is_back_s=round(time.monotonic() - back, 1))
-    lifecycle.recover(session, kind, GOES_S)
-    whole(target)
-    assert second_look(bed) == []
-
-
-def _look(look: Callable[[], Observation]) -> Observation | None:
-    """None while the API server is not quite back."""
-    try:
-        return look()
-    except TargetError:
-        return None
-
-
 def test_a_selector_that_matches_nothing_is_refused(session: Session) -> None:
     with pytest.raises(BadInput, match="selects nothing"):
         lifecycle.inject(session, "x", "pod_delete", {"service": "weaviate", "region": "mars"}, 1, 60)
@@ -391,3 +357,40 @@ def test_a_kill_that_did_not_happen_is_not_seen(target: PlainTarget, session: Se
     selection = injector.select(target, parameters)
     seen = injector.landed(target, selection, parameters)
     assert (seen.seen, "still runs" in seen.detail) == (False, True)
+
+
+def test_a_switch_goes_on_until_an_api_server_that_was_away_has_taken_its_calls(
+    bed: dict[str, Any], cluster: Cluster, target: PlainTarget, session: Session, tmp_path: Path
+) -> None:
+    """Away from before its deadline until after it, so that its first calls are lost. The last test here: controllers
+    take nodes for lost that they heard nothing of meanwhile."""
+    kind, told = "scale_to_zero", arguments("scale_to_zero", tmp_path)
+    lifecycle.inject(session, kind, kind, told["parameters"], told["blast_radius"], 15)
+    lifecycle.await_landed(session, kind, 12)
+    token, _ = lifecycle._token(session, kind)
+    (workload,) = on_cluster.workloads(token.selected)
+    testbed("api", "stop")
+    try:
+        time.sleep(20)
+        with pytest.raises(TargetError):
+            cluster.read(pods.POD, NAMESPACE, token.selection[0])
+    finally:
+        testbed("api", "start")
+    back = time.monotonic()
+    while not _replicas(cluster, workload):
+        assert time.monotonic() < back + 45, "nobody undid it"
+        time.sleep(0.5)
+    note(kind=kind, after_api_is_back_s=round(time.monotonic() - back, 1))
+    lifecycle.recover(session, kind, GOES_S)
+    for _ in range(2):
+        whole(target)
+        time.sleep(10)
+    assert second_look(bed) == []
+
+
+def _replicas(cluster: Cluster, workload: pods.Workload) -> int:
+    """How many are asked for; 0 also while the API server is not quite back."""
+    try:
+        return int((cluster.read(workload.api_kind, NAMESPACE, workload.name) or {})["spec"]["replicas"])
+    except TargetError:
+        return 0
