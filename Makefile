@@ -1,4 +1,5 @@
-# `make certify` certifies the reference platform on this machine; `make test` runs every test. Both set up all they need.
+# `make certify` certifies the reference platform on this machine; `make test` runs every test that needs no cluster; both set up
+# all they need. So do `test-kind` and `test-matrix`, for those that need one.
 .DEFAULT_GOAL := help
 HARNESS := .venv/bin/harness
 PROFILE ?= quick
@@ -26,7 +27,7 @@ lint: setup-tests ## style, types, layers
 test-unit: setup-tests ## the tests of pure code, under a minute
 	.venv/bin/python -m pytest tests/unit tests/properties tests/golden -q
 
-test: lint       ## every test, with coverage
+test: lint       ## every test that needs no cluster, with coverage
 	scripts/test.sh
 
 test-kind:       ## from an empty machine to a platform certified on kind, and the controls on a real cluster (root)
