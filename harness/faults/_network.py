@@ -122,7 +122,7 @@ def measured(ask: hands.Ask, pod: Manifest, selection: Selection, keep: bool = F
     if not address:
         raise TargetError("there is nobody to measure against")
     answer = ask("ping", pods.uid(pod), address, *(["keep"] if keep else []))
-    return Echoes(1 - answer["received"] / answer["sent"], answer["rtt_ms"], answer["before_ms"])
+    return Echoes((answer["sent"] - answer["received"]) / answer["sent"], answer["rtt_ms"], answer["before_ms"])
 
 
 def landed(

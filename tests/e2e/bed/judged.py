@@ -24,7 +24,7 @@ EXPERIMENTS = (  # one a kind; what moves users comes last
     "connections-exhausted", "llm-provider", "gpu-loss", "gpu-plugin-loss", "node-drain", "region-lost", "node-loss",
 )  # fmt: skip
 BED = {"observed_for": "1s", "workers": 1, "label": "testbed/gpu"}  # where an experiment has it
-ITS_OWN = {"region-lost": {"lost": "sjc", "serves": "lax", "blast_radius": 5}}
+ITS_OWN = {"disk-pressure": {"path": "/tmp"}, "region-lost": {"lost": "sjc", "serves": "lax", "blast_radius": 5}}
 
 
 def file_of(experiment: str) -> Path:
