@@ -115,8 +115,8 @@ def kill_and_hold(site: Site, instance: Instance) -> None:
     workload = pods.workload(pod)
     if workload.kind not in SCALABLE:
         raise TargetError(f"{instance.name} belongs to no Deployment or StatefulSet: it could not be started again")
-    prepare(site, instance)
     try:
+        prepare(site, instance)
         agent.ask(site, agent_of(pods.uid(pod)), ["raze", pods.uid(pod), str(RAZE_S)])
     except TargetError:
         there = site.cluster.read(POD, site.namespace, instance.name)

@@ -18,8 +18,9 @@ from harness.chaos.lifecycle import check_capabilities, check_parameters
 from harness.chaos.undo import UndoToken
 from harness.errors import BadInput, TargetError
 from harness.faults import _release as release
-from harness.kube import agent, pods, traffic
-from harness.ports import FaultInjector, Selection
+from harness.kube import agent, pods, processes, traffic
+from harness.kube.ports import Site
+from harness.ports import FaultInjector, Instance, Selection
 from harness.spec.platform import load_platform
 from harness.targets.kubernetes.api import ApiError
 from harness.testing.fake_bed import MISSING_TAG, PLUGGED, FakeBed, bed_target
@@ -486,6 +487,28 @@ def test_a_switch_that_never_began_or_was_evicted_leaves_no_account(
     bed.delete(pods.POD, "tiny", switch)
     kind.recover(target, selection, parameters)
     assert kind.gone(target, selection, parameters).seen
+    assert target.left() == []
+
+
+def test_a_pod_that_the_hold_of_its_neighbour_took_away_needs_no_kill(
+    target: PlainTarget, bed: FakeBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pods of a region are killed at once; the first of a workload scales all of them away."""
+    kind = faults.load("region_loss")
+    parameters = kind.Parameters(region="sjc")
+    selection = kind.select(target, parameters)
+    prepare = processes.prepare
+
+    def late(site: Site, instance: Instance) -> str:
+        if instance.service == "unified-api":
+            processes.hold(site, pods.Workload("Deployment", "unified-api-sjc"))
+        return prepare(site, instance)
+
+    kind.prepare(target, selection, parameters)
+    monkeypatch.setattr(processes, "prepare", late)
+    kind.inject(target, selection, parameters)
+    assert kind.landed(target, selection, parameters).seen
+    kind.recover(target, selection, parameters)
     assert target.left() == []
 
 
