@@ -61,6 +61,7 @@ def test_each_probe_has_its_own_connection_and_row(edge, tmp_path):
     with edge(Behaviour(level=2, region="lax")) as (url, behaviour):
         prober, found = probe(tmp_path, f"{url}/api/ping")
         assert behaviour.connections == len(found)
+    found.sort(key=lambda row: row["arrival"])  # they are written in the order in which they end
     assert [row["intended_ns"] - prober.origin_ns for row in found] == [n * 20_000_000 for n in range(len(found))]
     assert len(found) == prober.scheduled
     assert found[-1]["intended_ns"] < prober.until_ns <= prober.origin_ns + len(found) * 20_000_000
