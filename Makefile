@@ -24,7 +24,7 @@ lint: setup-tests ## style, types, layers
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-test-unit: setup-tests ## the tests of pure code, under a minute
+test-unit: setup-tests ## unit, property and golden tests, a few minutes
 	.venv/bin/python -m pytest tests/unit tests/properties tests/golden -q
 
 test: lint       ## every test that needs no cluster, with coverage
